@@ -1,0 +1,49 @@
+/** What a CNI plugin is, in process and as an executable: a value over a typed request. */
+import type { AttachmentId, CniCommand, CniResult, CniVersion } from './types.ts';
+
+/** One invocation. The environment is parsed, stdin is decoded; nothing else is ambient. */
+export interface PluginRequest {
+  readonly command: CniCommand;
+  /** '' for GC, STATUS */
+  readonly containerId: string;
+  /** path; '' when the runtime has none (DEL after a reboot) */
+  readonly netns: string;
+  readonly ifName: string;
+  /** CNI_ARGS in order; keys are case sensitive (X9) */
+  readonly args: ReadonlyMap<string, string>;
+  /** CNI_PATH, for delegation (P16) */
+  readonly path: readonly string[];
+  /** the whole stdin object, including name, cniVersion, runtimeConfig, prevResult as received */
+  readonly conf: PluginRequestConf;
+  /** `prevResult` converted to the 1.1.0 shape */
+  readonly prevResult: CniResult | undefined;
+  /** `cni.dev/valid-attachments` (GC) */
+  readonly validAttachments: readonly AttachmentId[];
+}
+export type PluginRequestConf = { name: string; cniVersion: string; type: string; runtimeConfig?: Record<string, unknown>; args?: { cni?: Record<string, unknown> }; [key: string]: unknown };
+
+/** Something a plugin did that the user should be able to read later (a sysctl switched on, a backend replaced). */
+export interface PluginNote { readonly what: string; readonly detail: string }
+
+/** What a plugin may use besides model/ and host/: the runtime's (or skel's) services. */
+export interface PluginContext {
+  /** runs an IPAM delegate: ours in process, else the executable on `req.path` (P16-P18) */
+  delegate(type: string, command: CniCommand, req: PluginRequest): CniResult | undefined;
+  note(note: PluginNote): void;
+}
+
+/**
+ * A plugin. All verbs are synchronous (they may work inside a pod's namespace) and throw {@link CniError}.
+ * `add` returns the result in 1.1.0 shape; conversion to the wire version is the caller's work.
+ * `del` and `gc` are idempotent, tolerate absence, and go on past errors before they throw.
+ */
+export interface Plugin {
+  readonly type: string;
+  /** oldest first */
+  readonly versions: readonly CniVersion[];
+  add(req: PluginRequest, ctx: PluginContext): CniResult;
+  check(req: PluginRequest, ctx: PluginContext): void;
+  del(req: PluginRequest, ctx: PluginContext): void;
+  gc(req: PluginRequest, ctx: PluginContext): void;
+  status(req: PluginRequest, ctx: PluginContext): void;
+}

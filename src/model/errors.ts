@@ -1,0 +1,83 @@
+/**
+ * The catalogue of everything that can go wrong for a user, and the one error class that carries it.
+ * Codes are stable and never reused; `exit` is rkt's exit status (254 = set-up failure, rkt.md 2.3).
+ * Messages: lower-case, no period, what failed on what. Hints: what the user can do about it.
+ */
+export const catalogue = {
+  ERR_CLI_USAGE: 'the command line does not make sense',
+  ERR_CLI_UNKNOWN_COMMAND: 'no such command',
+  ERR_CLI_NOT_ROOT: 'the command needs root',
+  ERR_HOST_UNSUPPORTED: 'this machine lacks something the pod needs',
+  ERR_HOST_PROGRAM_MISSING: 'a program rkt calls is not installed',
+  ERR_INTERRUPTED: 'a signal arrived while the pod was being set up',
+  ERR_IMAGE_REFERENCE: 'the image reference cannot be understood',
+  ERR_IMAGE_NOT_FOUND: 'no such image',
+  ERR_IMAGE_INVALID: 'the image breaks its own specification',
+  ERR_IMAGE_DIGEST: 'content does not have the digest it is named by',
+  ERR_IMAGE_PLATFORM: 'the image is for another platform',
+  ERR_LAYER_CORRUPT: 'a layer cannot be decompressed or parsed',
+  ERR_LAYER_ESCAPE: 'a layer tries to write outside its root',
+  ERR_LAYER_LIMIT: 'a layer is larger than the limits allow',
+  ERR_STORE_IO: 'the image store could not be read or written',
+  ERR_POD_NOT_FOUND: 'no such pod',
+  ERR_POD_AMBIGUOUS: 'the UUID prefix matches several pods',
+  ERR_POD_STATE: 'the pod is not in a state that allows this',
+  ERR_POD_MANIFEST: 'the pod manifest is not valid',
+  ERR_POD_IO: 'the pod directory could not be read or written',
+  ERR_NETCONF_INVALID: 'a network configuration file is not valid',
+  ERR_NETCONF_DUPLICATE: 'two files of one directory define the same network',
+  ERR_NET_NOT_FOUND: 'a requested network does not exist',
+  ERR_NET_ARGS: 'the --net argument cannot be understood',
+  ERR_NET_PORTS: 'a published port cannot be mapped',
+  ERR_NET_SUBNET_CONFLICT: 'a network of rkt overlaps a route that belongs to somebody else',
+  ERR_NET_RESULT: 'a plugin returned something that is not a CNI result',
+  ERR_PLUGIN_NOT_FOUND: 'a plugin executable was not found on the search path',
+  ERR_PLUGIN_FAILED: 'a plugin reported an error',
+  ERR_PLUGIN_TIMEOUT: 'a plugin did not finish before its deadline',
+  ERR_PLUGIN_OUTPUT: 'a plugin printed something that is not CNI JSON',
+  ERR_EFFECT_FAILED: 'a step of the plan failed',
+  ERR_UNDO_INCOMPLETE: 'some effects could not be undone; the journal keeps them for the next gc',
+  ERR_JOURNAL_CORRUPT: 'the journal of a pod cannot be read',
+  ERR_STAGE1_LAUNCH: 'the pod could not be started',
+  ERR_APP_NOT_FOUND: 'the pod has no such app',
+} as const satisfies Record<string, string>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+export interface ErrorContext {
+  readonly hint?: string;
+  /** one fault a line when there are several */
+  readonly details?: readonly string[];
+  readonly cause?: unknown;
+  readonly exitCode?: number;
+}
+
+/** Every failure a user can cause. */
+export class RuntimeError extends Error {
+  readonly hint: string | undefined;
+  readonly details: readonly string[];
+  readonly exitCode: number;
+  constructor(readonly code: ErrorCode, message: string, context: ErrorContext = {}) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = 'RuntimeError';
+    this.hint = context.hint;
+    this.details = context.details ?? [];
+    this.exitCode = context.exitCode ?? 254;
+  }
+}
+
+/** True when `error` carries the catalogue code `code` (safe across bundles, unlike instanceof). */
+export const isCode = (error: unknown, code: ErrorCode): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === code;
+
+/** The text of anything thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Makes foreign text (plugins, images, registries) safe for a terminal: control and bidi characters become `\xNN`/`\u{NN}`. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, (char) => {
+    const point = char.codePointAt(0) ?? 0;
+    return point < 256 ? `\\x${point.toString(16).padStart(2, '0')}` : `\\u{${point.toString(16)}}`;
+  });
+}

@@ -1,0 +1,51 @@
+/** Names and ids, checked once at the edge. */
+
+declare const brand: unique symbol;
+type Branded<B extends string> = string & { readonly [brand]: B };
+
+/** Full lower-case UUID of a pod; also its CNI container ID. */
+export type PodId = Branded<'PodId'>;
+/** `sha256:<64 hex>` */
+export type Digest = Branded<'Digest'>;
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const isPodId = (text: string): text is PodId => uuid.test(text);
+
+const digest = /^sha256:[0-9a-f]{64}$/;
+export const isDigest = (text: string): text is Digest => digest.test(text);
+
+/** Container ID grammar of CNI (R11, Z8). */
+export const isContainerId = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
+/** Network name grammar (C3). */
+export const isNetworkName = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
+/** Interface name as libcni and the kernel allow it (R13): 1-15 bytes. */
+export const isIfName = (text: string): boolean =>
+  text !== '' && text !== '.' && text !== '..' && Buffer.byteLength(text) <= 15 && !/[/:\s]/u.test(text);
+/** App name: appc AC Name. */
+export const isAppName = (text: string): boolean => /^[a-z0-9]+(-[a-z0-9]+)*$/.test(text) && text.length <= 128;
+
+/** The nearest of `candidates` to `word`, when it is near enough to be what was meant. */
+export function didYouMean(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,44 @@
+/** The network plan: what `rkt net plan` prints and `rkt run` does. JSON, deterministic, without pod identity. */
+import type { CapabilityArgs, CniVersion } from './cni/types.ts';
+
+export type NetMode = 'contained' | 'host' | 'none';
+
+/** A plugin of a list, resolved. */
+export interface PlannedPlugin {
+  readonly type: string;
+  /** 'builtin' = ours, in process; else the absolute path of the executable */
+  readonly via: string;
+  /** IPAM delegate of this plugin, resolved the same way */
+  readonly ipam?: { readonly type: string; readonly via: string };
+  /** capability args this plugin will receive (R30: declared true AND supplied) */
+  readonly runtimeConfig?: CapabilityArgs;
+}
+
+export interface PlannedNetwork {
+  readonly name: string;
+  readonly ifName: string;
+  readonly cniVersion: CniVersion;
+  /** file the configuration came from, and whose it is */
+  readonly source: { readonly path: string; readonly owner: 'admin' | 'system' | 'builtin' };
+  /** the configuration list, byte-exact as read (a .conf is wrapped); DEL uses these bytes (rkt 2.10, R6) */
+  readonly confList: string;
+  readonly plugins: readonly PlannedPlugin[];
+  /** CNI_ARGS pairs in order */
+  readonly args: readonly (readonly [string, string])[];
+  readonly capabilityArgs: CapabilityArgs;
+  /** CNI_PATH */
+  readonly pluginPath: readonly string[];
+  /** what the configuration says will exist: for people, and for the subnet conflict check */
+  readonly expects: {
+    readonly bridge?: string;
+    readonly subnets: readonly string[];
+    readonly gateway: boolean;
+    readonly masquerade: boolean;
+  };
+}
+
+export interface NetPlan {
+  readonly mode: NetMode;
+  readonly networks: readonly PlannedNetwork[];
+  readonly warnings: readonly string[];
+}
