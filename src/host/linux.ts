@@ -31,7 +31,7 @@ export interface NativeRun {
   readonly stderr: Buffer;
 }
 
-const native = createRequire(import.meta.url || __filename)(`${__DIST__}/linux.node`) as Native;
+const native = createRequire(`${__DIST__}/`)(`${__DIST__}/linux.node`) as Native;
 
 /** System call numbers: [x86_64, aarch64]. */
 const numbers = {

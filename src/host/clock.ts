@@ -1,0 +1,12 @@
+/** Time and boot identity. The only place that reads them. */
+import { readFileSync } from 'node:fs';
+
+export const now = (): Date => new Date();
+/** Monotonic milliseconds, for durations. */
+export const monotonicMs = (): number => performance.now();
+/** Identifies this boot of the kernel; what the kernel held under another id is gone. */
+export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+/** Blocks this thread; for short polls of kernel state that has no descriptor to wait on. */
+export function sleepMs(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

@@ -1,0 +1,46 @@
+/** Files that must survive a crash whole, and the small reads everybody needs. Synchronous. */
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { isErrno } from './linux.ts';
+
+/** Text of a file, undefined when it does not exist. */
+export function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+export function fsyncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Replaces `path` as a whole: temp file beside it, rename. With `durable` the bytes and the name are on the
+ * platter when this returns; without, a power loss may bring the old content back, never half of the new.
+ */
+export function writeAtomic(path: string, content: string | Uint8Array, options: { mode?: number; durable?: boolean } = {}): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  const fd = openSync(temporary, 'w', options.mode ?? 0o640);
+  try {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
+    if (options.durable) fsyncSync(fd);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  if (options.durable) fsyncDirectory(dirname(path));
+}
+
+export const makeDirectory = (path: string, mode = 0o750): void => void mkdirSync(path, { recursive: true, mode });
