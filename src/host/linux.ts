@@ -5,6 +5,7 @@
  * @see reference native B (traps), man pages of section 2 (x86_64 and aarch64 numbers)
  */
 import { createRequire } from 'node:module';
+export { isErrno } from '../model/errors.ts';
 
 declare const __DIST__: string;
 
@@ -65,11 +66,6 @@ export class Errno extends Error {
     this.name = 'Errno';
     this.code = errnoName(errno);
   }
-}
-
-/** True for a failure (ours or Node's) whose code is one of `codes`. */
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && codes.includes(String(error.code));
 }
 
 /** Raw call: result or -errno, never throws. For callers that branch on the errno. */

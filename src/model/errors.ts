@@ -70,6 +70,11 @@ export class RuntimeError extends Error {
 export const isCode = (error: unknown, code: ErrorCode): boolean =>
   typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 
+/** True for a failure (ours or Node's) whose code is one of `codes`. */
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && codes.includes(String(error.code));
+}
+
 /** The text of anything thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

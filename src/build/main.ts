@@ -1,0 +1,118 @@
+/**
+ * Builds dist/: bundles, plugin executables, the native addon, the supervisor, net.d and the embedded image.
+ * Run by the development Node (types are stripped, not checked). What is up to date is left alone.
+ *
+ * Every dynamic `import()` in the source becomes a bundle of its own, required when it is reached: a command
+ * loads what it needs and nothing else.
+ */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+import { makeBusyboxImage } from './busybox-image.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const dist = join(root, 'dist');
+/** Node is started without NODE_EXTRA_CA_CERTS (73 ms of certificate parsing on Node 20); fetching reads RKT_CA. */
+const shebang = '#!/usr/bin/env -S -u NODE_EXTRA_CA_CERTS RKT_CA=${NODE_EXTRA_CA_CERTS} node\n';
+const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+
+const isFresh = (output: string, ...inputs: string[]): boolean =>
+  existsSync(output) && inputs.every((input) => statSync(input).mtimeMs <= statSync(output).mtimeMs);
+
+function compile(output: string, sources: string[], flags: string[], headers: string[] = []): void {
+  if (isFresh(output, ...sources, ...headers)) return;
+  mkdirSync(dirname(output), { recursive: true });
+  const temporary = `${output}.${process.pid}`;
+  execFileSync('cc', ['-std=gnu11', '-Wall', '-Wextra', '-Werror', ...flags, '-o', temporary, ...sources], { stdio: 'inherit' });
+  renameSync(temporary, output);
+}
+
+/** `src/cli/commands/run.ts` → `cli-commands-run`: readable and unique in one flat folder. */
+const bundleName = (path: string): string => relative(join(root, 'src'), path).replace(/\.ts$/, '').replaceAll('/', '-');
+
+/** Turns dynamic imports into requires of sibling bundles and remembers what has to be built. */
+function lazyBundles(found: Set<string>): Plugin {
+  return {
+    name: 'lazy-bundles',
+    setup(setup) {
+      setup.onResolve({ filter: /^\.\.?\// }, (args) => {
+        if (args.kind !== 'dynamic-import') return undefined;
+        const target = resolve(args.resolveDir, args.path);
+        found.add(target);
+        return { path: `./${bundleName(target)}.cjs`, external: true };
+      });
+    },
+  };
+}
+
+async function bundle(entry: string, outfile: string, distExpression: string, found: Set<string>, banner = ''): Promise<void> {
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    minify: true,
+    keepNames: false,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    legalComments: 'none',
+    logLevel: 'warning',
+    supported: { 'dynamic-import': false },
+    define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': 'undefined' },
+    banner: { js: `${banner}"use strict";const __rktDist=${distExpression};` },
+    plugins: [lazyBundles(found)],
+  });
+}
+
+async function bundles(): Promise<void> {
+  const lib = join(dist, 'lib');
+  mkdirSync(lib, { recursive: true });
+  const done = new Set<string>();
+  const found = new Set<string>([join(root, 'src/cli/main.ts')]);
+  while (done.size < found.size) {
+    const pending = [...found].filter((entry) => !done.has(entry));
+    await Promise.all(pending.map((entry) => bundle(entry, join(lib, `${bundleName(entry)}.cjs`), 'require("path").dirname(__dirname)', found)));
+    for (const entry of pending) done.add(entry);
+  }
+  const wanted = new Set([...done].map((entry) => `${bundleName(entry)}.cjs`));
+  for (const file of readdirSync(lib)) if (!wanted.has(file)) rmSync(join(lib, file));
+  writeFileSync(join(dist, 'rkt'), `${shebang}require('./lib/cli-main.cjs');\n`);
+  chmodSync(join(dist, 'rkt'), 0o755);
+  writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
+}
+
+async function plugins(): Promise<void> {
+  const folder = join(root, 'cni-plugins');
+  const types = readdirSync(folder).filter((type) => existsSync(join(folder, type, 'main.ts')));
+  mkdirSync(join(dist, 'cni'), { recursive: true });
+  await Promise.all(
+    types.map(async (type) => {
+      const output = join(dist, 'cni', type);
+      await bundle(join(folder, type, 'main.ts'), output, 'require("path").dirname(__dirname)', new Set(), shebang);
+      chmodSync(output, 0o755);
+    }),
+  );
+  for (const file of readdirSync(join(dist, 'cni'))) if (!types.includes(file)) rmSync(join(dist, 'cni', file));
+}
+
+function native(): void {
+  const headers = join(root, 'node_modules/node-api-headers/include');
+  compile(join(dist, 'linux.node'), [join(root, 'src/host/linux.c')], ['-O2', '-shared', '-fPIC', `-I${headers}`]);
+  const oci = join(root, 'src/stage1/flavors/oci');
+  const files = readdirSync(oci).map((file) => join(oci, file));
+  const sources = files.filter((file) => file.endsWith('.c'));
+  compile(join(dist, 'stage1/oci/rkt-supervisor'), sources, ['-static', '-Os', '-s'], files.filter((file) => file.endsWith('.h')));
+}
+
+async function main(): Promise<void> {
+  mkdirSync(dist, { recursive: true });
+  native();
+  rmSync(join(dist, 'net.d'), { recursive: true, force: true });
+  cpSync(join(root, 'net.d'), join(dist, 'net.d'), { recursive: true, filter: (path) => !basename(path).endsWith('.md') });
+  const image = join(dist, 'images/busybox');
+  if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'))) makeBusyboxImage(image);
+  await Promise.all([bundles(), plugins()]);
+}
+
+await main();

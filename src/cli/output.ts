@@ -1,0 +1,21 @@
+/** Where commands print, and the JSON form every command shares. Synchronous: execve may follow. */
+import { writeSync } from 'node:fs';
+import { isErrno } from '../model/errors.ts';
+import type { Flag } from './command.ts';
+
+export const formatFlag = { type: 'string', value: 'FORMAT', choices: ['json', 'json-pretty'], help: 'print JSON instead of a table' } as const satisfies Flag;
+
+function write(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let offset = 0; offset < bytes.length; ) {
+    try {
+      offset += writeSync(fd, bytes, offset);
+    } catch (error) {
+      if (isErrno(error, 'EPIPE')) return; // the reader has seen enough (`rkt list | head`)
+      if (!isErrno(error, 'EAGAIN')) throw error;
+    }
+  }
+}
+export const out = (text: string): void => write(1, text);
+export const err = (text: string): void => write(2, text);
+export const outJson = (value: unknown, format: string): void => out(`${JSON.stringify(value, undefined, format === 'json-pretty' ? '\t' : undefined)}\n`);

@@ -1,0 +1,50 @@
+/** Every command, loaded when it is used. One line a command. */
+import { RuntimeError } from '../model/errors.ts';
+import { didYouMean } from '../model/ids.ts';
+import type { AnyCommand } from './command.ts';
+
+const load = async (module: Promise<{ command: unknown }>): Promise<AnyCommand> => (await module).command as AnyCommand;
+
+export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
+  run: () => load(import('./commands/run.ts')),
+  fetch: () => load(import('./commands/fetch.ts')),
+  list: () => load(import('./commands/list.ts')),
+  status: () => load(import('./commands/status.ts')),
+  stop: () => load(import('./commands/stop.ts')),
+  enter: () => load(import('./commands/enter.ts')),
+  rm: () => load(import('./commands/rm.ts')),
+  gc: () => load(import('./commands/gc.ts')),
+  'cat-manifest': () => load(import('./commands/cat-manifest.ts')),
+  'net list': () => load(import('./commands/net-list.ts')),
+  'net plan': () => load(import('./commands/net-plan.ts')),
+  version: () => load(import('./commands/version.ts')),
+};
+
+/** Groups: words that only begin a command. */
+const groups = new Set(Object.keys(commands).flatMap((name) => (name.includes(' ') ? [name.split(' ')[0] ?? ''] : [])));
+
+/**
+ * Finds the command that `words` begin with; any unique prefix of a word will do (`rkt li`, `rkt net pl`).
+ * @returns its full name and how many words it took
+ * @throws ERR_CLI_UNKNOWN_COMMAND
+ */
+export function findCommand(words: readonly string[]): { name: string; words: number } {
+  const first = expand(words[0] ?? '', [...new Set(Object.keys(commands).map((name) => name.split(' ')[0] ?? ''))], '');
+  if (!groups.has(first)) return { name: first, words: 1 };
+  const members = Object.keys(commands).filter((name) => name.startsWith(`${first} `)).map((name) => name.slice(first.length + 1));
+  if (words[1] === undefined || words[1].startsWith('-')) {
+    throw new RuntimeError('ERR_CLI_UNKNOWN_COMMAND', `rkt ${first} needs one of: ${members.join(', ')}`, { hint: `rkt help ${first} says more` });
+  }
+  return { name: `${first} ${expand(words[1], members, `${first} `)}`, words: 2 };
+}
+
+function expand(word: string, candidates: readonly string[], group: string): string {
+  if (candidates.includes(word)) return word;
+  const matches = candidates.filter((candidate) => word !== '' && candidate.startsWith(word));
+  if (matches.length === 1 && matches[0] !== undefined) return matches[0];
+  if (matches.length > 1) throw new RuntimeError('ERR_CLI_UNKNOWN_COMMAND', `"rkt ${group}${word}" could be ${matches.join(' or ')}`);
+  const near = didYouMean(word, candidates);
+  throw new RuntimeError('ERR_CLI_UNKNOWN_COMMAND', `unknown command "rkt ${group}${word}"`, {
+    hint: near === undefined ? 'rkt help lists the commands' : `did you mean "rkt ${group}${near}"?`,
+  });
+}

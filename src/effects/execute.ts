@@ -1,0 +1,95 @@
+/**
+ * Does steps and undoes them: the one way up and the one way down. A failed run, gc, rm and recovery after a
+ * crash all end in {@link undoAll}.
+ */
+import { RuntimeError, isCode, messageOf } from '../model/errors.ts';
+import type { Entry, Journal, Output } from './journal.ts';
+import type { Action, Actions, Step, StepKind, StepOf, StepOutputs } from './steps.ts';
+
+/** What could not be undone, with the reason. */
+export interface Kept {
+  readonly step: Step;
+  readonly error: string;
+}
+
+/** The two directions of a step, type by type. */
+const actionOf = <K extends StepKind>(actions: Actions, kind: K): Action<K> => actions[kind];
+
+/**
+ * Applies steps in order: intent, run, done. Returns their outputs, same order.
+ * On a failure (or when `interrupted` reports a signal between two steps) everything the journal knows is
+ * undone in reverse, the failing step included (CNI R4), and the error says what was kept.
+ * @param interrupted - 0, or the signal that asked us to stop
+ * @throws RuntimeError: the step's own, or ERR_EFFECT_FAILED around a foreign one; ERR_INTERRUPTED
+ */
+export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number): Output[] {
+  try {
+    return steps.map((step) => {
+      const signal = interrupted();
+      if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before ${step.kind}`, { exitCode: 128 + signal });
+      const n = journal.intent(step);
+      const output = runStep(step, actions, journal);
+      journal.done(n, output);
+      return output;
+    });
+  } catch (error) {
+    throw withKept(asRuntimeError(error), undoAll(journal, actions));
+  }
+}
+
+function runStep<K extends StepKind>(step: StepOf<K>, actions: Actions, journal: Journal): StepOutputs[K] {
+  const action = actionOf(actions, step.kind);
+  if (action.durable) journal.sync();
+  return action.run(step);
+}
+
+/**
+ * Undoes every step of the journal that is not undone yet, last first, going on past errors. Idempotent: a
+ * step whose undo was not recorded (crash, disk full) is undone again.
+ * @returns what could not be undone; it stays in the journal for the next time
+ */
+export function undoAll(journal: Journal, actions: Actions): Kept[] {
+  const kept: Kept[] = [];
+  for (const entry of [...journal.entries].reverse()) {
+    if (entry.undone) continue;
+    try {
+      undoEntry(entry, actions, journal.boot);
+    } catch (error) {
+      kept.push({ step: entry.step, error: messageOf(error) });
+      record(() => journal.kept(entry.n, messageOf(error)));
+      continue;
+    }
+    record(() => journal.undone(entry.n));
+  }
+  return kept;
+}
+
+/** On a full disk the way down goes on without its records: undo is idempotent, only time is lost. */
+function record(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!isCode(error, 'ERR_POD_IO')) throw error;
+  }
+}
+
+function undoEntry(entry: Entry, actions: Actions, boot: string): void {
+  const undo = <K extends StepKind>(step: StepOf<K>): void =>
+    actionOf(actions, step.kind).undo(step, entry.output as StepOutputs[K] | undefined, entry.boot === boot);
+  undo(entry.step);
+}
+
+function asRuntimeError(error: unknown): RuntimeError {
+  if (error instanceof RuntimeError) return error;
+  return new RuntimeError('ERR_EFFECT_FAILED', messageOf(error), { cause: error });
+}
+
+function withKept(error: RuntimeError, kept: readonly Kept[]): RuntimeError {
+  if (kept.length === 0) return error;
+  return new RuntimeError(error.code, error.message, {
+    cause: error.cause ?? error,
+    exitCode: error.exitCode,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: [...error.details, ...kept.map((item) => `could not undo ${item.step.kind}: ${item.error} (kept for rkt gc)`)],
+  });
+}

@@ -1,0 +1,156 @@
+/**
+ * The write-ahead journal of one pod: one JSON record a line, appended by a single write(2).
+ *
+ * | record | written | means |
+ * |---|---|---|
+ * | `intent` | before a step runs | its effect may exist, whole or in part |
+ * | `done` | after it ran | its effect exists; `output` is what undo may need |
+ * | `undone` | after its undo | nothing of it is left |
+ * | `kept` | after a failed undo | something may be left; the next gc tries again |
+ *
+ * What a record describes lives in the kernel and dies with the boot, so no record is fsynced; the one
+ * exception is {@link Journal.sync}, before the first step that leaves something on disk. A torn last line (power loss, disk full)
+ * is cut off: the effect it would have announced was not begun.
+ * @see DESIGN 3; cni.md H2
+ */
+import { closeSync, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { readText } from '../host/files.ts';
+import { fdatasync } from '../host/linux.ts';
+import { RuntimeError } from '../model/errors.ts';
+import type { Step, StepOutputs } from './steps.ts';
+
+export type Output = StepOutputs[keyof StepOutputs];
+export type JournalRecord =
+  | { readonly at: 'intent'; readonly n: number; readonly boot: string; readonly step: Step }
+  | { readonly at: 'done'; readonly n: number; readonly output: Output }
+  | { readonly at: 'undone'; readonly n: number }
+  | { readonly at: 'kept'; readonly n: number; readonly error: string };
+
+/** One step as the journal knows it. */
+export interface Entry {
+  readonly n: number;
+  readonly boot: string;
+  readonly step: Step;
+  /** undefined: it never finished */
+  output: Output | undefined;
+  finished: boolean;
+  undone: boolean;
+  /** why the last undo failed */
+  kept: string | undefined;
+}
+
+/** Parses the text of a journal. @throws ERR_JOURNAL_CORRUPT for a damaged record that is not the torn last line */
+export function parseJournal(text: string, path: string): Entry[] {
+  const entries: Entry[] = [];
+  const lines = text.split('\n');
+  lines.pop(); // after the last newline: empty, or torn
+  for (const [index, line] of lines.entries()) {
+    const damaged = (why: string): RuntimeError =>
+      new RuntimeError('ERR_JOURNAL_CORRUPT', `journal ${path}: line ${index + 1} ${why}`, {
+        hint: 'the pod is kept; release its networks by hand with the configurations stored beside the journal',
+      });
+    let record: JournalRecord;
+    try {
+      record = JSON.parse(line) as JournalRecord;
+    } catch (cause) {
+      throw new RuntimeError('ERR_JOURNAL_CORRUPT', damaged('is not JSON').message, { cause });
+    }
+    if (record.at === 'intent') {
+      if (record.n !== entries.length) throw damaged(`announces step ${record.n}, expected ${entries.length}`);
+      entries.push({ n: record.n, boot: record.boot, step: record.step, output: undefined, finished: false, undone: false, kept: undefined });
+      continue;
+    }
+    const entry = entries[record.n];
+    if (entry === undefined) throw damaged(`speaks of step ${record.n}, which was never announced`);
+    if (record.at === 'done') {
+      entry.finished = true;
+      entry.output = record.output;
+    } else if (record.at === 'undone') {
+      entry.undone = true;
+      entry.kept = undefined;
+    } else {
+      entry.kept = record.error;
+    }
+  }
+  return entries;
+}
+
+/** Entries of a pod's journal; none when there is no journal. */
+export const readJournal = (path: string): Entry[] => parseJournal(readText(path) ?? '', path);
+
+export class Journal implements Disposable {
+  readonly entries: Entry[];
+  readonly #fd: number;
+  #length: number;
+  #synced = false;
+
+  private constructor(readonly path: string, readonly boot: string, fd: number, entries: Entry[], length: number) {
+    this.#fd = fd;
+    this.entries = entries;
+    this.#length = length;
+  }
+
+  /** Opens (or begins) a journal for appending. `boot`: this boot's id. */
+  static open(path: string, boot: string): Journal {
+    const text = readText(path) ?? '';
+    const entries = parseJournal(text, path);
+    const whole = Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1));
+    const fd = openSync(path, 'a', 0o640);
+    if (fstatSync(fd).size > whole) ftruncateSync(fd, whole);
+    return new Journal(path, boot, fd, entries, whole);
+  }
+
+  /** @returns the number of the step */
+  intent(step: Step): number {
+    const n = this.entries.length;
+    this.#append({ at: 'intent', n, boot: this.boot, step });
+    this.entries.push({ n, boot: this.boot, step, output: undefined, finished: false, undone: false, kept: undefined });
+    return n;
+  }
+
+  done(n: number, output: Output): void {
+    this.#append({ at: 'done', n, output });
+    const entry = this.#entry(n);
+    entry.finished = true;
+    entry.output = output;
+  }
+
+  undone(n: number): void {
+    this.#entry(n).undone = true;
+    this.#append({ at: 'undone', n });
+  }
+
+  kept(n: number, error: string): void {
+    this.#entry(n).kept = error;
+    this.#append({ at: 'kept', n, error });
+  }
+
+  /** Puts everything written so far on the platter; once. */
+  sync(): void {
+    if (this.#synced) return;
+    fdatasync(this.#fd);
+    this.#synced = true;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+
+  #entry(n: number): Entry {
+    const entry = this.entries[n];
+    if (entry === undefined) throw new Error(`journal ${this.path} has no step ${n}`);
+    return entry;
+  }
+
+  #append(record: JournalRecord): void {
+    const bytes = Buffer.from(`${JSON.stringify(record)}\n`);
+    try {
+      if (writeSync(this.#fd, bytes) !== bytes.length) throw new Error('short write');
+    } catch (cause) {
+      // A full disk may have taken part of the line: cut it, so that the next record does not glue to it.
+      ftruncateSync(this.#fd, this.#length);
+      throw new RuntimeError('ERR_POD_IO', `cannot write journal ${this.path}`, { cause, hint: 'is the disk full?' });
+    }
+    this.#length += bytes.length;
+  }
+}

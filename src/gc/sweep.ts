@@ -1,0 +1,106 @@
+/** Does what mark decided: moves pods, undoes their journals, deletes their directories. */
+import { rmSync, statSync } from 'node:fs';
+import { undoAll, type Kept } from '../effects/execute.ts';
+import { Journal } from '../effects/journal.ts';
+import type { Actions } from '../effects/steps.ts';
+import { tryLock } from '../host/flock.ts';
+import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
+import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/pod/lifecycle.ts';
+import { phasePath, podFiles } from '../state/pod/layout.ts';
+import { markPods, type GcPolicy } from './mark.ts';
+
+/** What happened to one pod. */
+export type SweepEvent =
+  | { readonly kind: 'marked'; readonly id: string }
+  | { readonly kind: 'deleted'; readonly id: string }
+  | { readonly kind: 'waiting'; readonly id: string; readonly graceMs: number }
+  | { readonly kind: 'failed'; readonly id: string; readonly reasons: readonly string[] };
+
+export interface SweepServices {
+  readonly dataDir: string;
+  readonly actions: Actions;
+  readonly boot: string;
+  readonly nowMs: number;
+  report(event: SweepEvent): void;
+}
+
+/** One gc over every pod. Pods somebody holds are skipped in silence: they are alive, or another gc has them. */
+export function sweepPods(services: SweepServices, policy: GcPolicy): void {
+  const entries = new Map(listPods(services.dataDir).map((entry) => [entry.id as string, entry]));
+  const facts = [...entries.values()].flatMap((entry) => {
+    const since = ctimeMs(entry.dir);
+    return since === undefined ? [] : [{ id: entry.id, state: entry.state, sinceMs: Math.max(0, services.nowMs - since) }];
+  });
+  // A pod in embryo/ is being born as long as somebody holds the nursery.
+  const nursery = facts.some((fact) => fact.state === 'embryo') ? tryLock(phasePath(services.dataDir, 'embryo'), 'exclusive') : undefined;
+  try {
+    for (const verdict of markPods(facts, policy)) {
+      const entry = entries.get(verdict.id);
+      if (entry === undefined || (entry.state === 'embryo' && nursery === undefined)) continue;
+      if (verdict.kind === 'wait') services.report({ kind: 'waiting', id: verdict.id, graceMs: verdict.graceMs });
+      else sweepOne(entry, verdict.to, verdict.kind === 'delete', services);
+    }
+  } finally {
+    nursery?.release();
+  }
+}
+
+function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boolean, services: SweepServices): void {
+  const pod = holdPod(entry);
+  if (pod === undefined) return;
+  try {
+    if (pod.phase !== to) {
+      move(pod, services.dataDir, to);
+      services.report({ kind: 'marked', id: pod.id });
+    }
+    if (remove) deletePod(pod, services);
+  } catch (error) {
+    services.report({ kind: 'failed', id: pod.id, reasons: [messageOf(error)] });
+  } finally {
+    pod.lock.release();
+  }
+}
+
+/** Deletes one pod now, whatever its age. @throws ERR_POD_STATE while it is in use, ERR_UNDO_INCOMPLETE */
+export function removePod(entry: PodEntry, services: SweepServices): void {
+  const pod = entry.state === 'running' || entry.state === 'preparing' ? undefined : holdPod(entry);
+  if (pod === undefined) {
+    throw new RuntimeError('ERR_POD_STATE', `pod ${entry.id} is ${entry.state}`, { hint: entry.state === 'running' ? `rkt stop ${entry.id.slice(0, 8)} first` : 'somebody else is working on it' });
+  }
+  try {
+    const to = pod.phase === 'run' || pod.phase === 'exited-garbage' ? 'exited-garbage' : 'garbage';
+    if (pod.phase !== to) move(pod, services.dataDir, to);
+    const kept = deletePod(pod, services);
+    if (kept.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, { details: kept.map(explain), hint: 'cure the cause, then rkt gc tries again' });
+  } finally {
+    pod.lock.release();
+  }
+}
+
+const explain = (kept: Kept): string => `${kept.step.kind}: ${kept.error}`;
+
+/** Undoes the journal; the directory goes only when nothing is kept, for it holds what the next try needs. */
+function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
+  const kept = undoJournal(pod, services);
+  if (kept.length > 0) {
+    services.report({ kind: 'failed', id: pod.id, reasons: kept.map(explain) });
+    return kept;
+  }
+  rmSync(pod.dir, { recursive: true, force: true });
+  services.report({ kind: 'deleted', id: pod.id });
+  return [];
+}
+
+function undoJournal(pod: HeldPod, services: SweepServices): Kept[] {
+  using journal = Journal.open(podFiles(pod.dir).journal, services.boot);
+  return undoAll(journal, services.actions);
+}
+
+function ctimeMs(path: string): number | undefined {
+  try {
+    return statSync(path).ctimeMs;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined; // somebody else removed it
+    throw error;
+  }
+}

@@ -1,0 +1,66 @@
+/** What `list`, `status` and `enter` know of a pod: read from its directory, tolerant of everything that may be missing. */
+import { statSync } from 'node:fs';
+import { readText } from '../../host/files.ts';
+import { isErrno } from '../../model/errors.ts';
+import type { CniResult } from '../../model/cni/types.ts';
+import type { PodManifest } from '../../model/pod.ts';
+import { podFiles } from './layout.ts';
+import type { PodEntry } from './lifecycle.ts';
+
+/** One joined network as `net-info.json` has it (rkt's keys, with the CNI result beside them). */
+export interface NetInfo {
+  readonly netName: string;
+  readonly ifName: string;
+  readonly ip: string;
+  readonly ips: readonly string[];
+  readonly result: CniResult;
+}
+
+export interface PodInfo extends PodEntry {
+  /** undefined: no manifest that can be read */
+  readonly manifest: PodManifest | undefined;
+  readonly createdMs: number | undefined;
+  readonly startedMs: number | undefined;
+  readonly pid: number | undefined;
+  readonly networks: readonly NetInfo[];
+  /** exit code by app, of the apps that ended */
+  readonly exitCodes: ReadonlyMap<string, number>;
+}
+
+export function podInfo(entry: PodEntry): PodInfo {
+  const files = podFiles(entry.dir);
+  const manifest = parse<PodManifest>(readText(files.manifest));
+  const pidText = readText(files.pid);
+  const exitCodes = new Map<string, number>();
+  for (const { name } of manifest?.apps ?? []) {
+    const code = readText(files.status(name));
+    if (code !== undefined && /^\d+\s*$/.test(code)) exitCodes.set(name, Number(code));
+  }
+  return {
+    ...entry,
+    manifest,
+    createdMs: mtimeMs(files.created),
+    startedMs: mtimeMs(files.pid),
+    pid: pidText === undefined ? undefined : Number(pidText.split(' ')[0]),
+    networks: parse<NetInfo[]>(readText(files.netInfo)) ?? [],
+    exitCodes,
+  };
+}
+
+function parse<T>(text: string | undefined): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined; // half-written by a run that was killed: the pod is listed without it
+  }
+}
+
+function mtimeMs(path: string): number | undefined {
+  try {
+    return statSync(path).mtimeMs;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,35 @@
+/** Where a pod's files are. @see rkt.md 2.1, 2.2 */
+import { join } from 'node:path';
+
+/** Directories of the life cycle, in the order a pod moves through them. */
+export const phases = ['embryo', 'prepare', 'prepared', 'run', 'exited-garbage', 'garbage'] as const;
+export type Phase = (typeof phases)[number];
+
+export const phasePath = (dataDir: string, phase: Phase): string => join(dataDir, 'pods', phase);
+export const podPath = (dataDir: string, phase: Phase, id: string): string => join(phasePath(dataDir, phase), id);
+
+/** Files of one pod; `dir` is its directory, wherever it is in its life. */
+export const podFiles = (dir: string) => ({
+  manifest: join(dir, 'pod'),
+  /** mtime = creation */
+  created: join(dir, 'pod-created'),
+  /** write-ahead journal of everything outside the pod directory */
+  journal: join(dir, 'journal'),
+  /** the network plan as it was before anything was touched */
+  netPlan: join(dir, 'net', 'plan.json'),
+  /** recorded plugin calls, one JSON object a line */
+  netCalls: join(dir, 'net', 'calls.jsonl'),
+  /** what the pod got: rkt's net-info.json with CNI results */
+  netInfo: join(dir, 'net-info.json'),
+  /** text path of the network namespace */
+  netns: join(dir, 'netns'),
+  /** pid of the pod (its supervisor); mtime = start */
+  pid: join(dir, 'pid'),
+  /** exit code text per app; mtime = end */
+  status: (app: string): string => join(dir, 'stage1/rootfs/rkt/status', app),
+  statusDir: join(dir, 'stage1/rootfs/rkt/status'),
+  image: (app: string): string => join(dir, 'appsinfo', app, 'image.json'),
+});
+
+/** Shared state of a network, locked shared by attach and detach, exclusively by gc (CNI R3). */
+export const networkLock = (dataDir: string, network: string): string => join(dataDir, 'networks', `${network}.lock`);

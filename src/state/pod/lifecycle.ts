@@ -1,0 +1,139 @@
+/**
+ * A pod's life: a directory and a lock, no daemon. The kernel drops the lock when its holder dies, so
+ * "running" cannot go stale. Moves are rename(2): of two who try, one wins.
+ *
+ * | directory | locked | unlocked |
+ * |---|---|---|
+ * | embryo | – | embryo |
+ * | prepare | preparing | aborted prepare |
+ * | prepared | prepared | prepared |
+ * | run | running | exited |
+ * | exited-garbage | exited deleting | exited garbage |
+ * | garbage | deleting | garbage |
+ *
+ * @see rkt.md 2.1
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { isErrno } from '../../host/linux.ts';
+import { lock, tryLock, type Lock } from '../../host/flock.ts';
+import { RuntimeError } from '../../model/errors.ts';
+import { isPodId, type PodId } from '../../model/ids.ts';
+import type { PodState } from '../../model/pod.ts';
+import { phasePath, phases, podFiles, podPath, type Phase } from './layout.ts';
+
+/** A pod that was found; its state may change the moment after. */
+export interface PodEntry {
+  readonly id: PodId;
+  readonly phase: Phase;
+  readonly dir: string;
+  readonly state: PodState;
+}
+
+/** A pod this process holds: nobody else may change it until the lock is released. */
+export interface HeldPod {
+  readonly id: PodId;
+  phase: Phase;
+  dir: string;
+  readonly lock: Lock;
+}
+
+/** The truth table above. */
+export function stateOf(phase: Phase, locked: boolean): PodState {
+  switch (phase) {
+    case 'embryo': return 'embryo';
+    case 'prepare': return locked ? 'preparing' : 'aborted prepare';
+    case 'prepared': return 'prepared';
+    case 'run': return locked ? 'running' : 'exited';
+    case 'exited-garbage': return locked ? 'exited deleting' : 'exited garbage';
+    case 'garbage': return locked ? 'deleting' : 'garbage';
+  }
+}
+
+/** Makes the directories a pod can be in; the store's owner may already have. */
+export function ensurePhases(dataDir: string): void {
+  for (const phase of phases) mkdirSync(phasePath(dataDir, phase), { recursive: true, mode: 0o750 });
+}
+
+/** A new pod in `prepare`, locked. Until then a shared lock on embryo/ keeps gc's hands off it. */
+export function createPod(dataDir: string, id: PodId): HeldPod {
+  ensurePhases(dataDir);
+  using nursery = lock(phasePath(dataDir, 'embryo'), 'shared');
+  void nursery;
+  const dir = podPath(dataDir, 'embryo', id);
+  mkdirSync(dir, { mode: 0o750 });
+  const pod: HeldPod = { id, phase: 'embryo', dir, lock: lock(dir, 'exclusive') };
+  closeSync(openSync(podFiles(dir).created, 'w', 0o640));
+  move(pod, dataDir, 'prepare');
+  return pod;
+}
+
+/** Moves a held pod to another phase. The lock is on the directory itself, so it moves along. */
+export function move(pod: HeldPod, dataDir: string, to: Phase): void {
+  const target = podPath(dataDir, to, pod.id);
+  renameSync(pod.dir, target);
+  pod.phase = to;
+  pod.dir = target;
+}
+
+/** Every pod in `among`, each once; one that moves meanwhile is seen where it went (phases are read in order). */
+export function listPods(dataDir: string, among: readonly Phase[] = phases): PodEntry[] {
+  const found = new Map<string, PodEntry>();
+  for (const phase of among) {
+    for (const id of readNames(phasePath(dataDir, phase))) {
+      if (!isPodId(id)) continue;
+      const dir = podPath(dataDir, phase, id);
+      const locked = isLocked(dir);
+      if (locked !== undefined) found.set(id, { id, phase, dir, state: stateOf(phase, locked) });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The one pod whose UUID begins with `prefix`. @throws ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS */
+export function findPod(dataDir: string, prefix: string, among: readonly Phase[] = ['prepare', 'prepared', 'run', 'exited-garbage']): PodEntry {
+  if (prefix === '') throw new RuntimeError('ERR_POD_NOT_FOUND', 'UUID cannot be empty');
+  const matches = listPods(dataDir, among).filter((pod) => pod.id.startsWith(prefix.toLowerCase()));
+  const [pod] = matches;
+  if (pod === undefined) throw new RuntimeError('ERR_POD_NOT_FOUND', `no matches found for "${prefix}"`, { hint: 'rkt list shows the pods there are' });
+  if (matches.length > 1) {
+    throw new RuntimeError('ERR_POD_AMBIGUOUS', `ambiguous uuid "${prefix}", ${matches.length} matches`, { details: matches.map((match) => match.id) });
+  }
+  return pod;
+}
+
+/** Takes a pod for changing; undefined when somebody holds it or it moved away meanwhile. */
+export function holdPod(entry: PodEntry): HeldPod | undefined {
+  let held: Lock | undefined;
+  try {
+    held = tryLock(entry.dir, 'exclusive');
+    if (held === undefined) return undefined;
+    // Between finding and locking it may have been moved: the lock would then be on a directory elsewhere.
+    if (statSync(entry.dir).ino !== statSync(`/proc/self/fd/${held.fd}`).ino) throw new RuntimeError('ERR_POD_STATE', 'moved');
+  } catch (error) {
+    held?.release();
+    if (isErrno(error, 'ENOENT', 'ERR_POD_STATE')) return undefined;
+    throw error;
+  }
+  return { id: entry.id, phase: entry.phase, dir: entry.dir, lock: held };
+}
+
+/** Whether somebody holds the pod at `dir`; undefined when it is gone. */
+function isLocked(dir: string): boolean | undefined {
+  try {
+    const probe = tryLock(dir, 'shared');
+    probe?.release();
+    return probe === undefined;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function readNames(path: string): string[] {
+  try {
+    return readdirSync(path).sort();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
