@@ -1,0 +1,17 @@
+import { enterPod } from '../../pipeline.ts';
+import { defineCommand } from '../command.ts';
+import { podArgument } from '../pod-argument.ts';
+import { settingsFrom } from '../settings.ts';
+
+export const command = defineCommand({
+  name: 'enter',
+  summary: 'run a command in an app of a running pod',
+  usage: '[flags] UUID [COMMAND…]',
+  needsRoot: true,
+  examples: [['rkt enter 5f3c', 'a shell'], ['rkt enter --app=web 5f3c -- ls -l /', 'one command; behind -- its own flags']],
+  flags: { app: { type: 'string', value: 'NAME', help: 'which app, when the pod has several' } },
+  run({ flags, global, operands, rest }) {
+    const [uuid, ...command_] = operands;
+    return enterPod(settingsFrom(global), podArgument(uuid === undefined ? [] : [uuid], undefined), { app: flags.app, command: [...command_, ...rest] });
+  },
+});

@@ -1,0 +1,25 @@
+import { RuntimeError } from '../../model/errors.ts';
+import { fetchImages } from '../../pipeline.ts';
+import { defineCommand } from '../command.ts';
+import { formatFlag, out, outJson } from '../output.ts';
+import { progressPrinter } from '../progress.ts';
+import { settingsFrom } from '../settings.ts';
+
+export const command = defineCommand({
+  name: 'fetch',
+  summary: 'put image(s) into the store',
+  usage: '[flags] IMAGE…',
+  examples: [
+    ['rkt fetch oci:./web:latest', 'an OCI layout directory'],
+    ['rkt fetch docker-archive:web.tar oci-archive:db.tar', 'files made by docker save and skopeo'],
+  ],
+  flags: { full: { type: 'boolean', help: 'print the whole image ID' }, format: formatFlag },
+  async run({ flags, global, operands, rest }) {
+    if (rest.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'app arguments unsupported: fetch takes images only');
+    if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'fetch needs at least one image', { hint: 'rkt fetch oci:DIR' });
+    const images = await fetchImages(settingsFrom(global), operands, progressPrinter());
+    if (flags.format !== undefined) outJson(images.map(({ id, name, layers }) => ({ id, name, layers })), flags.format);
+    else for (const { id } of images) out(`${(flags.full ? id : id.slice(0, 'sha256:'.length + 32)).replace(':', '-')}\n`);
+    return 0;
+  },
+});

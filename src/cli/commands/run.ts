@@ -1,0 +1,42 @@
+import { defineCommand, type Flags } from '../command.ts';
+import { appFlags, appRequestFlags } from '../app-flags.ts';
+import { progressPrinter } from '../progress.ts';
+import { settingsFrom } from '../settings.ts';
+import { netFlags } from '../net-flags.ts';
+import { runPod } from '../../pipeline.ts';
+
+const flags = {
+  ...netFlags,
+  hostname: { type: 'string', value: 'NAME', help: "the pod's host name", default: 'rkt-UUID' },
+  'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
+  'uuid-file-save': { type: 'string', value: 'FILE', help: "write the pod's UUID to FILE before anything else is done" },
+  interactive: { type: 'boolean', help: 'connect standard input to the app (one app only)' },
+} as const satisfies Flags;
+
+export const command = defineCommand({
+  name: 'run',
+  summary: 'run image(s) in a pod, in the foreground',
+  usage: '[flags] IMAGE [app flags] [-- ARGS… [---]] [IMAGE2 …]',
+  needsRoot: true,
+  examples: [
+    ['rkt run --net=bridge busybox --exec /bin/sh -- -c "ip addr"', 'the embedded image on a bridge'],
+    ['rkt run --net=bridge --port=8080:80 oci:./web', 'publish port 80 of the pod as 8080'],
+    ['rkt run --net=none --interactive busybox', 'a shell without network'],
+    ['rkt run busybox --name=a -- sleep 9 --- busybox --name=b -- ps', 'two apps in one pod'],
+  ],
+  flags,
+  imageFlags: appFlags,
+  run({ flags: chosen, global, images }) {
+    return runPod(settingsFrom(global), {
+      apps: images.map(appRequestFlags),
+      net: chosen.net,
+      ports: chosen.port,
+      netExec: chosen['net-exec'],
+      hostname: chosen.hostname,
+      overlay: !chosen['no-overlay'],
+      uuidFile: chosen['uuid-file-save'],
+      interactive: chosen.interactive,
+      progress: progressPrinter(),
+    });
+  },
+});

@@ -1,0 +1,26 @@
+/** Commands that act on one pod or several: UUID prefixes, or a file that holds one. */
+import { readFileSync } from 'node:fs';
+import { RuntimeError, messageOf } from '../model/errors.ts';
+import type { Flag } from './command.ts';
+
+export const uuidFileFlag = { type: 'string', value: 'FILE', help: 'read the UUID from FILE' } as const satisfies Flag;
+
+/** The UUIDs (or prefixes) a command is given. @throws ERR_CLI_USAGE */
+export function podArguments(operands: readonly string[], uuidFile: string | undefined): readonly string[] {
+  if (uuidFile === undefined) {
+    if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'which pod?', { hint: 'give a UUID (a unique beginning will do) or --uuid-file=FILE' });
+    return operands;
+  }
+  if (operands.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'give UUIDs or --uuid-file, not both');
+  try {
+    return [readFileSync(uuidFile, 'utf8').trim()];
+  } catch (cause) {
+    throw new RuntimeError('ERR_CLI_USAGE', `cannot read UUID file: ${messageOf(cause)}`, { cause });
+  }
+}
+
+export function podArgument(operands: readonly string[], uuidFile: string | undefined): string {
+  const [first = '', ...more] = podArguments(operands, uuidFile);
+  if (more.length > 0) throw new RuntimeError('ERR_CLI_USAGE', `one pod at a time, got ${more.length + 1}`);
+  return first;
+}

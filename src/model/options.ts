@@ -1,0 +1,37 @@
+/** What the command line asks of the pipeline. */
+
+/** One app of `run`. */
+export interface AppOptions {
+  readonly reference: string;
+  readonly args: readonly string[];
+  readonly exec: string | undefined;
+  readonly name: string | undefined;
+  readonly user: string | undefined;
+  readonly group: string | undefined;
+  readonly workingDir: string | undefined;
+  readonly environment: readonly string[];
+  readonly readonlyRootfs: boolean;
+}
+
+/** What a network plan is made of. */
+export interface NetOptions {
+  /** occurrences of --net, in order; none = default */
+  readonly net: readonly string[];
+  readonly ports: readonly string[];
+  /** run our own plugins as executables too */
+  readonly netExec: boolean;
+}
+
+/** How far a long piece of work is; bytes of `total` when that is known. */
+export interface Progress {
+  (event: { readonly what: string; readonly doneBytes: number; readonly totalBytes: number | undefined }): void;
+}
+
+export interface RunOptions extends NetOptions {
+  readonly apps: readonly AppOptions[];
+  readonly hostname: string | undefined;
+  readonly overlay: boolean;
+  readonly uuidFile: string | undefined;
+  readonly interactive: boolean;
+  readonly progress: Progress;
+}
