@@ -18,10 +18,12 @@ export interface PlannedNetwork {
   readonly name: string;
   readonly ifName: string;
   readonly cniVersion: CniVersion;
-  /** file the configuration came from, and whose it is */
-  readonly source: { readonly path: string; readonly owner: 'admin' | 'system' | 'builtin' };
+  /** file the configuration came from, whose it is, and the drop-in files whose plugins were appended (L13) */
+  readonly source: { readonly path: string; readonly owner: 'admin' | 'system' | 'builtin'; readonly dropIns?: readonly string[] };
   /** the configuration list, byte-exact as read (a .conf is wrapped); DEL uses these bytes (rkt 2.10, R6) */
   readonly confList: string;
+  /** the file's own bytes when it holds one plugin (`.conf`): rkt's contract gave the plugin exactly these (rkt 2.10) */
+  readonly rawConf?: string;
   readonly plugins: readonly PlannedPlugin[];
   /** CNI_ARGS pairs in order */
   readonly args: readonly (readonly [string, string])[];
@@ -32,6 +34,8 @@ export interface PlannedNetwork {
   readonly expects: {
     readonly bridge?: string;
     readonly subnets: readonly string[];
+    /** gateway of each range: the configured one, else the subnet's first host */
+    readonly gateways?: readonly string[];
     readonly gateway: boolean;
     readonly masquerade: boolean;
   };

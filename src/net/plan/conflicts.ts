@@ -1,0 +1,72 @@
+/** Subnets of ours that somebody else already routes. Pure. @see rkt.md 4.1 row 17 */
+import { cidrText, networkOf, overlaps, parseCidr, type Cidr } from '../../model/cidr.ts';
+import { RuntimeError } from '../../model/errors.ts';
+import type { PlannedNetwork } from '../../model/plan.ts';
+import type { HostRoute } from '../facts/types.ts';
+
+/** A subnet for which joining makes the host a router (bridge with a gateway, ptp); macvlan, ipvlan and host-device make it none. */
+interface Routed {
+  readonly network: PlannedNetwork;
+  readonly subnet: Cidr;
+}
+const isHostRoute = (cidr: Cidr): boolean => cidr.prefixLen === (cidr.ip.family === 4 ? 32 : 128);
+
+/** The default route, also in the parts that VPNs split it into (0/1 and 128/1, ::/1, 2000::/3), overlaps everything and harms nothing. */
+const isDefault = (cidr: Cidr): boolean => cidr.prefixLen <= (cidr.ip.family === 4 ? 1 : 3);
+
+/** ptp leaves a route and an address of one host per running pod, on the pod's own veth (3.2). */
+const isPodsOwn = (network: PlannedNetwork, entry: HostRoute, cidr: Cidr): boolean =>
+  network.expects.bridge === undefined && entry.device.startsWith('veth') && isHostRoute(cidr) && entry.gateway === undefined;
+
+/** Why `entry` is in the way of `routed`; undefined if it is not. */
+function conflictWith({ network, subnet }: Routed, entry: HostRoute): string | undefined {
+  const cidr = parseCidr(entry.destination);
+  if (cidr === undefined || isDefault(networkOf(cidr)) || entry.device === (network.expects.bridge ?? '\0')) return undefined;
+  // Of an address only the address itself is taken; the subnet around it is a route of its own.
+  const taken = entry.kind === 'address' ? { ip: cidr.ip, prefixLen: cidr.ip.family === 4 ? 32 : 128 } : networkOf(cidr);
+  if (!overlaps(subnet, taken) || isPodsOwn(network, entry, taken)) return undefined;
+  if (entry.kind === 'address') return `the host's address ${cidr.ip.text} on device ${entry.device}`;
+  // "Reject 172.16.0.0/12 unless something more precise is known" is a fence, and ours is more precise.
+  if (entry.kind === 'reject') return taken.prefixLen < subnet.prefixLen ? undefined : `the rejecting route ${cidrText(taken)}`;
+  return `the route ${cidrText(taken)}${entry.gateway === undefined ? '' : ` via ${entry.gateway}`} on device ${entry.device}`;
+}
+
+/**
+ * Refuses subnets that overlap a route or address of another device, or each other.
+ * Two networks may share one bridge and one subnet; then the bridge is the route of both.
+ * @throws RuntimeError ERR_NET_SUBNET_CONFLICT naming every pair
+ */
+export function refuseConflicts(networks: readonly PlannedNetwork[], routes: readonly HostRoute[], adminDirectory: string): void {
+  const routed: Routed[] = networks.filter(({ expects }) => expects.gateway).flatMap((network) =>
+    network.expects.subnets.flatMap((text) => {
+      const subnet = parseCidr(text);
+      return subnet === undefined ? [] : [{ network, subnet }];
+    }),
+  );
+  const conflicts: { text: string; network: PlannedNetwork }[] = [];
+  const add = (mine: Routed, other: string): void => {
+    conflicts.push({ text: `subnet ${cidrText(mine.subnet)} of network "${mine.network.name}" overlaps ${other}`, network: mine.network });
+  };
+  for (const [i, mine] of routed.entries()) {
+    const found = routes.flatMap((entry) => {
+      const why = conflictWith(mine, entry);
+      return why === undefined ? [] : [{ entry, why }];
+    });
+    for (const { entry, why } of found) {
+      // The address by which a subnet is routed says nothing new.
+      if (entry.kind !== 'address' || !found.some((other) => other.entry.kind === 'route' && other.entry.device === entry.device)) add(mine, why);
+    }
+    for (const other of routed.slice(0, i)) {
+      if (other.network === mine.network || !overlaps(mine.subnet, other.subnet)) continue;
+      const isShared = mine.network.expects.bridge !== undefined && mine.network.expects.bridge === other.network.expects.bridge && cidrText(mine.subnet) === cidrText(other.subnet);
+      if (!isShared) add(mine, `subnet ${cidrText(other.subnet)} of network "${other.network.name}"`);
+    }
+  }
+  const first = conflicts[0];
+  if (first === undefined) return;
+  const { source } = first.network;
+  throw new RuntimeError('ERR_NET_SUBNET_CONFLICT', conflicts.length === 1 ? first.text : `${conflicts.length} subnets are already in use`, {
+    details: conflicts.length === 1 ? [] : conflicts.map(({ text }) => text),
+    hint: source.owner === 'admin' ? `choose another subnet in ${source.path}` : `copy ${source.path} to ${adminDirectory} and choose another subnet there`,
+  });
+}

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import { parsePortArgs, resolvePorts } from '../../../src/net/ports.ts';
+
+const apps = [
+  { app: 'web', ports: [{ name: 'http', protocol: 'tcp', port: 80 }, { name: '53-udp', protocol: 'udp', port: 53 }, { name: 'admin', protocol: 'tcp', port: 9 }] },
+  { app: 'side', ports: [{ name: 'admin', protocol: 'tcp', port: 9 }] },
+] as const;
+const map = (...values: string[]) => resolvePorts(parsePortArgs(values), apps).map(({ hostIP, hostPort, containerPort, protocol }) => `${hostIP ?? '*'} ${hostPort} ${containerPort} ${protocol}`);
+const refused = (...values: string[]): string[] => {
+  try {
+    map(...values);
+  } catch (error) {
+    const { code, details, message } = error as { code: string; details: string[]; message: string };
+    expect(code).toBe('ERR_NET_PORTS');
+    return details.length > 0 ? details : [message];
+  }
+  return expect.fail('should be refused');
+};
+
+describe('--port', () => {
+  test.each([
+    ['http:8080', '* 8080 80 tcp'],
+    ['http:127.0.0.1:8080', '127.0.0.1 8080 80 tcp'],
+    ['http:[::1]:8080', '::1 8080 80 tcp'],
+    ['53-udp:5353', '* 5353 53 udp'],
+    ['8080:80', '* 8080 80 tcp'],
+    ['8080:80/udp', '* 8080 80 udp'],
+    ['8080:80/sctp', '* 8080 80 sctp'],
+    ['127.0.0.1:8080:80', '127.0.0.1 8080 80 tcp'],
+    ['0.0.0.0:8080:80/tcp', '0.0.0.0 8080 80 tcp'],
+    ['[::1]:8080:80', '::1 8080 80 tcp'],
+    ['[fd00:0:0::1]:8080:80/udp', 'fd00::1 8080 80 udp'],
+    ['65535:1', '* 65535 1 tcp'],
+  ])('%s', (value, expected) => {
+    expect(map(value)).toEqual([expected]);
+  });
+
+  test.each([
+    ['8080', 'a host port and a port of the pod are needed'],
+    ['', 'a host port and a port of the pod are needed'],
+    ['0:80', '"0" is not a port of the host'],
+    ['65536:80', '"65536" is not a port of the host'],
+    ['80:0', '"0" is not a port of the pod'],
+    ['80:80:80', '"80" is not an address of the host'],
+    ['8080:80/icmp', 'unknown protocol "icmp"'],
+    ['8080:80/', 'unknown protocol ""'],
+    ['8080:', '"" is not a port of the pod'],
+    [':80', '"" is not the name of a port'],
+    ['127.0.0.1:8080', 'not the name of a port'],
+    ['127.0.0.300:8080:80', '"127.0.0.300" is not an address'],
+    ['::1:8080:80', 'too many fields'],
+    ['[::1:8080:80', 'brackets that are closed'],
+    ['[127.0.0.1]:8080:80', 'is not an address'],
+    ['[::ffff:1.2.3.4]:8080:80', 'is not an address'],
+    ['[fe80::1%eth0]:8080:80', 'is not an address'],
+    ['http:8080/udp', 'declares the protocol'],
+    ['HTTP:8080', 'not the name of a port'],
+    ['htp:8080', 'port name "htp" could not be found in any app; did you mean "http"?'],
+    ['admin:8080', 'port name "admin" is defined by several apps: web, side'],
+    ['1e3:80', 'port name "1e3" could not be found in any app'],
+  ])('%s is refused: %s', (value, expected) => {
+    expect(refused(value)).toEqual([expect.stringContaining(expected)]);
+  });
+
+  test('every fault is named', () => {
+    expect(refused('0:1', 'x', '1:2')).toHaveLength(2);
+    expect(refused('nope:1', 'admin:2', 'http:3')).toHaveLength(2);
+  });
+
+  test.each([
+    [['8080:80', '8080:81'], true],
+    [['8080:80', '8080:80'], true],
+    [['8080:80', '8080:80/udp'], false],
+    [['8080:80', '127.0.0.1:8080:81'], true],
+    [['0.0.0.0:8080:80', '127.0.0.1:8080:81'], true],
+    [['0.0.0.0:8080:80', '[::1]:8080:81'], false],
+    [['[::]:8080:80', '[::1]:8080:81'], true],
+    [['8080:80', '[::1]:8080:81'], true],
+    [['10.0.0.1:8080:80', '10.0.0.2:8080:80'], false],
+    [['http:8080', '8080:81'], true],
+    [['8080:80', '8081:80'], false],
+  ])('%j collide: %s', (values, collides) => {
+    if (collides) expect(refused(...values)[0]).toMatch(/host port 8080\/tcp is already mapped to pod port 80 by --port=/);
+    else expect(map(...values)).toHaveLength(2);
+  });
+});
