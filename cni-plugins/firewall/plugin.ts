@@ -1,0 +1,110 @@
+/**
+ * firewall: forwarding to and from a pod, and which other pods reach it. Elements of table `inet rkt`.
+ * @see cni.md 3.11; complaints 16, 21
+ */
+import { generation, claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
+import { readText } from '../../src/host/files.ts';
+import { parseCidr } from '../../src/model/cidr.ts';
+import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
+import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
+import { messageOf } from '../../src/model/errors.ts';
+import { type AttachmentKey, type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
+import { knownKey } from '../skel/known-key.ts';
+import { ofAttachment, ofStale } from '../skel/doomed.ts';
+import { withRuleset } from '../skel/ruleset-error.ts';
+
+const sets: readonly SetName[] = ['pods4', 'pods6', 'closed4', 'closed6', 'same4', 'same6'];
+const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
+
+interface FirewallConf {
+  readonly ingressPolicy: IngressPolicy;
+  readonly notes: readonly PluginNote[];
+}
+
+function textOf(conf: PluginRequestConf, key: string): string {
+  const value = knownKey(conf, key) ?? '';
+  if (typeof value !== 'string') throw new CniError(cniCode.config, `${key} must be a string, not ${JSON.stringify(value)}`);
+  return value;
+}
+
+function readConf(conf: PluginRequestConf): FirewallConf {
+  const notes: PluginNote[] = [];
+  const backend = textOf(conf, 'backend');
+  if (!['', 'nftables', 'iptables', 'firewalld'].includes(backend)) throw new CniError(cniCode.config, `unrecognized firewall backend type: ${JSON.stringify(backend)}`);
+  if (backend === 'iptables' || backend === 'firewalld') notes.push({ what: 'backend', detail: `${backend} was asked for; forwarding is handled by nftables table inet rkt` });
+  for (const key of ['iptablesAdminChainName', 'firewalldZone']) {
+    const value = textOf(conf, key);
+    if (value !== '') notes.push({ what: key, detail: `not used (${JSON.stringify(value)})` });
+  }
+  const policy = textOf(conf, 'ingressPolicy');
+  if (policy !== '' && policy !== 'open' && policy !== 'same-bridge' && policy !== 'isolated') throw new CniError(cniCode.config, `unknown ingress policy: ${JSON.stringify(policy)}`);
+  return { ingressPolicy: policy === '' ? 'open' : policy, notes };
+}
+
+function elementsFor(req: PluginRequest, conf: FirewallConf, result: CniResult): Element[] {
+  const addresses = (result.ips ?? []).flatMap((ip) => parseCidr(ip.address)?.ip ?? []);
+  const bridge = result.interfaces?.[0];
+  if (conf.ingressPolicy === 'same-bridge' && addresses.length > 0 && (bridge === undefined || bridge.name === '' || (bridge.sandbox ?? '') !== '')) {
+    throw new CniError(cniCode.config, 'ingressPolicy same-bridge needs the host device of the network as first interface of prevResult');
+  }
+  return firewallElements(keyOf(req), addresses, conf.ingressPolicy, bridge?.name ?? '');
+}
+
+/** What ADD made, as far as it can be told from what DEL was given. DEL must not fail over a setting, so doubts mean "unknown". */
+function expectedOf(req: PluginRequest): Element[] {
+  if (req.prevResult === undefined) return [];
+  try {
+    return elementsFor(req, readConf(req.conf), req.prevResult);
+  } catch (error) {
+    if (error instanceof CniError) return [];
+    throw error;
+  }
+}
+
+/** Frames between ports of one bridge pass the forward chain only with br_netfilter. */
+const bridgedPacketsAreSeen = (): boolean => readText('/proc/sys/net/bridge/bridge-nf-call-iptables')?.trim() === '1';
+
+export const plugin: Plugin = {
+  type: 'firewall',
+  versions: cniVersions,
+
+  add(req, ctx) {
+    const conf = readConf(req.conf);
+    if (req.prevResult === undefined) throw new CniError(cniCode.config, 'missing prevResult from earlier plugin');
+    const { prevResult } = req;
+    conf.notes.forEach((note) => ctx.note(note));
+    const elements = elementsFor(req, conf, prevResult);
+    withRuleset('open the firewall', () => claim(elements));
+    if (conf.ingressPolicy === 'isolated' && !bridgedPacketsAreSeen()) {
+      ctx.note({ what: 'isolated', detail: 'pods on the same bridge are not kept apart: load br_netfilter with bridge-nf-call-iptables=1, or set portIsolation in the bridge plugin' });
+    }
+    return prevResult;
+  },
+
+  check(req) {
+    const conf = readConf(req.conf);
+    if (req.prevResult === undefined) throw new CniError(cniCode.config, 'missing prevResult from earlier plugin');
+    const elements = elementsFor(req, conf, req.prevResult);
+    const [missing] = withRuleset('look up the firewall', () => missingOf(elements));
+    if (missing !== undefined) throw new CniError(cniCode.internal, `${attachmentText(keyOf(req))} is missing from ${missing.set} of table inet rkt`);
+  },
+
+  del(req) {
+    withRuleset('close the firewall', () => release(ofAttachment(keyOf(req), sets, expectedOf(req))));
+  },
+
+  gc(req) {
+    withRuleset('close the firewall', () => {
+      release(ofStale(req.conf.name, sets, req.validAttachments));
+      removeTableIfUnused();
+    });
+  },
+
+  status() {
+    try {
+      generation();
+    } catch (error) {
+      throw new CniError(cniCode.notAvailable, `nftables cannot be used: ${messageOf(error)}`);
+    }
+  },
+};

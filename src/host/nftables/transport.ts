@@ -1,0 +1,232 @@
+/**
+ * nfnetlink, synchronous. The kernel works through a message inside send(2), so every answer is in the receive
+ * buffer when send returns: nothing here waits. Namespaces are per thread, so the socket is that of the namespace the
+ * calling thread is in.
+ *
+ * The socket stays open until the process ends. Closing it after something was deleted waits for the kernel's destroy
+ * worker (9-26 ms, RCU); by then most of that time has passed doing other work.
+ */
+import { statSync } from 'node:fs';
+import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
+import { Errno, close, raw, receive, send, setsockopt, socket } from '../linux.ts';
+import { type Message, type Operation, NLM_F, batchBegin, batchEnd, encodeOperation } from './codec.ts';
+
+const AF_NETLINK = 16;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+const NETLINK_NETFILTER = 12;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const MSG_DONTWAIT = 0x40;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const NLMSGERR_ATTR_MSG = 1;
+const EAGAIN = 11;
+const ENOBUFS = 105;
+const EPROTONOSUPPORT = 93;
+const receiveBytes = 64 * 1024;
+
+let cached: { fd: number; namespace: string } | undefined;
+let sequence = 1;
+const inbox = Buffer.alloc(receiveBytes);
+
+/** The socket of the namespace this thread is in. */
+function current(): number {
+  const { dev, ino } = statSync('/proc/thread-self/ns/net');
+  const namespace = `${dev}:${ino}`;
+  if (cached?.namespace === namespace) return cached.fd;
+  closeNftables();
+  const fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_NETFILTER);
+  try {
+    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    // A failed transaction of many messages answers each of them. Best effort: forcing needs CAP_NET_ADMIN, as does all that follows.
+    raw('setsockopt', fd, SOL_SOCKET, SO_RCVBUFFORCE, Buffer.from([0, 0, 16, 0]), 4);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  cached = { fd, namespace };
+  return fd;
+}
+
+/** Closes the socket, if one is open. It also keeps its network namespace alive. */
+export function closeNftables(): void {
+  if (cached !== undefined) close(cached.fd);
+  cached = undefined;
+}
+
+/** An error of one message: `sequence` tells which; `detail` is the kernel's own words when it had any. */
+interface Failure {
+  readonly sequence: number;
+  readonly errno: number;
+  readonly detail: string;
+}
+interface Reply {
+  readonly sequence: number;
+  readonly type: number;
+  readonly body: Buffer;
+}
+interface Answers {
+  readonly replies: Reply[];
+  readonly failures: Failure[];
+  /** positive acknowledgements */
+  readonly acknowledged: Set<number>;
+  /** a dump ended */
+  done: boolean;
+  /** the ruleset changed during a dump */
+  interrupted: boolean;
+}
+
+/** Takes everything that is waiting on `fd`. Answers to sequence numbers before `first` are leftovers and dropped. */
+function drain(fd: number, first: number): Answers {
+  const answers: Answers = { replies: [], failures: [], acknowledged: new Set(), done: false, interrupted: false };
+  for (;;) {
+    let length: number;
+    try {
+      length = receive(fd, inbox, MSG_DONTWAIT);
+    } catch (error) {
+      if (error instanceof Errno && error.errno === EAGAIN) return answers;
+      // Answers were lost; sockets of ours hear no broadcasts, so this is a reply that did not fit.
+      if (error instanceof Errno && error.errno === ENOBUFS) throw new Errno('nftables', ENOBUFS, '', 'the kernel had more to say than the socket holds');
+      throw error;
+    }
+    if (length > inbox.length) throw new Errno('nftables', ENOBUFS, '', `answer of ${length} bytes`);
+    // The inbox is used again: bodies are copied.
+    for (const message of parseMessages(Buffer.from(inbox.subarray(0, length)))) {
+      if (message.seq < first) continue;
+      if ((message.flags & NLM_F.DUMP_INTR) !== 0) answers.interrupted = true;
+      if (message.type === NLMSG_DONE) {
+        answers.done = true;
+        const errno = message.data.length >= 4 ? -message.data.readInt32LE(0) : 0;
+        if (errno > 0) answers.failures.push({ sequence: message.seq, errno, detail: '' });
+      } else if (message.type === NLMSG_ERROR) {
+        const errno = -message.data.readInt32LE(0);
+        if (errno === 0) answers.acknowledged.add(message.seq);
+        else answers.failures.push({ sequence: message.seq, errno, detail: extendedAck(message.data, message.flags) });
+      } else answers.replies.push({ sequence: message.seq, type: message.type, body: message.data });
+    }
+  }
+}
+
+/** The text of an extended acknowledgement: after the error and the (capped) original header. */
+function extendedAck(data: Buffer, flags: number): string {
+  const ACK_TLVS = 0x200;
+  const CAPPED = 0x100;
+  if ((flags & ACK_TLVS) === 0) return '';
+  const original = (flags & CAPPED) === 0 ? data.readUInt32LE(4) : 16;
+  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length; ) {
+    const length = data.readUInt16LE(at);
+    if (length < 4) break;
+    if ((data.readUInt16LE(at + 2) & 0x3fff) === NLMSGERR_ATTR_MSG) return data.toString('utf8', at + 4, at + length).replace(/\0.*$/s, '');
+    at += (length + 3) & ~3;
+  }
+  return '';
+}
+
+const frame = (message: Message, seq: number): Uint8Array[] =>
+  formatMessage({ type: message.type, flags: message.flags, seq, port: 0, data: message.body });
+
+/** Sends messages in one datagram and returns the first sequence number. */
+function transmit(fd: number, messages: readonly Message[]): number {
+  // Sequence numbers wrap long before 2^32 matters: restart early, so that "older" stays a plain comparison.
+  if (sequence > 0x7fff0000) sequence = 1;
+  const first = sequence;
+  sequence += messages.length;
+  send(fd, Buffer.concat(messages.flatMap((message, index) => frame(message, first + index))));
+  return first;
+}
+
+/** What the kernel said to one question: a body, or why not. */
+export interface Answer {
+  readonly body?: Buffer;
+  /** 0 with a body or a plain yes; EPROTONOSUPPORT when nobody answered: the subsystem is not there */
+  readonly errno: number;
+  readonly detail: string;
+}
+
+/** One question each; the answers in order. */
+export function ask<T extends readonly Message[]>(questions: T): { [K in keyof T]: Answer } {
+  const fd = current();
+  const first = transmit(fd, questions);
+  const answers = drain(fd, first);
+  return questions.map((_, index): Answer => {
+    const reply = answers.replies.find((item) => item.sequence === first + index);
+    if (reply !== undefined) return { body: reply.body, errno: 0, detail: '' };
+    if (answers.acknowledged.has(first + index)) return { errno: 0, detail: '' };
+    const failure = answers.failures.find((item) => item.sequence === first + index);
+    return { errno: failure?.errno ?? EPROTONOSUPPORT, detail: failure?.detail ?? '' };
+  }) as { [K in keyof T]: Answer };
+}
+
+/** The bodies of a dump's messages. Throws Errno (`ENOENT`: no such table or set); EAGAIN when the ruleset would not hold still. */
+export function dump(request: Message, subject: string): Buffer[] {
+  const fd = current();
+  for (let tries = 0; tries < 50; tries++) {
+    const first = transmit(fd, [request]);
+    const bodies: Buffer[] = [];
+    for (;;) {
+      const answers = drain(fd, first);
+      const [failure] = answers.failures;
+      if (failure !== undefined) throw new Errno('nftables', failure.errno, subject, failure.detail);
+      bodies.push(...answers.replies.map((reply) => reply.body));
+      if (answers.interrupted) break;
+      if (answers.done) return bodies;
+      if (answers.replies.length === 0) throw new Errno('nftables', 5, subject, 'a dump without an end');
+    }
+  }
+  throw new Errno('nftables', EAGAIN, subject, 'the ruleset kept changing');
+}
+
+/** A transaction that was refused: nothing of it happened. `failures` of operations by index, -1 for the transaction itself. */
+export class TransactionError extends Errno {
+  constructor(readonly failures: readonly { readonly index: number; readonly errno: number; readonly detail: string }[], operations: readonly Operation[]) {
+    const [first] = failures;
+    const operation = operations[first?.index ?? -1];
+    super('nftables', first?.errno ?? 5, operation === undefined ? 'transaction' : describe(operation), first?.detail ?? '');
+    this.name = 'TransactionError';
+  }
+}
+
+function describe(o: Operation): string {
+  switch (o.op) {
+    case 'create-table':
+    case 'delete-table':
+      return `${o.op} ${o.table}`;
+    case 'create-chain':
+      return `${o.op} ${o.chain.name}`;
+    case 'delete-chain':
+      return `${o.op} ${o.chain}`;
+    case 'create-set':
+      return `${o.op} ${o.name}`;
+    case 'append-rule':
+      return `${o.op} to ${o.chain}`;
+    case 'create-element':
+    case 'delete-element':
+      return `${o.op} ${Buffer.from(o.element.key).toString('hex')} of ${o.element.set}`;
+  }
+}
+
+/**
+ * All of `operations` or nothing. With `generation` it is a compare-and-swap: ERESTART if the ruleset changed since.
+ * Throws {@link TransactionError}.
+ */
+export function transaction(operations: readonly Operation[], generation?: number): void {
+  if (operations.length === 0) return;
+  const fd = current();
+  const encoded = operations.map(encodeOperation);
+  const last = encoded.length - 1;
+  // Only the last one is acknowledged: failures are reported in any case, success needs one witness.
+  const messages = [batchBegin(generation), ...encoded.map((message, index) => (index === last ? { ...message, flags: message.flags | NLM_F.ACK } : message)), batchEnd()];
+  const first = transmit(fd, messages);
+  const { failures, acknowledged } = drain(fd, first);
+  if (failures.length > 0) {
+    throw new TransactionError(
+      failures.map(({ sequence: at, errno, detail }) => ({ index: at === first || at > first + operations.length ? -1 : at - first - 1, errno, detail })),
+      operations,
+    );
+  }
+  if (!acknowledged.has(first + operations.length)) throw new Errno('nftables', 5, 'transaction', 'no acknowledgement');
+}
