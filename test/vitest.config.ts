@@ -2,10 +2,18 @@ import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const root = resolve(import.meta.dirname, '..');
-/** Root tests enter namespaces of their own, on the main thread of a process of their own: forks, one file each. */
+/** Pure tests run side by side. */
 const project = (name: string, include: string[], timeoutMs: number) => ({
   extends: true as const,
-  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const },
+  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, sequence: { groupOrder: 0 } },
+});
+/**
+ * Root tests enter namespaces of their own, on the main thread of a process of their own. One file at a time: cgroups
+ * have no namespace here, and the residue check must not see another file's pods.
+ */
+const rootProject = (name: string, include: string[], timeoutMs: number) => ({
+  extends: true as const,
+  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } },
 });
 
 export default defineConfig({
@@ -17,10 +25,10 @@ export default defineConfig({
       project('unit', ['test/unit/**/*.test.ts'], 5_000),
       project('golden', ['test/golden/**/*.test.ts'], 10_000),
       project('arch', ['test/arch/**/*.test.ts'], 60_000),
-      project('netns', ['test/netns/**/*.test.ts'], 30_000),
-      project('conformance', ['test/conformance/**/*.test.ts'], 60_000),
-      project('e2e', ['test/e2e/**/*.test.ts'], 120_000),
-      project('fault', ['test/fault/**/*.test.ts'], 300_000),
+      rootProject('netns', ['test/netns/**/*.test.ts'], 30_000),
+      rootProject('conformance', ['test/conformance/**/*.test.ts'], 60_000),
+      rootProject('e2e', ['test/e2e/**/*.test.ts'], 120_000),
+      rootProject('fault', ['test/fault/**/*.test.ts'], 300_000),
     ],
   },
 });

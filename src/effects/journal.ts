@@ -1,5 +1,5 @@
 /**
- * The write-ahead journal of one pod: one JSON record a line, appended by a single write(2).
+ * The write-ahead journal of one pod: one JSON record a line, appended by a single pwrite(2).
  *
  * | record | written | means |
  * |---|---|---|
@@ -13,7 +13,7 @@
  * is cut off: the effect it would have announced was not begun.
  * @see DESIGN 3; cni.md H2
  */
-import { closeSync, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { readText } from '../host/files.ts';
 import { fdatasync } from '../host/linux.ts';
 import { RuntimeError } from '../model/errors.ts';
@@ -95,7 +95,7 @@ export class Journal implements Disposable {
     const text = readText(path) ?? '';
     const entries = parseJournal(text, path);
     const whole = Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1));
-    const fd = openSync(path, 'a', 0o640);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o640);
     if (fstatSync(fd).size > whole) ftruncateSync(fd, whole);
     return new Journal(path, boot, fd, entries, whole);
   }
@@ -145,7 +145,7 @@ export class Journal implements Disposable {
   #append(record: JournalRecord): void {
     const bytes = Buffer.from(`${JSON.stringify(record)}\n`);
     try {
-      if (writeSync(this.#fd, bytes) !== bytes.length) throw new Error('short write');
+      if (writeSync(this.#fd, bytes, 0, bytes.length, this.#length) !== bytes.length) throw new Error('short write');
     } catch (cause) {
       // A full disk may have taken part of the line: cut it, so that the next record does not glue to it.
       ftruncateSync(this.#fd, this.#length);

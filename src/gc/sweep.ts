@@ -18,7 +18,8 @@ export type SweepEvent =
 
 export interface SweepServices {
   readonly dataDir: string;
-  readonly actions: Actions;
+  /** how the steps of the pod in `podDir` are undone */
+  actionsOf(podDir: string): Actions;
   readonly boot: string;
   readonly nowMs: number;
   report(event: SweepEvent): void;
@@ -93,7 +94,7 @@ function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
 
 function undoJournal(pod: HeldPod, services: SweepServices): Kept[] {
   using journal = Journal.open(podFiles(pod.dir).journal, services.boot);
-  return undoAll(journal, services.actions);
+  return undoAll(journal, services.actionsOf(pod.dir));
 }
 
 function ctimeMs(path: string): number | undefined {

@@ -34,4 +34,6 @@ export interface RunOptions extends NetOptions {
   readonly uuidFile: string | undefined;
   readonly interactive: boolean;
   readonly progress: Progress;
+  /** something the user should know, though it stops nothing */
+  warn(text: string): void;
 }

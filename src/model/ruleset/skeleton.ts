@@ -4,7 +4,10 @@
  */
 import { type Cidr, type Family, parseCidr } from '../cidr.ts';
 import { type SetRole, parseSubnetChainName } from '../ruleset.ts';
-import { type Expression, ctState, destination, inSubnet, isDnat, isFamily, isForHost, jump, lookup, notFromLoopback, obey, protocolAndPort, source, verdict, words } from './expressions.ts';
+import {
+  type Expression, ctState, destination, inSubnet, isDnat, isFamily, isForHost, jump,
+  lookup, notFromLoopback, obey, protocolAndPort, source, verdict, words,
+} from './expressions.ts';
 
 export type HookName = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
 export interface Chain {

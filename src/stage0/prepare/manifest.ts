@@ -65,8 +65,9 @@ const splitUser = (text: string): string[] => text.split(':');
 
 /** rkt's rule: the image name's last path element, without tag, made an AC Name. */
 export function defaultAppName(imageName: string): string {
-  const last = imageName.replace(/\/+$/, '').split('/').at(-1) ?? '';
-  const name = last.replace(/^[a-z-]+:(?=.)/, '').replace(/[:@].*$/, '').replace(/\.(tar|aci)(\.\w+)?$/, '');
+  const path = imageName.replace(/^(oci|oci-archive|docker|docker-archive|dir):/, '');
+  const last = path.replace(/\/+$/, '').split('/').at(-1) ?? '';
+  const name = last.replace(/[:@].*$/, '').replace(/\.(tar|aci)(\.\w+)?$/, '');
   return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '') || 'app';
 }
 

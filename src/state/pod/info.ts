@@ -1,20 +1,12 @@
 /** What `list`, `status` and `enter` know of a pod: read from its directory, tolerant of everything that may be missing. */
 import { statSync } from 'node:fs';
 import { readText } from '../../host/files.ts';
-import { isErrno } from '../../model/errors.ts';
-import type { CniResult } from '../../model/cni/types.ts';
+import { monotonicMs, sleepMs } from '../../host/clock.ts';
+import { RuntimeError, isErrno } from '../../model/errors.ts';
+import type { NetInfo } from '../../model/net-info.ts';
 import type { PodManifest } from '../../model/pod.ts';
 import { podFiles } from './layout.ts';
-import type { PodEntry } from './lifecycle.ts';
-
-/** One joined network as `net-info.json` has it (rkt's keys, with the CNI result beside them). */
-export interface NetInfo {
-  readonly netName: string;
-  readonly ifName: string;
-  readonly ip: string;
-  readonly ips: readonly string[];
-  readonly result: CniResult;
-}
+import { findPod, type PodEntry } from './lifecycle.ts';
 
 export interface PodInfo extends PodEntry {
   /** undefined: no manifest that can be read */
@@ -62,5 +54,16 @@ function mtimeMs(path: string): number | undefined {
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
+  }
+}
+
+/** Waits until the pod whose UUID begins with `prefix` has exited. @throws ERR_POD_STATE when `timeoutMs` passed first */
+export function waitForExit(dataDir: string, prefix: string, timeoutMs: number): void {
+  const deadline = monotonicMs() + timeoutMs;
+  for (;;) {
+    const pod = findPod(dataDir, prefix);
+    if (pod.state !== 'running' && pod.state !== 'preparing') return;
+    if (monotonicMs() >= deadline) throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} is still ${pod.state}`);
+    sleepMs(20);
   }
 }

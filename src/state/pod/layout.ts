@@ -31,5 +31,3 @@ export const podFiles = (dir: string) => ({
   image: (app: string): string => join(dir, 'appsinfo', app, 'image.json'),
 });
 
-/** Shared state of a network, locked shared by attach and detach, exclusively by gc (CNI R3). */
-export const networkLock = (dataDir: string, network: string): string => join(dataDir, 'networks', `${network}.lock`);

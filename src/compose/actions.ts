@@ -1,0 +1,93 @@
+/**
+ * Which room does which step: the one place where effects meet stages. Every kind of step has its line here;
+ * what a room offers for it is at most one call up and one call down.
+ */
+import { createNetns, removeNetns, withNetns } from '../host/netns.ts';
+import { bringUpLoopback } from '../host/netlink/loopback.ts';
+import type { Actions } from '../effects/steps.ts';
+import { RuntimeError } from '../model/errors.ts';
+import { addList, delList } from '../net/cni/list.ts';
+import type { CniServices } from '../net/cni/services.ts';
+import { createPodCgroup, removePodCgroup } from '../stage1/flavors/oci/cgroup.ts';
+import type { Stage1, Stage1App, Stage1Pod } from '../stage1/contract.ts';
+import { lockNetwork, recordNetwork } from '../state/network/record.ts';
+
+/** What the steps of one pod act on. `launching` is absent when a pod is only undone. */
+export interface StepContext {
+  readonly dataDir: string;
+  readonly podDir: string;
+  readonly cni: CniServices;
+  readonly flavor: Stage1;
+  readonly launching?: { pod(): Stage1Pod; readonly lockFd: number };
+}
+
+export function actionsFor(context: StepContext): Actions {
+  const { dataDir, podDir, cni, flavor } = context;
+  const launching = (): { pod(): Stage1Pod; readonly lockFd: number } => {
+    if (context.launching === undefined) throw new Error('this pod can only be undone');
+    return context.launching;
+  };
+  const appOf = (pod: Stage1Pod, name: string): Stage1App => {
+    const app = pod.apps.find(({ spec }) => spec.name === name);
+    if (app === undefined) throw new RuntimeError('ERR_APP_NOT_FOUND', `pod ${pod.id} has no app ${name}`);
+    return app;
+  };
+  return {
+    'cgroup.create': {
+      durable: false,
+      run: ({ path }) => ({ hierarchies: createPodCgroup(path) }),
+      undo: ({ path }, output, sameBoot) => {
+        if (sameBoot) removePodCgroup(path, output?.hierarchies);
+      },
+    },
+    'netns.create': {
+      durable: false,
+      run: ({ path }) => {
+        createNetns(path);
+        withNetns(path, bringUpLoopback);
+        return null;
+      },
+      undo: ({ path }) => removeNetns(path),
+    },
+    'network.attach': {
+      durable: true,
+      run: ({ network, containerId, netns }) => {
+        using held = lockNetwork(dataDir, network.name);
+        void held;
+        recordNetwork(dataDir, network);
+        return { result: addList(network, { containerId, netns }, cni) };
+      },
+      undo: ({ network, containerId, netns }, output, sameBoot) => {
+        using held = lockNetwork(dataDir, network.name);
+        void held;
+        delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result);
+      },
+    },
+    'app.prepare': {
+      durable: false,
+      run: ({ app }) => {
+        const pod = launching().pod();
+        flavor.prepareApp(pod, appOf(pod, app));
+        return null;
+      },
+      undo: ({ app }) => flavor.discardApp(podDir, app),
+    },
+    'rootfs.mount': {
+      durable: false,
+      run: () => {
+        flavor.mountRootfs(launching().pod());
+        return null;
+      },
+      undo: () => flavor.unmountRootfs(),
+    },
+    'pod.launch': {
+      durable: false,
+      run: () => {
+        return flavor.launch(launching().pod(), launching().lockFd);
+      },
+      undo: ({ pid, startTime }, _output, sameBoot) => {
+        if (sameBoot) flavor.kill(pid, startTime);
+      },
+    },
+  };
+}

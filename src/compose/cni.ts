@@ -1,0 +1,41 @@
+/** What libcni's loop and the planner need from the outside: our plugins, time, where calls are recorded. */
+import { appendFileSync } from 'node:fs';
+import { monotonicMs, sleepMs } from '../host/clock.ts';
+import { isErrno } from '../model/errors.ts';
+import type { AttachmentId } from '../model/cni/types.ts';
+import { cachedAttachments } from '../net/cni/cache.ts';
+import { versionsOf } from '../net/cni/find.ts';
+import type { CniServices } from '../net/cni/services.ts';
+import type { PlanServices } from '../net/plan-pod.ts';
+import { builtinPlugins } from './plugins.ts';
+import { builtinTypes } from './plugin-types.ts';
+
+export const planServices: PlanServices = { builtinTypes, versionsOf };
+
+/** libcni's own (L1), so that other tools see our attachments. */
+const cacheDir = '/var/lib/cni';
+const timeoutMs = 30_000;
+
+/** @param callsFile - where each call is recorded, one JSON line; undefined: nowhere */
+export function cniServices(callsFile: string | undefined): CniServices {
+  return {
+    plugins: builtinPlugins,
+    cacheDir,
+    timeoutMs,
+    env: Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
+    nowMs: monotonicMs,
+    pause: sleepMs,
+    record: (call) => {
+      if (callsFile === undefined) return;
+      try {
+        appendFileSync(callsFile, `${JSON.stringify(call)}\n`);
+      } catch (error) {
+        // Evidence lost to a full disk is better than a DEL that does not happen.
+        if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'ENOENT')) throw error;
+      }
+    },
+  };
+}
+
+/** Attachments on a network of that name that any runtime here has cached: they keep what they share with ours. */
+export const foreignAttachments = (network: string): AttachmentId[] => cachedAttachments(cacheDir, network);

@@ -1,0 +1,32 @@
+/** CNI error objects, read and written. @see cni.md P22-P24, X8 */
+import { isObject, knownKey } from './known-key.ts';
+import { CniError, cniCode } from './types.ts';
+
+/** The error object in decoded output; undefined when it is something else. A missing code counts as 999. */
+export function parseError(value: unknown): CniError | undefined {
+  if (!isObject(value)) return undefined;
+  const [code, msg, details] = ['code', 'msg', 'details'].map((key) => knownKey(value, key));
+  if (typeof code !== 'number' && typeof msg !== 'string') return undefined;
+  return new CniError(typeof code === 'number' ? code : cniCode.internal, typeof msg === 'string' ? msg : '', typeof details === 'string' ? details : '');
+}
+
+/** What a plugin prints when it fails. `cniVersion` is the configuration's, '' when that could not be read. */
+export function formatError(error: CniError, cniVersion: string): Record<string, unknown> {
+  return {
+    ...(cniVersion === '' ? {} : { cniVersion }),
+    code: error.cniCode,
+    msg: error.message,
+    ...(error.details === '' ? {} : { details: error.details }),
+  };
+}
+
+/** Anything thrown, as a CNI error: what is not typed is internal (X8). */
+export function asCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error;
+  const wrapped = new CniError(cniCode.internal, error instanceof Error ? error.message : String(error));
+  wrapped.cause = error;
+  return wrapped;
+}
+
+/** `msg; details`, as the reference shows it. */
+export const errorText = (error: CniError): string => [error.message, error.details].filter((part) => part !== '').join('; ');

@@ -1,0 +1,31 @@
+/** What a plugin did wrong, for people and for callers that branch on its CNI code. @see cni.md L24, L25, P22-P24 */
+import { CniError, cniCode } from '../../model/cni/types.ts';
+import { RuntimeError, type ErrorCode, type ErrorContext } from '../../model/errors.ts';
+
+export class CniPluginError extends RuntimeError {
+  /** the plugin's own code; undefined when it gave none (crash, deadline, garbage) */
+  readonly cniCode: number | undefined;
+  constructor(code: ErrorCode, message: string, context: ErrorContext & { readonly cniCode?: number }) {
+    super(code, message, context);
+    this.cniCode = context.cniCode;
+  }
+}
+
+const hints: Readonly<Record<number, string>> = {
+  [cniCode.version]: 'the plugin does not speak the CNI version of the configuration: list another one in cniVersions',
+  [cniCode.unsupportedField]: 'remove the field it names from the configuration',
+  [cniCode.config]: 'correct the configuration',
+  [cniCode.tryAgain]: 'try again later',
+  [cniCode.notAvailable]: 'the plugin cannot serve now: is a daemon it needs down?',
+  [cniCode.limited]: 'the plugin has run out of something: rkt gc frees what exited pods hold',
+};
+
+/** `who`: `plugin bridge of network "web"`. */
+export function pluginFailed(who: string, verb: string, error: CniError): CniPluginError {
+  const hint = hints[error.cniCode];
+  return new CniPluginError('ERR_PLUGIN_FAILED', `${who} failed (${verb}): ${error.message}${error.details === '' ? '' : `; ${error.details}`} (CNI code ${error.cniCode})`, {
+    cause: error,
+    cniCode: error.cniCode,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}

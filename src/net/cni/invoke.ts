@@ -1,0 +1,168 @@
+/**
+ * One plugin call, in process or as an executable; both are recorded alike and fail alike.
+ * @see cni.md L20-L25, P16-P18, Z3, R38
+ */
+import { runProgram, type ProgramOutcome } from '../../host/run-program.ts';
+import { parseErrorObject, formatErrorObject } from '../../model/cni/error-object.ts';
+import type { Plugin, PluginContext, PluginNote, PluginRequest, PluginRequestConf } from '../../model/cni/plugin.ts';
+import { formatResult, parseResult } from '../../model/cni/result.ts';
+import { CniError, cniCode, type CniCommand, type CniResult } from '../../model/cni/types.ts';
+import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
+import { CniPluginError, pluginFailed } from './errors.ts';
+import type { PluginInput } from './request.ts';
+import { recordedBytes, type CniServices } from './services.ts';
+
+/** What is to be called. */
+export interface Callee {
+  readonly network: string;
+  readonly type: string;
+  /** 'builtin' or a path */
+  readonly via: string;
+  readonly ipam?: { readonly type: string; readonly via: string };
+  /** the runtime destroys the namespace right after this DEL */
+  readonly netnsDies: boolean;
+}
+const whoIs = (callee: Callee): string => `plugin ${callee.type} of network "${callee.network}"`;
+
+const maxOutputBytes = 4 << 20;
+/** First pause before a call is tried again; doubled each time. */
+const firstPauseMs = 100;
+const textBusyErrno = 26;
+
+/**
+ * Calls a plugin until it answers something other than "try again later", at most `services.timeoutMs`.
+ * @returns the result in 1.1.0 shape; undefined for verbs that have none
+ * @throws CniPluginError ERR_PLUGIN_FAILED, ERR_PLUGIN_TIMEOUT, ERR_PLUGIN_OUTPUT; ERR_PLUGIN_NOT_FOUND; ERR_INTERRUPTED
+ */
+export function callPlugin(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
+  const deadlineMs = services.nowMs() + services.timeoutMs;
+  for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
+    try {
+      return callee.via === 'builtin' ? callInProcess(callee, verb, input, services) : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
+    } catch (error) {
+      const again = error instanceof CniPluginError && error.cniCode === cniCode.tryAgain && services.nowMs() + pauseMs < deadlineMs;
+      if (!again) throw error;
+      services.pause(pauseMs);
+    }
+  }
+}
+
+/* ---- in process ---- */
+
+function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
+  const plugin = services.plugins.get(callee.type);
+  if (plugin === undefined) throw new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)} is not one of rkt's own any more`, { hint: 'an older rkt made this pod: remove it with that version' });
+  const started = services.nowMs();
+  const notes: PluginNote[] = [];
+  const conf = JSON.parse(input.stdin) as PluginRequestConf;
+  const context: PluginContext = { delegate: (type, command) => delegate(callee, type, command, input, services), note: (note) => notes.push(note), netnsDies: callee.netnsDies };
+  const record = (stdout: string, exit: number): void =>
+    services.record({ verb, network: callee.network, plugin: callee.type, via: 'builtin', env: input.env, stdin: input.stdin, stdout, stderr: '', ms: services.nowMs() - started, exit, notes });
+  try {
+    const result = verbOf(plugin, verb, requestOf(verb, input, conf), context);
+    // Through the wire version and back: what an executable could not have said, ours does not say either.
+    const wire = result === undefined ? undefined : formatResult(result, conf.cniVersion);
+    record(wire === undefined ? '' : JSON.stringify(wire), 0);
+    return wire === undefined ? undefined : parseResult(wire, conf.cniVersion);
+  } catch (error) {
+    const known = error instanceof CniError ? error : new CniError(cniCode.internal, messageOf(error));
+    record(JSON.stringify(formatErrorObject(known)), 1);
+    throw pluginFailed(whoIs(callee), verb, known);
+  }
+}
+
+function requestOf(command: CniCommand, { env }: PluginInput, conf: PluginRequestConf): PluginRequest {
+  return {
+    command,
+    containerId: env['CNI_CONTAINERID'] ?? '',
+    netns: env['CNI_NETNS'] ?? '',
+    ifName: env['CNI_IFNAME'] ?? '',
+    args: new Map((env['CNI_ARGS'] ?? '').split(';').flatMap((pair) => (pair.includes('=') ? [[pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)] as const] : []))),
+    path: (env['CNI_PATH'] ?? '').split(':').filter((path) => path !== ''),
+    conf,
+    prevResult: conf['prevResult'] === undefined ? undefined : parseResult(conf['prevResult'], conf.cniVersion),
+    validAttachments: (conf['cni.dev/valid-attachments'] ?? []) as PluginRequest['validAttachments'],
+  };
+}
+
+function verbOf(plugin: Plugin, verb: CniCommand, request: PluginRequest, context: PluginContext): CniResult | undefined {
+  switch (verb) {
+    case 'ADD': return plugin.add(request, context);
+    case 'DEL': return void plugin.del(request, context);
+    case 'CHECK': return void plugin.check(request, context);
+    case 'GC': return void plugin.gc(request, context);
+    case 'STATUS': return void plugin.status(request, context);
+    case 'VERSION': throw new CniError(cniCode.environment, 'VERSION is not asked of a plugin in process');
+  }
+}
+
+/** An IPAM delegate gets the whole configuration and the same environment but for the command (P16). */
+function delegate(caller: Callee, type: string, command: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
+  const via = caller.ipam?.type === type ? caller.ipam.via : 'builtin';
+  try {
+    return callPlugin({ network: caller.network, type, via, netnsDies: caller.netnsDies }, command, { stdin: input.stdin, env: { ...input.env, CNI_COMMAND: command } }, services);
+  } catch (error) {
+    if (error instanceof CniPluginError && error.cause instanceof CniError) throw error.cause;
+    throw error;
+  }
+}
+
+/* ---- executables ---- */
+
+function callExecutable(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices, timeoutMs: number): CniResult | undefined {
+  const started = services.nowMs();
+  const outcome = runOnce(callee, input, services, timeoutMs);
+  const { stdout, stderr } = textsOf(outcome);
+  const exit = outcome.kind === 'exited' ? outcome.status : -1;
+  services.record({
+    verb, network: callee.network, plugin: callee.type, via: callee.via, env: input.env, stdin: input.stdin, notes: [],
+    stdout: stdout.slice(0, recordedBytes), stderr: stderr.slice(0, recordedBytes), ms: services.nowMs() - started, exit,
+  });
+  if (outcome.kind !== 'exited') throw didNotExit(callee, verb, outcome, timeoutMs, stderr);
+  if (outcome.truncated) throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} printed more than ${maxOutputBytes} bytes (${verb})`, {});
+  if (outcome.status !== 0) throw failureOf(callee, verb, outcome.status, stdout, stderr);
+  if (verb !== 'ADD') return undefined;
+  const version = (JSON.parse(input.stdin) as { cniVersion?: string }).cniVersion ?? '0.1.0';
+  try {
+    return parseResult(JSON.parse(stdout), version);
+  } catch (cause) {
+    throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} succeeded but printed no CNI result: ${excerpt(stdout)} (${messageOf(cause)})`, { cause });
+  }
+}
+
+/** A plugin that is being written at this moment is tried again for a while (L22). */
+function runOnce(callee: Callee, input: PluginInput, services: CniServices, timeoutMs: number): ProgramOutcome {
+  for (let tries = 0; ; tries++) {
+    const outcome = runProgram({ path: callee.via, argv: [callee.via], env: { ...services.env, ...input.env }, stdin: Buffer.from(input.stdin), timeoutMs, maxBytes: maxOutputBytes });
+    if (outcome.kind !== 'not-started' || outcome.errno !== textBusyErrno || tries >= 20) return outcome;
+    services.pause(50);
+  }
+}
+
+function textsOf(outcome: ProgramOutcome): { stdout: string; stderr: string } {
+  return outcome.kind === 'not-started' ? { stdout: '', stderr: '' } : { stdout: outcome.stdout.toString(), stderr: outcome.stderr.toString() };
+}
+
+function didNotExit(callee: Callee, verb: CniCommand, outcome: Exclude<ProgramOutcome, { kind: 'exited' }>, timeoutMs: number, stderr: string): RuntimeError {
+  const said = stderr.trim() === '' ? '' : `: ${excerpt(stderr)}`;
+  switch (outcome.kind) {
+    case 'not-started':
+      return new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)}: cannot run ${callee.via}: ${outcome.reason}`, { hint: 'is the plugin still installed, executable and for this machine?' });
+    case 'timeout':
+      return new CniPluginError('ERR_PLUGIN_TIMEOUT', `${whoIs(callee)} did not finish within ${Math.round(timeoutMs)} ms and was killed (${verb})${said}`, {});
+    case 'interrupted':
+      return new RuntimeError('ERR_INTERRUPTED', `${whoIs(callee)} was killed because rkt was told to stop (${verb})`, {});
+    case 'signal':
+      return new CniPluginError('ERR_PLUGIN_FAILED', `${whoIs(callee)} was ended by signal ${outcome.signal} (${verb})${said}`, {});
+  }
+}
+
+/** The error object is on stdout in every implementation; the specification's overview says stderr: take both, in that order (Z3, L24). */
+function failureOf(callee: Callee, verb: CniCommand, status: number, stdout: string, stderr: string): RuntimeError {
+  const known = parseErrorObject(stdout) ?? parseErrorObject(stderr);
+  if (known !== undefined) return pluginFailed(whoIs(callee), verb, known);
+  if (stdout.trim() === '') return new CniPluginError('ERR_PLUGIN_FAILED', `${whoIs(callee)} failed (${verb}) with status ${status}${stderr.trim() === '' ? ' and said nothing' : `: ${excerpt(stderr)}`}`, {});
+  return new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} failed (${verb}) with status ${status} and printed no CNI error: ${excerpt(stdout)}`, {});
+}
+
+const excerpt = (text: string): string => printable(text.trim().slice(0, 300));

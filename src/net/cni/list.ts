@@ -1,0 +1,87 @@
+/**
+ * libcni's loop over one configuration list. Unlike libcni: DEL goes on past errors (R20, D3), what a failed ADD
+ * made is the caller's journal to undo (R4, D4), nothing of today's net.d is read (R6).
+ */
+import { netnsExists } from '../../host/netns.ts';
+import { RuntimeError, isCode, messageOf } from '../../model/errors.ts';
+import { isContainerId, isIfName, isNetworkName } from '../../model/ids.ts';
+import type { AttachmentId, CniResult } from '../../model/cni/types.ts';
+import type { PlannedNetwork } from '../../model/plan.ts';
+import { readCache, removeCache, writeCache } from './cache.ts';
+import { callPlugin, type Callee } from './invoke.ts';
+import { environmentFor, speaks, stdinFor } from './request.ts';
+import type { Attachment, CniServices } from './services.ts';
+
+function calleeOf(network: PlannedNetwork, index: number): Callee {
+  const plugin = network.plugins[index];
+  if (plugin === undefined) throw new Error(`network ${network.name} has no plugin ${index}`);
+  // Whoever detaches a pod's network destroys its namespace next.
+  return { network: network.name, type: plugin.type, via: plugin.via, netnsDies: true, ...(plugin.ipam === undefined ? {} : { ipam: plugin.ipam }) };
+}
+
+/** D2: names become file names and arguments, for DEL as much as for ADD. */
+function validate(network: PlannedNetwork, attachment: Attachment): void {
+  if (!isNetworkName(network.name)) throw new RuntimeError('ERR_NETCONF_INVALID', `network name ${JSON.stringify(network.name)} is not valid`);
+  if (!isContainerId(attachment.containerId)) throw new RuntimeError('ERR_NET_ARGS', `container ID ${JSON.stringify(attachment.containerId)} is not valid`);
+  if (!isIfName(network.ifName)) throw new RuntimeError('ERR_NET_ARGS', `interface name ${JSON.stringify(network.ifName)} is not valid`);
+}
+
+/**
+ * ADD: every plugin in order, each given the result before it (R18). The result is cached for others to see (R19).
+ * @throws the first plugin's failure; whatever exists by then is for {@link delList}
+ */
+export function addList(network: PlannedNetwork, attachment: Attachment, services: CniServices): CniResult {
+  validate(network, attachment);
+  let result: CniResult | undefined;
+  for (const index of network.plugins.keys()) {
+    const input = { stdin: stdinFor(network, index, 'ADD', result, []), env: environmentFor(network, 'ADD', attachment) };
+    result = callPlugin(calleeOf(network, index), 'ADD', input, services);
+  }
+  const final = result ?? { cniVersion: network.cniVersion };
+  writeCache(services.cacheDir, network, attachment, final);
+  return final;
+}
+
+/**
+ * DEL: every plugin in reverse, past errors. Idempotent.
+ * @param known - the final ADD result, when the caller has it; else the cache is asked (R21)
+ * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed; the cache stays for the next try
+ */
+export function delList(network: PlannedNetwork, attachment: Attachment, services: CniServices, known: CniResult | undefined): void {
+  validate(network, attachment);
+  const prev = known ?? readCache(services.cacheDir, network, attachment);
+  const there = { ...attachment, netns: attachment.netns !== '' && netnsExists(attachment.netns) ? attachment.netns : '' };
+  const failures: string[] = [];
+  let cause: unknown;
+  for (const index of [...network.plugins.keys()].reverse()) {
+    const input = { stdin: stdinFor(network, index, 'DEL', prev, []), env: environmentFor(network, 'DEL', there) };
+    try {
+      callPlugin(calleeOf(network, index), 'DEL', input, services);
+    } catch (error) {
+      if (isCode(error, 'ERR_INTERRUPTED')) throw error;
+      failures.push(messageOf(error));
+      cause = error;
+    }
+  }
+  if (failures.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', failures.join('; '), { details: failures, cause });
+  removeCache(services.cacheDir, network, attachment);
+}
+
+/**
+ * GC: every plugin in order, past errors (R25), for a list of at least 1.1.0; older ones have no such verb.
+ * Our own plugins know it whatever the list's version, because what they share is theirs to clear.
+ * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed
+ */
+export function gcList(network: PlannedNetwork, valid: readonly AttachmentId[], services: CniServices): void {
+  const failures: string[] = [];
+  for (const [index, plugin] of network.plugins.entries()) {
+    if (plugin.via !== 'builtin' && !speaks(network, 'GC')) continue;
+    const input = { stdin: stdinFor(network, index, 'GC', undefined, valid), env: environmentFor(network, 'GC', undefined) };
+    try {
+      callPlugin(calleeOf(network, index), 'GC', input, services);
+    } catch (error) {
+      failures.push(messageOf(error));
+    }
+  }
+  if (failures.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', failures.join('; '), { details: failures });
+}

@@ -1,0 +1,61 @@
+/** The pod's directory: what a pod is made of, on disk before anything outside it is touched. @see rkt.md 2.2 */
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Journal } from '../../effects/journal.ts';
+import { makeDirectory, writeAtomic } from '../../host/files.ts';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
+import type { PodId } from '../../model/ids.ts';
+import type { StoredImage } from '../../model/oci.ts';
+import type { NetPlan } from '../../model/plan.ts';
+import type { PodManifest } from '../../model/pod.ts';
+import { createPod, move, type HeldPod } from '../../state/pod/lifecycle.ts';
+import { podFiles } from '../../state/pod/layout.ts';
+
+/** rkt writes the UUID before anything else, so that `rm --uuid-file` finds what a failed run left. @throws ERR_POD_IO */
+export function writeUuidFile(path: string, id: PodId): void {
+  try {
+    writeAtomic(path, `${id}\n`, { mode: 0o644 });
+  } catch (cause) {
+    throw new RuntimeError('ERR_POD_IO', `cannot write the UUID file: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Makes the pod and moves it to `run`, locked. The journal's first sync puts all of it on the platter.
+ * A failure in here leaves no directory. @throws ERR_POD_IO
+ */
+export function makePodDirectory(dataDir: string, id: PodId, manifest: PodManifest, images: readonly StoredImage[], plan: NetPlan): HeldPod {
+  const pod = attempt(`cannot make the directory of pod ${id} in ${dataDir}`, () => createPod(dataDir, id));
+  try {
+    const files = podFiles(pod.dir);
+    writeAtomic(files.manifest, JSON.stringify(manifest));
+    for (const [i, app] of manifest.apps.entries()) {
+      makeDirectory(dirname(files.image(app.name)));
+      writeAtomic(files.image(app.name), JSON.stringify(images[i]));
+    }
+    makeDirectory(dirname(files.netPlan));
+    writeAtomic(files.netPlan, JSON.stringify(plan));
+    move(pod, dataDir, 'run');
+    return pod;
+  } catch (cause) {
+    rmSync(pod.dir, { recursive: true, force: true });
+    pod.lock.release();
+    throw ioError(`cannot write the directory of pod ${id}`, cause);
+  }
+}
+
+/** After a failed run: the directory goes when nothing of the pod is left; else gc finds the journal in it. */
+export function discardFailedPod(pod: HeldPod, journal: Journal): void {
+  if (journal.entries.every((entry) => entry.undone)) rmSync(pod.dir, { recursive: true, force: true });
+  pod.lock.release();
+}
+
+function attempt<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (cause) {
+    throw ioError(what, cause);
+  }
+}
+
+const ioError = (what: string, cause: unknown): RuntimeError => new RuntimeError('ERR_POD_IO', `${what}: ${messageOf(cause)}`, { cause, hint: 'is the disk full, or the data directory not writable?' });

@@ -1,0 +1,28 @@
+/** A planned pod → the steps that make it, in order. Pure: `rkt net plan` and `rkt run` share it. */
+import type { Step, StepOf } from '../../effects/steps.ts';
+import type { NetPlan } from '../../model/plan.ts';
+import type { PodManifest } from '../../model/pod.ts';
+
+/** Where a pod's network namespace is held. */
+export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
+
+/** What every joined network needs: nothing of it depends on a result of another. */
+export function networkSteps(id: string, plan: NetPlan): Step[] {
+  if (plan.mode === 'host') return [];
+  const netns = netnsPath(id);
+  return [
+    { kind: 'netns.create', path: netns },
+    ...plan.networks.map((network): StepOf<'network.attach'> => ({ kind: 'network.attach', network, containerId: id, netns })),
+  ];
+}
+
+/** Processes come last: until then everything can be undone without ending one. */
+export function podSteps(id: string, manifest: PodManifest, self: { readonly pid: number; readonly startTime: string }): Step[] {
+  const apps = manifest.apps.map((app) => app.name);
+  return [
+    { kind: 'cgroup.create', path: `rkt/${id}` },
+    ...apps.map((app): StepOf<'app.prepare'> => ({ kind: 'app.prepare', app })),
+    { kind: 'rootfs.mount', apps },
+    { kind: 'pod.launch', ...self },
+  ];
+}

@@ -1,0 +1,185 @@
+/**
+ * `npm run bench`: rkt beside its peers in one run, on a throw-away host. Prints a table and writes test/.results/bench.json.
+ * Ratios count; absolute values depend on the machine.
+ */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
+import { sleepMs } from '../../src/host/clock.ts';
+import { enterHost } from '../rig/namespaces.ts';
+import { alternate, median, sample, type Sample } from './measure.ts';
+import { makeCrunPeer } from './peers.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+const rounds = Number(process.env['BENCH_ROUNDS'] ?? 11);
+const work = mkdtempSync('/tmp/rkt-bench-');
+const rkt = join(root, 'dist/rkt');
+// The product is measured on the machine's own Node, not on the one that runs the tools.
+const env = { ...process.env, PATH: (process.env['PATH'] ?? '').split(':').filter((path) => !path.includes('node_modules')).join(':') };
+const dir = `--dir=${join(work, 'data')}`;
+const echo = [rkt, dir, 'run', '--net=bridge', 'busybox', '--exec=/bin/echo', '--', 'hi'];
+const collect = [rkt, dir, 'gc', '--grace-period=0'];
+const gc = (): void => void execFileSync(collect[0] ?? '', collect.slice(1), { env });
+
+interface Row { readonly what: string; readonly value: string; readonly peer: string; readonly ratio: number | undefined; readonly bar: string; readonly met: boolean | undefined }
+const rows: Row[] = [];
+const results: Record<string, unknown> = {};
+const ms = (value: number): string => `${value.toFixed(1)} ms`;
+const both = (one: Sample): string => `${one.wallMs.toFixed(0)} ms (${one.cpuMs.toFixed(0)} cpu)`;
+
+function compare(what: string, ours: number, theirs: number, barRatio: number, shown: { ours: string; theirs: string; peer: string }): void {
+  const ratio = ours / theirs;
+  rows.push({ what, value: shown.ours, peer: `${shown.peer} ${shown.theirs}`, ratio, bar: `<= ${barRatio}`, met: ratio <= barRatio });
+  results[what] = { ours, theirs, ratio, barRatio };
+}
+function limit(what: string, value: number, barValue: number, unit: string): void {
+  rows.push({ what, value: `${value.toFixed(2)} ${unit}`, peer: '', ratio: undefined, bar: `<= ${barValue} ${unit}`, met: value <= barValue });
+  results[what] = { value, barValue, unit };
+}
+
+/* ---- one pod ---- */
+
+function onePod(script: string, podman: readonly string[] | undefined): void {
+  const measured = alternate(
+    [
+      { name: 'rkt', command: echo, after: gc },
+      { name: 'rkt+gc', command: ['bash', '-c', `${echo.join(' ')} && ${collect.join(' ')}`] },
+      { name: 'crun+cni', command: [script, 'exit'], after: () => clearPeer(script) },
+      { name: 'crun+cni, gone', command: [script] },
+      ...(podman === undefined ? [] : [{ name: 'podman', command: podman }]),
+      { name: 'node -e 0', command: ['node', '-e', '0'] },
+    ],
+    rounds,
+    env,
+  );
+  const of = (name: string): Sample => measured.get(name) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
+  const wall = (name: string): number => of(name).wallMs;
+  compare('run echo to exit / crun+CNI script', wall('rkt'), wall('crun+cni, gone'), 0.6, { ours: both(of('rkt')), theirs: both(of('crun+cni, gone')), peer: 'crun+CNI' });
+  compare('  the same, peer to exit only', wall('rkt'), wall('crun+cni'), 0.6, { ours: both(of('rkt')), theirs: both(of('crun+cni')), peer: 'crun+CNI to exit' });
+  compare('  until everything is gone, both', wall('rkt+gc'), wall('crun+cni, gone'), 1, { ours: both(of('rkt+gc')), theirs: both(of('crun+cni, gone')), peer: 'crun+CNI' });
+  if (podman !== undefined) {
+    compare('run echo to exit / podman', wall('rkt'), wall('podman'), 0.3, { ours: both(of('rkt')), theirs: both(of('podman')), peer: 'podman run --rm' });
+    compare('  until everything is gone, both', wall('rkt+gc'), wall('podman'), 1, { ours: both(of('rkt+gc')), theirs: both(of('podman')), peer: 'podman run --rm' });
+  }
+  results['samples'] = Object.fromEntries(measured);
+}
+
+/** What the peer's script left when it stopped at the app's exit. */
+function clearPeer(script: string): void {
+  const base = script.replace(/\/run\.sh$/, '');
+  for (const id of readdirSync('/run/netns').filter((name) => /^p\d+$/.test(name))) {
+    spawnSync('bash', ['-c', `CNI_COMMAND=DEL CNI_CONTAINERID=${id} CNI_NETNS=/run/netns/${id} CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni /usr/lib/cni/bridge < ${base}/conf.json; ip netns del ${id}; rm -r ${base}/${id}`], { env });
+  }
+}
+
+function twenty(script: string): void {
+  const sequence = (command: string): string[] => ['bash', '-c', `for i in $(seq 20); do ${command}; done`];
+  const parallel = (command: string): string[] => ['bash', '-c', `for i in $(seq 20); do ${command} & done; wait`];
+  const measured = alternate(
+    [
+      { name: 'rkt sequence', command: sequence(echo.join(' ')), after: gc },
+      { name: 'peer sequence', command: sequence(script) },
+      { name: 'rkt parallel', command: parallel(echo.join(' ')), after: gc },
+      { name: 'peer parallel', command: parallel(script) },
+    ],
+    3,
+    env,
+  );
+  for (const [kind, bar] of [['sequence', 0.6], ['parallel', 0.8]] as const) {
+    const ours = measured.get(`rkt ${kind}`) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
+    const theirs = measured.get(`peer ${kind}`) ?? ours;
+    compare(`20 pods, ${kind}`, ours.wallMs, theirs.wallMs, bar, { ours: both(ours), theirs: both(theirs), peer: 'crun+CNI' });
+  }
+}
+
+/* ---- a pod that stays, and those that exited ---- */
+
+/** Proportional set size of the pod's processes but the app: supervisor and init. */
+function memory(): void {
+  const pod = spawn(rkt, [dir, 'run', '--net=bridge', 'busybox', '--exec=/bin/sleep', '--', '600'], { env, stdio: 'ignore' });
+  sleepMs(1_500);
+  const pids = [pod.pid ?? 0, ...childrenOf(pod.pid ?? 0)].filter((pid) => /rkt-supervisor/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')));
+  const pssKb = pids.map((pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? Number.NaN));
+  limit(`PSS that stays per pod (${pids.length} processes)`, pssKb.reduce((sum, one) => sum + one, 0) / 1024, 0.5, 'MB');
+  pod.kill('SIGTERM');
+  sleepMs(500);
+  gc();
+}
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((child) => child !== '').flatMap((child) => [Number(child), ...childrenOf(Number(child))]);
+
+function exitedPods(): void {
+  const empty = median(Array.from({ length: rounds }, () => sample(['node', '-e', '0'], env).wallMs));
+  for (let index = 0; index < 50; index++) execFileSync(echo[0] ?? '', echo.slice(1), { env });
+  const list = median(Array.from({ length: rounds }, () => sample([rkt, dir, 'list'], env).wallMs));
+  limit('list with 50 exited pods, above empty node', list - empty, 25, 'ms');
+  gc();
+  const collected: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    for (let index = 0; index < 10; index++) execFileSync(echo[0] ?? '', echo.slice(1), { env });
+    collected.push(sample(collect, env).wallMs);
+  }
+  limit('gc of 10 exited bridge pods, above empty node', median(collected) - empty, 60, 'ms');
+}
+
+/* ---- plugins in process ---- */
+
+async function attachments(): Promise<void> {
+  const outfile = join(root, 'dist/bench-inprocess.cjs');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'inprocess.ts')], outfile, bundle: true, platform: 'node', format: 'cjs', target: 'node20', minify: true, logLevel: 'error',
+    define: { __DIST__: JSON.stringify(join(root, 'dist')), 'import.meta.url': 'undefined' },
+  });
+  const output = execFileSync('node', [outfile, String(rounds), process.env['BENCH_CROWD'] ?? '1000'], { encoding: 'utf8', env, maxBuffer: 1 << 24 });
+  rmSync(outfile);
+  const found = JSON.parse(output.trim().split('\n').at(-1) ?? '{}') as { ours: { addMs: number; delMs: number }; debian: { addMs: number; delMs: number }; crowd: { others: number; aloneMs: number; crowdedMs: number } };
+  for (const [verb, key] of [['ADD', 'addMs'], ['DEL', 'delMs']] as const) {
+    compare(`${verb} of bridge+host-local+masq+portmap+firewall`, found.ours[key], found.debian[key], 0.05, { ours: ms(found.ours[key]), theirs: ms(found.debian[key]), peer: "Debian's chain" });
+  }
+  const { aloneMs, crowdedMs, others } = found.crowd;
+  compare(`ADD with ${others} other attachments`, crowdedMs, aloneMs, 1.1, { ours: ms(crowdedMs), theirs: ms(aloneMs), peer: 'ADD with one' });
+}
+
+function podmanCommand(): string[] | undefined {
+  const storage = ['podman', `--root=${join(work, 'podman')}`, `--runroot=${join(work, 'podman-run')}`, '--cgroup-manager=cgroupfs', '--events-backend=file'];
+  const pulled = spawnSync(storage[0] ?? '', [...storage.slice(1), 'pull', '-q', `oci:${join(root, 'dist/images/busybox')}:latest`], { encoding: 'utf8', env });
+  const image = pulled.stdout.trim();
+  const command = [...storage, 'run', '--rm', image, '/bin/echo', 'hi'];
+  const tried = spawnSync(command[0] ?? '', command.slice(1), { encoding: 'utf8', env });
+  if (pulled.status === 0 && tried.status === 0) return command;
+  console.log(`podman does not run here: ${pulled.stderr}${tried.stderr}`);
+  return undefined;
+}
+
+function rootfsForPeer(): string {
+  const target = join(work, 'rootfs');
+  mkdirSync(join(target, 'bin'), { recursive: true });
+  for (const sub of ['proc', 'sys', 'dev']) mkdirSync(join(target, sub));
+  cpSync('/bin/busybox', join(target, 'bin/echo'));
+  return target;
+}
+
+function print(): void {
+  const table = [['work', 'rkt', 'peer', 'ratio', 'bar', ''], ...rows.map(({ what, value, peer, ratio, bar, met }) => [what, value, peer, ratio?.toFixed(3) ?? '', bar, met === true ? 'met' : 'MISSED'])];
+  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  for (const row of table) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+  const machine = { kernel: release(), cores: cpus().length, model: cpus()[0]?.model, node: execFileSync('node', ['--version'], { env, encoding: 'utf8' }).trim(), extraCaCerts: process.env['NODE_EXTRA_CA_CERTS'] !== undefined, rounds };
+  console.log(`\n${JSON.stringify(machine)}`);
+  mkdirSync(join(root, 'test/.results'), { recursive: true });
+  writeFileSync(join(root, 'test/.results/bench.json'), `${JSON.stringify({ machine, results }, undefined, 2)}\n`);
+}
+
+enterHost();
+try {
+  const { script } = makeCrunPeer(join(work, 'peer'), rootfsForPeer());
+  onePod(script, podmanCommand());
+  twenty(script);
+  memory();
+  exitedPods();
+  await attachments();
+  print();
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

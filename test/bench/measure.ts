@@ -1,0 +1,42 @@
+/** Times whole commands: wall and CPU of the process tree, variants alternated, medians. */
+import { spawnSync } from 'node:child_process';
+
+export interface Sample {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+export interface Variant {
+  readonly name: string;
+  /** argv; its whole tree is timed */
+  readonly command: readonly string[];
+  /** before every sample, not timed */
+  before?(): void;
+  /** after every sample, not timed */
+  after?(): void;
+}
+
+/** Runs one command under bash's `time`, which counts every descendant that was waited for. */
+export function sample(command: readonly string[], env: NodeJS.ProcessEnv = process.env): Sample {
+  const script = 'TIMEFORMAT="@@ %3R %3U %3S"; time "$@" </dev/null >/dev/null';
+  const { stderr, status } = spawnSync('bash', ['-c', script, 'bash', ...command], { encoding: 'utf8', env, maxBuffer: 1 << 24 });
+  const match = /@@ ([\d.]+) ([\d.]+) ([\d.]+)/.exec(stderr);
+  if (status !== 0 || match === null) throw new Error(`${command.join(' ')} ended with ${status}: ${stderr}`);
+  const [, real = '0', user = '0', system = '0'] = match;
+  return { wallMs: Number(real) * 1_000, cpuMs: (Number(user) + Number(system)) * 1_000 };
+}
+
+export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** `rounds` samples of every variant, in turn, so that a busy moment hits all of them. The first round is not counted. */
+export function alternate(variants: readonly Variant[], rounds: number, env: NodeJS.ProcessEnv = process.env): Map<string, Sample> {
+  const samples = new Map(variants.map(({ name }) => [name, [] as Sample[]]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const { name, command, before, after } of variants) {
+      before?.();
+      const taken = sample(command, env);
+      if (round > 0) samples.get(name)?.push(taken);
+      after?.();
+    }
+  }
+  return new Map([...samples].map(([name, taken]) => [name, { wallMs: median(taken.map((one) => one.wallMs)), cpuMs: median(taken.map((one) => one.cpuMs)) }]));
+}
