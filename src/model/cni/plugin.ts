@@ -30,6 +30,8 @@ export interface PluginContext {
   /** runs an IPAM delegate: ours in process, else the executable on `req.path` (P16-P18) */
   delegate(type: string, command: CniCommand, req: PluginRequest): CniResult | undefined;
   note(note: PluginNote): void;
+  /** DEL, GC: the runtime destroys the namespaces concerned right after this call; links with an end in them need no deleting (20 ms each) */
+  readonly netnsDies?: boolean;
 }
 
 /**

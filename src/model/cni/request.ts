@@ -7,7 +7,7 @@ import { isObject, knownKey } from './known-key.ts';
 import type { Plugin, PluginContext, PluginRequest, PluginRequestConf } from './plugin.ts';
 import { parseResult } from './result.ts';
 import { type AttachmentId, type CniCommand, CniError, type CniResult, cniCode, type CniVersion } from './types.ts';
-import { isAtLeast, parseVersion } from './version.ts';
+import { atLeast, parseVersion } from './version.ts';
 
 /** Environment of a request, in the order in which the reference checks it; `requiredBy` as skel demands it (1.8). */
 const variables: readonly { readonly name: string; readonly requiredBy: readonly CniCommand[] }[] = [
@@ -107,7 +107,7 @@ const sinceVersion: Readonly<Partial<Record<CniCommand, CniVersion>>> = { CHECK:
 export function perform(plugin: Plugin, req: PluginRequest, ctx: PluginContext): CniResult | undefined {
   const { command, conf } = req;
   const since = sinceVersion[command];
-  if (since !== undefined && !isAtLeast(conf.cniVersion, since)) throw new CniError(cniCode.version, `config version does not allow ${command}`);
+  if (since !== undefined && !atLeast(conf.cniVersion, since)) throw new CniError(cniCode.version, `config version does not allow ${command}`);
   if (!(plugin.versions as readonly string[]).includes(conf.cniVersion)) {
     throw new CniError(cniCode.version, 'incompatible CNI versions', `config is ${JSON.stringify(conf.cniVersion)}, plugin supports ${JSON.stringify(plugin.versions)}`);
   }

@@ -2,18 +2,24 @@
 import { isObject, knownKey } from './known-key.ts';
 import { CniError, cniCode } from './types.ts';
 
-/** The error object in decoded output; undefined when it is something else. A missing code counts as 999. */
-export function parseError(value: unknown): CniError | undefined {
+/** The error object a plugin printed; undefined when `text` is something else. A missing code counts as 999. */
+export function parseErrorObject(text: string): CniError | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined; // not an error object: what it is instead, the caller shows
+  }
   if (!isObject(value)) return undefined;
-  const [code, msg, details] = ['code', 'msg', 'details'].map((key) => knownKey(value, key));
+  const [code, msg, details] = [knownKey(value, 'code'), knownKey(value, 'msg'), knownKey(value, 'details')];
   if (typeof code !== 'number' && typeof msg !== 'string') return undefined;
   return new CniError(typeof code === 'number' ? code : cniCode.internal, typeof msg === 'string' ? msg : '', typeof details === 'string' ? details : '');
 }
 
-/** What a plugin prints when it fails. `cniVersion` is the configuration's, '' when that could not be read. */
-export function formatError(error: CniError, cniVersion: string): Record<string, unknown> {
+/** What a plugin prints when it fails. `cniVersion` is the configuration's; left out when that could not be read. */
+export function formatErrorObject(error: CniError, cniVersion?: string): Record<string, unknown> {
   return {
-    ...(cniVersion === '' ? {} : { cniVersion }),
+    ...(cniVersion === undefined ? {} : { cniVersion }),
     code: error.cniCode,
     msg: error.message,
     ...(error.details === '' ? {} : { details: error.details }),
@@ -27,6 +33,3 @@ export function asCniError(error: unknown): CniError {
   wrapped.cause = error;
   return wrapped;
 }
-
-/** `msg; details`, as the reference shows it. */
-export const errorText = (error: CniError): string => [error.message, error.details].filter((part) => part !== '').join('; ');

@@ -1,0 +1,61 @@
+/** The bridge plugin's configuration. @see cni.md 3.1 */
+import type { PluginNote, PluginRequest } from '../../src/model/cni/plugin.ts';
+import { CniError, cniCode, type CniDns } from '../../src/model/cni/types.ts';
+import { isIfName } from '../../src/model/ids.ts';
+import { ConfReader } from '../skel/conf.ts';
+
+export interface BridgeConf {
+  readonly bridge: string;
+  readonly isGateway: boolean;
+  readonly isDefaultGateway: boolean;
+  readonly forceAddress: boolean;
+  readonly ipMasq: boolean;
+  readonly mtu: number;
+  readonly hairpin: boolean;
+  readonly promiscuous: boolean;
+  readonly isolated: boolean;
+  readonly mac: string | undefined;
+  /** '' = layer 2 only */
+  readonly ipamType: string;
+  readonly dns: CniDns | undefined;
+  readonly notes: readonly PluginNote[];
+}
+
+/** @throws CniError 7 for a value that is wrong, 2 for one that this plugin does not do */
+export function readConf(req: PluginRequest): BridgeConf {
+  const conf = new ConfReader(req.conf);
+  const flag = (key: string): boolean => conf.flag(key) ?? false;
+  const bridge = conf.text('bridge') ?? '';
+  const name = bridge === '' ? 'cni0' : bridge;
+  if (!isIfName(name)) throw new CniError(cniCode.config, `bridge ${JSON.stringify(name)} is not an interface name`);
+  if (flag('hairpinMode') && flag('promiscMode')) throw new CniError(cniCode.config, 'cannot set hairpin mode and promiscuous mode at the same time');
+  if ((conf.integer('vlan', 0, 4094) ?? 0) !== 0 || (conf.list('vlanTrunk') ?? []).length > 0) {
+    throw new CniError(cniCode.unsupportedField, `vlan ${JSON.stringify(conf.value('vlan') ?? conf.value('vlanTrunk'))} is not supported`, 'a bridge with VLAN filtering needs a kernel that has it');
+  }
+  if (flag('macspoofchk')) throw new CniError(cniCode.unsupportedField, 'macspoofchk true is not supported');
+  if (flag('disableContainerInterface')) throw new CniError(cniCode.unsupportedField, 'disableContainerInterface true is not supported');
+  const backend = conf.text('ipMasqBackend') ?? '';
+  return {
+    bridge: name,
+    isGateway: flag('isGateway') || flag('isDefaultGateway'),
+    isDefaultGateway: flag('isDefaultGateway'),
+    forceAddress: flag('forceAddress'),
+    ipMasq: flag('ipMasq'),
+    mtu: conf.integer('mtu', 0, 65_535) ?? 0,
+    hairpin: flag('hairpinMode'),
+    promiscuous: flag('promiscMode'),
+    isolated: flag('portIsolation'),
+    mac: requestedMac(req, conf),
+    ipamType: conf.object('ipam')?.text('type') ?? '',
+    dns: req.conf['dns'] as CniDns | undefined,
+    notes: backend === 'iptables' ? [{ what: 'backend', detail: 'iptables was asked for; masquerading is handled by nftables table inet rkt' }] : [],
+  };
+}
+
+/** CNI_ARGS MAC < args.cni.mac < runtimeConfig.mac */
+function requestedMac(req: PluginRequest, conf: ConfReader): string | undefined {
+  const mac = conf.object('runtimeConfig')?.text('mac') ?? conf.object('args')?.object('cni')?.text('mac') ?? req.args.get('MAC');
+  if (mac === undefined || mac === '') return undefined;
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) throw new CniError(cniCode.config, `mac ${JSON.stringify(mac)} is not a hardware address`);
+  return mac.toLowerCase();
+}

@@ -1,0 +1,164 @@
+/** bridge: a veth pair whose host end is a port of a bridge. @see cni.md 3.1; README.md for what differs from the reference */
+import { createVeth, linkByName, setBridgePort, type Link, type Route } from '../../src/host/netlink/rtnetlink.ts';
+import { RouteSocket } from '../../src/host/netlink/socket.ts';
+import { isErrno } from '../../src/host/linux.ts';
+import { withNetns } from '../../src/host/netns.ts';
+import { ipFromValue, networkOf, parseCidr, type Cidr, type Ip } from '../../src/model/cidr.ts';
+import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
+import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
+import { attachmentText, networkText } from '../../src/model/ruleset.ts';
+import { allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deletePair, dnsOf, enableForwarding, hostLink, keyOf, leasesOf, routeRequests, routesOf, staleLinks, type Lease } from '../skel/interface.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
+import { readConf, type BridgeConf } from './conf.ts';
+import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
+
+const ipv4Default = parseCidr('0.0.0.0/0');
+const ipv6Default = parseCidr('::/0');
+
+/** Every address with the gateway it will use: IPAM's, else the first host of its subnet. */
+function withGateways(leases: readonly Lease[], conf: BridgeConf): Lease[] {
+  if (!conf.isGateway) return [...leases];
+  return leases.map((lease) => ({ ...lease, gateway: lease.gateway ?? firstHost(lease.address) }));
+}
+const firstHost = (address: Cidr): Ip => ipFromValue(address.ip.family, networkOf(address).ip.value + 1n);
+
+/** IPAM's routes, and with isDefaultGateway a default route for each family that has none (with or without gateway: the reference then adds it twice and fails). */
+function routesFor(result: CniResult, leases: readonly Lease[], conf: BridgeConf): Route[] {
+  const routes = routesOf(result, leases);
+  if (!conf.isDefaultGateway) return routes;
+  const families = new Set(leases.map(({ address }) => address.ip.family));
+  const extra = ([ipv4Default, ipv6Default] as const).flatMap((dst): Route[] => {
+    if (dst === undefined || !families.has(dst.ip.family) || routes.some((route) => route.dst.prefixLen === 0 && route.dst.ip.family === dst.ip.family)) return [];
+    return [{ dst, gateway: leases.find(({ address, gateway }) => address.ip.family === dst.ip.family && gateway !== undefined)?.gateway }];
+  });
+  return [...routes, ...extra];
+}
+
+/** A bridge that gc removed between look-up and use is made again; gc holds no lock that a stand-alone plugin could see. */
+const bridgeAttempts = 5;
+
+function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf): { bridge: Link; host: Link } {
+  for (let attempt = 1; ; attempt++) {
+    const bridge = ensureBridge(socket, conf);
+    try {
+      const host = createPair(socket, req, (name, netnsFd) =>
+        createVeth(name, { mtu: conf.mtu, master: bridge.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac: conf.mac }),
+      );
+      if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
+      return { bridge, host };
+    } catch (error) {
+      if (!isErrno(error, 'ENODEV', 'EINVAL') || attempt >= bridgeAttempts || linkByName(socket, conf.bridge)?.index === bridge.index) throw error;
+    }
+  }
+}
+
+export const plugin: Plugin = {
+  type: 'bridge',
+  versions: cniVersions,
+
+  add(req, ctx) {
+    const conf = readConf(req);
+    conf.notes.forEach((note) => ctx.note(note));
+    const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
+    try {
+      const leases = withGateways(leasesOf(ipam ?? { cniVersion: '' }), conf);
+      if (conf.ipamType !== '' && leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
+      return build(req, conf, ipam, leases, ctx);
+    } catch (error) {
+      try {
+        undo(req, conf, ctx);
+      } catch (cleanup) {
+        ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
+      }
+      throw error;
+    }
+  },
+
+  check(req, ctx) {
+    const conf = readConf(req);
+    const { prevResult } = req;
+    if (prevResult === undefined) throw new CniError(cniCode.config, 'prevResult must be given for CHECK');
+    if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'CHECK', req);
+    const leases = ownLeases(prevResult, req.ifName);
+    using socket = new RouteSocket();
+    const bridge = linkByName(socket, conf.bridge);
+    if (bridge === undefined || bridge.kind !== 'bridge') throw new CniError(cniCode.internal, `bridge ${conf.bridge} is missing`);
+    const inside = checkPodEnd(req, prevResult, leases);
+    const host = hostLink(socket, keyOf(req));
+    if (host === undefined || host.index !== inside.peer) throw new CniError(cniCode.internal, `the host end of ${req.ifName} is missing`);
+    if (host.master !== bridge.index) throw new CniError(cniCode.internal, `${host.name} is not a port of ${conf.bridge}`);
+    if (conf.ipMasq) checkMasquerade(keyOf(req), leases.map(({ address }) => address));
+  },
+
+  del(req, ctx) {
+    undo(req, readConf(req), ctx);
+  },
+
+  gc(req, ctx) {
+    const conf = readConf(req);
+    const network = req.conf.name;
+    const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
+    allOf([
+      () => gcMasquerade(network, req.validAttachments),
+      () => {
+        using socket = new RouteSocket();
+        const stale = staleLinks(socket, networkText(network), alive);
+        if (ctx.netnsDies !== true) for (const link of stale) deleteIfThere(socket, link);
+        const dying = new Set(stale.map(({ index }) => index));
+        if (alive.size === 0) removeBridgeIfUnused(socket, conf.bridge, ({ index }) => dying.has(index));
+      },
+      () => {
+        if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'GC', req);
+      },
+    ]);
+  },
+
+  status(req, ctx) {
+    const conf = readConf(req);
+    if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'STATUS', req);
+  },
+};
+
+function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined, leases: readonly Lease[], ctx: PluginContext): CniResult {
+  using socket = new RouteSocket();
+  const { bridge, host } = attach(socket, req, conf);
+  const routes = routesFor(ipam ?? { cniVersion: '' }, leases, conf);
+  // Before the pod's end: its routes lead through this address.
+  if (conf.isGateway) for (const { address, gateway } of leases) if (gateway !== undefined) ensureBridgeAddress(socket, bridge, { ip: gateway, prefixLen: address.prefixLen }, conf.forceAddress);
+  const inside = withNetns(req.netns, () => {
+    using pod = new RouteSocket();
+    const link = linkByName(pod, req.ifName);
+    if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} vanished from ${req.netns}`);
+    configurePodEnd(pod, link, leases, routeRequests(link, routes));
+    return link;
+  });
+  if (conf.isGateway) enableForwarding(leases, ctx);
+  if (conf.ipMasq) ensureMasquerade(keyOf(req), leases.map(({ address }) => address));
+  const dns = dnsOf(conf.dns, ipam?.dns);
+  return {
+    cniVersion: req.conf.cniVersion,
+    interfaces: [
+      { name: bridge.name, mac: bridge.mac },
+      { name: host.name, mac: host.mac },
+      { name: req.ifName, mac: inside.mac, sandbox: req.netns },
+    ],
+    ips: leases.map(({ address, gateway }) => ({ address: `${address.ip.text}/${address.prefixLen}`, interface: 2, ...(gateway === undefined ? {} : { gateway: gateway.text }) })),
+    routes: routes.map((route, i) => ({ ...ipam?.routes?.[i], dst: `${route.dst.ip.text}/${route.dst.prefixLen}`, ...(route.gateway === undefined || ipam?.routes?.[i]?.gw === undefined && i < (ipam?.routes?.length ?? 0) ? {} : { gw: route.gateway.text }) })),
+    ...(dns === undefined ? {} : { dns }),
+  };
+}
+
+const ownLeases = (result: CniResult, ifName: string): Lease[] =>
+  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
+
+/** Everything this attachment made: rules first (their socket's close then costs nothing), link, address. */
+function undo(req: PluginRequest, conf: BridgeConf, ctx: PluginContext): void {
+  const addresses = req.prevResult === undefined ? [] : ownLeases(req.prevResult, req.ifName).map(({ address }) => address);
+  allOf([
+    () => removeMasquerade(keyOf(req), addresses),
+    () => deletePair(req, ctx),
+    () => {
+      if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'DEL', req);
+    },
+  ]);
+}

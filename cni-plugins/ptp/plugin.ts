@@ -1,0 +1,134 @@
+/** ptp: a routed veth pair between host and pod. @see cni.md 3.2 */
+import { addAddress, addRoute, createVeth, ensureRoute, linkByName, RT_SCOPE, type Route } from '../../src/host/netlink/rtnetlink.ts';
+import { RouteSocket } from '../../src/host/netlink/socket.ts';
+import { withNetns } from '../../src/host/netns.ts';
+import { hostCidr, ipFromValue, networkOf, type Ip } from '../../src/model/cidr.ts';
+import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
+import { CniError, cniCode, cniVersions, type CniDns, type CniResult } from '../../src/model/cni/types.ts';
+import { attachmentText, networkText } from '../../src/model/ruleset.ts';
+import { ConfReader } from '../skel/conf.ts';
+import { allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deletePair, dnsOf, enableForwarding, keyOf, leasesOf, routeRequests, routesOf, setIfPresent, staleLinks, type Lease } from '../skel/interface.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
+
+interface PtpConf {
+  readonly ipMasq: boolean;
+  readonly mtu: number;
+  readonly ipamType: string;
+  readonly dns: CniDns | undefined;
+}
+
+function readConf(req: PluginRequest): PtpConf {
+  const conf = new ConfReader(req.conf);
+  const ipamType = conf.object('ipam')?.text('type') ?? '';
+  if (ipamType === '') throw new CniError(cniCode.config, 'ptp needs an ipam section with a type');
+  return { ipMasq: conf.flag('ipMasq') ?? false, mtu: conf.integer('mtu', 0, 65_535) ?? 0, ipamType, dns: req.conf['dns'] as CniDns | undefined };
+}
+
+/** A lease whose gateway is known: the host's end answers for it. */
+type Routed = Lease & { readonly gateway: Ip };
+const routed = (leases: readonly Lease[]): Routed[] =>
+  leases.map((lease) => ({ ...lease, gateway: lease.gateway ?? ipFromValue(lease.address.ip.family, networkOf(lease.address).ip.value + 1n) }));
+
+export const plugin: Plugin = {
+  type: 'ptp',
+  versions: cniVersions,
+
+  add(req, ctx) {
+    const conf = readConf(req);
+    const ipam = ctx.delegate(conf.ipamType, 'ADD', req);
+    try {
+      const leases = routed(leasesOf(ipam ?? { cniVersion: '' }));
+      if (leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
+      return build(req, conf, ipam ?? { cniVersion: '' }, leases, ctx);
+    } catch (error) {
+      try {
+        undo(req, conf, ctx);
+      } catch (cleanup) {
+        ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
+      }
+      throw error;
+    }
+  },
+
+  check(req, ctx) {
+    const conf = readConf(req);
+    const { prevResult } = req;
+    if (prevResult === undefined) throw new CniError(cniCode.config, 'prevResult must be given for CHECK');
+    ctx.delegate(conf.ipamType, 'CHECK', req);
+    const leases = ownLeases(prevResult, req.ifName);
+    checkPodEnd(req, prevResult, leases);
+    if (conf.ipMasq) checkMasquerade(keyOf(req), leases.map(({ address }) => address));
+  },
+
+  del(req, ctx) {
+    undo(req, readConf(req), ctx);
+  },
+
+  gc(req, ctx) {
+    const conf = readConf(req);
+    const network = req.conf.name;
+    const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
+    allOf([
+      () => gcMasquerade(network, req.validAttachments),
+      () => {
+        if (ctx.netnsDies === true) return;
+        using socket = new RouteSocket();
+        for (const link of staleLinks(socket, networkText(network), alive)) deleteIfThere(socket, link);
+      },
+      () => void ctx.delegate(conf.ipamType, 'GC', req),
+    ]);
+  },
+
+  status(req, ctx) {
+    ctx.delegate(readConf(req).ipamType, 'STATUS', req);
+  },
+};
+
+function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: readonly Routed[], ctx: PluginContext): CniResult {
+  enableForwarding(leases, ctx);
+  using socket = new RouteSocket();
+  const host = createPair(socket, req, (name, netnsFd) => createVeth(name, { mtu: conf.mtu }, { name: req.ifName, netnsFd, mtu: conf.mtu }));
+  setIfPresent(`net/ipv6/conf/${host.name}/accept_dad`, '0');
+  const mac = withNetns(req.netns, () => {
+    using pod = new RouteSocket();
+    const link = linkByName(pod, req.ifName);
+    if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} vanished from ${req.netns}`);
+    // The subnet is reached through the gateway, so the route that comes with the address must not exist.
+    configurePodEnd(pod, link, leases, [...leases.flatMap(gatewayRoutes).map((route) => addRoute(link.index, route)), ...routeRequests(link, routesOf(ipam, leases))], ({ address }) =>
+      addAddress(link.index, address, { prefixRoute: false }),
+    );
+    return link.mac;
+  });
+  socket.request(
+    leases.flatMap(({ address, gateway }) => [
+      addAddress(host.index, hostCidr(gateway)),
+      ensureRoute(host.index, { dst: hostCidr(address.ip), scope: RT_SCOPE.LINK }),
+    ]),
+  );
+  if (conf.ipMasq) ensureMasquerade(keyOf(req), leases.map(({ address }) => address));
+  const dns = dnsOf(conf.dns, ipam.dns);
+  return {
+    cniVersion: req.conf.cniVersion,
+    interfaces: [
+      { name: host.name, mac: host.mac },
+      { name: req.ifName, mac, sandbox: req.netns },
+    ],
+    ips: leases.map(({ address, gateway }) => ({ address: `${address.ip.text}/${address.prefixLen}`, interface: 1, gateway: gateway.text })),
+    ...(ipam.routes === undefined ? {} : { routes: ipam.routes }),
+    ...(dns === undefined ? {} : { dns }),
+  };
+}
+
+/** `gw dev eth0 scope link src ip`, then the subnet through it. */
+const gatewayRoutes = ({ address, gateway }: Routed): Route[] => [
+  { dst: hostCidr(gateway), source: address.ip, scope: RT_SCOPE.LINK },
+  { dst: networkOf(address), gateway, source: address.ip },
+];
+
+const ownLeases = (result: CniResult, ifName: string): Lease[] =>
+  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
+
+function undo(req: PluginRequest, conf: PtpConf, ctx: PluginContext): void {
+  const addresses = req.prevResult === undefined ? [] : ownLeases(req.prevResult, req.ifName).map(({ address }) => address);
+  allOf([() => removeMasquerade(keyOf(req), addresses), () => deletePair(req, ctx), () => void ctx.delegate(conf.ipamType, 'DEL', req)]);
+}

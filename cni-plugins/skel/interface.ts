@@ -1,0 +1,190 @@
+/** What bridge and ptp do alike: addresses and routes of the pod's end, finding it again, checking it. @see cni.md 3 (common) */
+import { closeSync, openSync } from 'node:fs';
+import { addAddress, addRoute, deleteLink, linkByName, listAddresses, listLinks, listRoutes, setAlias, setUp, type Link, type Route } from '../../src/host/netlink/rtnetlink.ts';
+import { RouteSocket, type Request } from '../../src/host/netlink/socket.ts';
+import { netnsExists, withNetns } from '../../src/host/netns.ts';
+import { ensureSysctl } from '../../src/host/sysctl.ts';
+import { isErrno } from '../../src/host/linux.ts';
+import { cidrText, parseCidr, parseIp, type Cidr, type Family, type Ip } from '../../src/model/cidr.ts';
+import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
+import { CniError, cniCode, type CniDns, type CniResult, type CniRoute } from '../../src/model/cni/types.ts';
+import { messageOf } from '../../src/model/errors.ts';
+import { attachmentText, type AttachmentKey } from '../../src/model/ruleset.ts';
+import { hostLinkName, linkNameAttempts } from './naming.ts';
+
+export const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
+
+/** An address IPAM gave, parsed. */
+export interface Lease {
+  readonly address: Cidr;
+  readonly gateway: Ip | undefined;
+}
+
+/** Addresses of an IPAM result. @throws CniError when one is not an address */
+export function leasesOf(result: CniResult): Lease[] {
+  return (result.ips ?? []).map(({ address, gateway }) => {
+    const parsed = parseCidr(address);
+    if (parsed === undefined) throw new CniError(cniCode.internal, `IPAM returned the address ${JSON.stringify(address)}`);
+    return { address: parsed, gateway: gateway === undefined ? undefined : parseIp(gateway) };
+  });
+}
+
+/** Setting that some kernels lack (IPv6 off): then there is nothing to set. */
+export function setIfPresent(key: string, value: string): void {
+  try {
+    ensureSysctl(key, value);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'EROFS', 'EACCES')) throw error;
+  }
+}
+
+/** Routers forward. What was switched on stays on, and is told. */
+export function enableForwarding(leases: readonly Lease[], ctx: PluginContext): void {
+  const families = new Set(leases.map(({ address }) => address.ip.family));
+  for (const [family, key] of [[4, 'net/ipv4/ip_forward'], [6, 'net/ipv6/conf/all/forwarding']] as const) {
+    if (!families.has(family)) continue;
+    const before = ensureSysctl(key, '1');
+    if (before !== undefined) ctx.note({ what: 'sysctl', detail: `${key.replaceAll('/', '.')} ${before} -> 1` });
+  }
+}
+
+/** Routes of an IPAM result; one without gateway goes through the first gateway of its family (3, ConfigureIface). */
+export function routesOf(result: CniResult, leases: readonly Lease[]): Route[] {
+  return (result.routes ?? []).map((route) => {
+    const dst = parseCidr(route.dst);
+    if (dst === undefined) throw new CniError(cniCode.internal, `IPAM returned the route ${JSON.stringify(route.dst)}`);
+    const gateway = route.gw === undefined ? firstGateway(leases, dst.ip.family) : parseIp(route.gw);
+    return { dst, gateway, ...optionsOf(route) };
+  });
+}
+const optionsOf = ({ priority, table, scope, mtu, advmss }: CniRoute): Pick<Route, 'priority' | 'table' | 'scope' | 'mtu' | 'advmss'> => ({ priority, table: table ?? undefined, scope: scope ?? undefined, mtu, advmss });
+export const firstGateway = (leases: readonly Lease[], family: Family): Ip | undefined => leases.find(({ address, gateway }) => address.ip.family === family && gateway !== undefined)?.gateway;
+
+/** Call in the pod's namespace. Addresses, up, then what `afterUp` wants, in one batch. */
+export function configurePodEnd(socket: RouteSocket, link: Link, leases: readonly Lease[], afterUp: readonly Request[], address: (lease: Lease) => Request = (lease) => addAddress(link.index, lease.address)): void {
+  if (leases.some(({ address: { ip } }) => ip.family === 6)) {
+    setIfPresent('net/ipv6/conf/lo/disable_ipv6', '0');
+    setIfPresent(`net/ipv6/conf/${link.name}/disable_ipv6`, '0');
+    setIfPresent(`net/ipv6/conf/${link.name}/keep_addr_on_down`, '1');
+  }
+  // Whoever hands out addresses knows that they are unique: duplicate detection would cost 1-2 s (row 19).
+  setIfPresent(`net/ipv6/conf/${link.name}/accept_dad`, '0');
+  setIfPresent(`net/ipv4/conf/${link.name}/arp_notify`, '1');
+  socket.request([...leases.map(address), setUp(link.index, link.name), ...afterUp]);
+}
+export const routeRequests = (link: Link, routes: readonly Route[]): Request[] => routes.map((route) => addRoute(link.index, route));
+
+/**
+ * Makes the pair: `make` builds the request for a host name. The host end carries the attachment's name as alias, so
+ * that DEL and GC find it without the namespace.
+ * @throws CniError when the pod already has an interface of that name (P5)
+ */
+export function createPair(socket: RouteSocket, req: PluginRequest, make: (hostName: string, netnsFd: number) => Request): Link {
+  const key = keyOf(req);
+  const netnsFd = openSync(req.netns, 'r');
+  try {
+    for (let attempt = 0; ; attempt++) {
+      const name = hostLinkName(key, attempt);
+      try {
+        socket.request([make(name, netnsFd)]);
+      } catch (error) {
+        if (!isErrno(error, 'EEXIST')) throw error;
+        if (podLink(req.netns, req.ifName) !== undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} already exists in ${req.netns}`);
+        if (attempt + 1 >= linkNameAttempts) throw error;
+        continue;
+      }
+      const link = linkByName(socket, name);
+      if (link === undefined) throw new CniError(cniCode.internal, `link ${name} vanished right after it was made`);
+      socket.request([setAlias(link.index, attachmentText(key))]);
+      return link;
+    }
+  } finally {
+    closeSync(netnsFd);
+  }
+}
+
+/** The pod's interface, seen from here; undefined when there is none. */
+export function podLink(netns: string, ifName: string): Link | undefined {
+  return withNetns(netns, () => {
+    using socket = new RouteSocket();
+    return linkByName(socket, ifName);
+  });
+}
+
+/** The host end of an attachment, by its alias. */
+export function hostLink(socket: RouteSocket, key: AttachmentKey): Link | undefined {
+  const alias = attachmentText(key);
+  for (let attempt = 0; attempt < linkNameAttempts; attempt++) {
+    const link = linkByName(socket, hostLinkName(key, attempt));
+    if (link === undefined) return undefined;
+    if (link.alias === alias) return link;
+  }
+  return undefined;
+}
+
+/** Deletes the attachment's pair, wherever an end of it can be found. Fine when there is none. */
+export function deletePair(req: PluginRequest, ctx: PluginContext): void {
+  const inNetns = req.netns !== '' && netnsExists(req.netns);
+  if (ctx.netnsDies === true && inNetns) return;
+  using socket = new RouteSocket();
+  const host = hostLink(socket, keyOf(req));
+  if (host !== undefined) return deleteIfThere(socket, host);
+  // Made by another plugin, or renamed: the name in the pod is the one CNI knows.
+  if (inNetns) {
+    withNetns(req.netns, () => {
+      using inside = new RouteSocket();
+      const link = linkByName(inside, req.ifName);
+      if (link !== undefined && link.kind === 'veth') deleteIfThere(inside, link);
+    });
+  }
+}
+
+export function deleteIfThere(socket: RouteSocket, link: Link): void {
+  try {
+    socket.request([deleteLink(link.index, link.name)]);
+  } catch (error) {
+    if (!isErrno(error, 'ENODEV')) throw error;
+  }
+}
+
+/** Host ends of attachments of `network` that are not valid any more. */
+export function staleLinks(socket: RouteSocket, prefix: string, valid: ReadonlySet<string>): Link[] {
+  return listLinks(socket).filter(({ kind, alias }) => kind === 'veth' && alias.startsWith(prefix) && !valid.has(alias));
+}
+
+/** Runs every part, past errors; throws the first one's as a CniError at the end. */
+export function allOf(parts: readonly (() => void)[]): void {
+  let first: unknown;
+  for (const part of parts) {
+    try {
+      part();
+    } catch (error) {
+      first ??= error;
+    }
+  }
+  if (first !== undefined) throw asCni(first);
+}
+export const asCni = (error: unknown): CniError => (error instanceof CniError ? error : new CniError(cniCode.internal, messageOf(error)));
+
+/** Configured DNS replaces IPAM's when any field is set. */
+export const dnsOf = (configured: CniDns | undefined, ipam: CniDns | undefined): CniDns | undefined => (configured !== undefined && Object.values(configured).some((value) => value !== undefined) ? configured : ipam);
+
+/** CHECK of the pod's end: the link, its addresses and routes are as prevResult has them (P10). */
+export function checkPodEnd(req: PluginRequest, result: CniResult, leases: readonly Lease[]): Link {
+  const wanted = (result.interfaces ?? []).find(({ name, sandbox }) => name === req.ifName && sandbox === req.netns);
+  if (wanted === undefined) throw new CniError(cniCode.internal, `prevResult has no interface ${req.ifName} in ${req.netns}`);
+  return withNetns(req.netns, () => {
+    using socket = new RouteSocket();
+    const link = linkByName(socket, req.ifName);
+    if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} is missing in ${req.netns}`);
+    if (link.kind !== 'veth') throw new CniError(cniCode.internal, `interface ${req.ifName} is not a veth but ${link.kind === '' ? 'something else' : link.kind}`);
+    for (const { address } of leases) {
+      if (!listAddresses(socket, link.index, address.ip.family).some((have) => cidrText(have) === cidrText(address))) throw new CniError(cniCode.internal, `address ${cidrText(address)} is missing on ${req.ifName}`);
+    }
+    for (const route of routesOf(result, leases)) {
+      const have = listRoutes(socket, link.index, route.dst.ip.family).some(({ dst }) => cidrText(dst) === cidrText(route.dst));
+      if (!have) throw new CniError(cniCode.internal, `route to ${cidrText(route.dst)} is missing on ${req.ifName}`);
+    }
+    return link;
+  });
+}

@@ -1,0 +1,22 @@
+/** Names that can be found again without any state: from the attachment, or from the bridge's own name. */
+import { type AttachmentKey, attachmentText } from '../../src/model/ruleset.ts';
+
+/** FNV-1a, 32 bits: no security depends on it, collisions are noticed by the kernel or by the alias. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
+  return value;
+}
+
+/** Name of an attachment's link on the host; `attempt` > 0 when another one is taken. Always `veth` + 8 hex digits. */
+export const hostLinkName = (key: AttachmentKey, attempt = 0): string => `veth${hash(`${attachmentText(key)}#${attempt}`).toString(16).padStart(8, '0')}`;
+export const linkNameAttempts = 10;
+
+/**
+ * MAC of a bridge that rkt makes: locally administered, `rkt` in ASCII, and two bytes of its name. Set in the message
+ * that creates the bridge, it is at once a stable address (cni#285) and the mark that the bridge is ours to remove.
+ */
+export function bridgeMac(name: string): string {
+  const low = (hash(name) & 0xffff).toString(16).padStart(4, '0');
+  return `0a:72:6b:74:${low.slice(0, 2)}:${low.slice(2)}`;
+}

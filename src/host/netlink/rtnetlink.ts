@@ -1,0 +1,232 @@
+/** Links, addresses, routes: requests as values for {@link RouteSocket}, and what dumps say. @see linux/rtnetlink.h, if_link.h; native.md C */
+import { parseAttributes } from 'netlink/dist/structs.js';
+import { ipBytes, ipFromBytes, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
+import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
+
+const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 } as const;
+const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, LINKINFO: 18, IFALIAS: 20, NET_NS_FD: 28, LINK_NETNSID: 37 } as const;
+const AF = (family: Family): number => (family === 4 ? 2 : 10);
+const IFF_UP = 1;
+const IFF_PROMISC = 0x100;
+export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
+
+function attribute(type: number, ...data: Uint8Array[]): Buffer {
+  const payload = Buffer.concat(data);
+  const bytes = Buffer.alloc((4 + payload.length + 3) & ~3);
+  bytes.writeUInt16LE(4 + payload.length, 0);
+  bytes.writeUInt16LE(type, 2);
+  payload.copy(bytes, 4);
+  return bytes;
+}
+const text = (type: number, value: string): Buffer => attribute(type, Buffer.from(`${value}\0`));
+function u32(type: number, value: number): Buffer {
+  const word = Buffer.alloc(4);
+  word.writeUInt32LE(value >>> 0);
+  return attribute(type, word);
+}
+const u8 = (type: number, value: number): Buffer => attribute(type, Buffer.of(value));
+const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
+
+function linkHeader(index: number, flags = 0, change = 0): Buffer {
+  const header = Buffer.alloc(16);
+  header.writeInt32LE(index, 4);
+  header.writeUInt32LE(flags, 8);
+  header.writeUInt32LE(change, 12);
+  return header;
+}
+
+/** What a link is made with. */
+export interface LinkFields {
+  readonly mtu?: number | undefined;
+  readonly mac?: string | undefined;
+  /** index of the bridge it becomes a port of */
+  readonly master?: number | undefined;
+}
+const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
+  ...(mtu === undefined || mtu === 0 ? [] : [u32(IFLA.MTU, mtu)]),
+  ...(mac === undefined ? [] : [attribute(IFLA.ADDRESS, macBytes(mac))]),
+  ...(master === undefined ? [] : [u32(IFLA.MASTER, master)]),
+];
+
+/** A bridge, up, in one message. EEXIST when the name is taken. */
+export const createBridge = (name: string, fields: LinkFields): Request => ({
+  type: RTM.NEWLINK,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  body: Buffer.concat([linkHeader(0, IFF_UP, IFF_UP), text(IFLA.IFNAME, name), ...fieldsOf(fields), attribute(IFLA.LINKINFO, text(1, 'bridge'))]),
+  what: `create bridge ${name}`,
+});
+
+/**
+ * A veth pair in one message: `name` here, up and enslaved; the peer straight in the namespace behind `netnsFd`. The peer
+ * cannot be up at creation (ENOTCONN: it is not paired yet).
+ */
+export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & { readonly name: string; readonly netnsFd: number }): Request => ({
+  type: RTM.NEWLINK,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  body: Buffer.concat([
+    linkHeader(0, IFF_UP, IFF_UP),
+    text(IFLA.IFNAME, name),
+    ...fieldsOf(fields),
+    attribute(IFLA.LINKINFO, text(1, 'veth'), attribute(2, attribute(1, linkHeader(0), text(IFLA.IFNAME, peer.name), ...fieldsOf(peer), u32(IFLA.NET_NS_FD, peer.netnsFd)))),
+  ]),
+  what: `create link ${peer.name} with host end ${name}`,
+});
+
+const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({ type: RTM.NEWLINK, flags: 0, body: Buffer.concat([linkHeader(index, flags, change), ...body]), what });
+export const setUp = (index: number, name: string): Request => changeLink(index, `set ${name} up`, [], IFF_UP, IFF_UP);
+export const setPromiscuous = (index: number, on: boolean): Request => changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
+export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [text(IFLA.IFALIAS, alias)]);
+
+/** Settings of a bridge port. */
+export function setBridgePort(index: number, port: { readonly hairpin?: boolean; readonly isolated?: boolean }): Request {
+  const IFLA_BRPORT_MODE = 4;
+  const IFLA_BRPORT_ISOLATED = 33;
+  const settings = [...(port.hairpin === undefined ? [] : [u8(IFLA_BRPORT_MODE, port.hairpin ? 1 : 0)]), ...(port.isolated === undefined ? [] : [u8(IFLA_BRPORT_ISOLATED, port.isolated ? 1 : 0)])];
+  const header = linkHeader(index);
+  header.writeUInt8(7, 0); // AF_BRIDGE
+  return { type: RTM.NEWLINK, flags: 0, body: Buffer.concat([header, attribute(IFLA.PROTINFO | 0x8000, ...settings)]), what: 'set bridge port' };
+}
+
+export const deleteLink = (index: number, name: string): Request => ({ type: RTM.DELLINK, flags: 0, body: linkHeader(index), what: `delete link ${name}` });
+
+/** A link as the kernel describes it. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** `bridge`, `veth`; '' for hardware and lo */
+  readonly kind: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly promiscuous: boolean;
+  /** index of its bridge, 0 if it has none */
+  readonly master: number;
+  /** index of its peer (veth), in the namespace of the peer */
+  readonly peer: number;
+  readonly alias: string;
+}
+
+const string = (data: Buffer): string => data.toString('utf8').replace(/\0.*$/s, '');
+
+function parseLink({ body }: Reply): Link {
+  const found = new Map<number, Buffer>();
+  parseAttributes(body.subarray(16), (item) => found.set(item.type, item.data));
+  let kind = '';
+  const info = found.get(IFLA.LINKINFO);
+  if (info !== undefined) parseAttributes(info, (item) => void (item.type === 1 && (kind = string(item.data))));
+  const flags = body.readUInt32LE(8);
+  return {
+    index: body.readInt32LE(4),
+    name: string(found.get(IFLA.IFNAME) ?? Buffer.alloc(0)),
+    kind,
+    mac: (found.get(IFLA.ADDRESS)?.toString('hex') ?? '').replace(/(..)(?=.)/g, '$1:'),
+    mtu: found.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
+    up: (flags & IFF_UP) !== 0,
+    promiscuous: (flags & IFF_PROMISC) !== 0,
+    master: found.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
+    peer: found.get(IFLA.LINK)?.readUInt32LE(0) ?? 0,
+    alias: string(found.get(IFLA.IFALIAS) ?? Buffer.alloc(0)),
+  };
+}
+
+/** The link of that name; undefined when there is none. */
+export function linkByName(socket: RouteSocket, name: string): Link | undefined {
+  const reply = socket.get({ type: RTM.GETLINK, flags: 0, body: Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), what: `look up link ${name}` });
+  return reply === undefined ? undefined : parseLink(reply);
+}
+/** Every link, or the ports of the bridge with index `master`. */
+export const listLinks = (socket: RouteSocket, master?: number): Link[] =>
+  socket
+    .dump({ type: RTM.GETLINK, flags: 0, body: Buffer.concat([linkHeader(0), ...(master === undefined ? [] : [u32(IFLA.MASTER, master)])]), what: 'list links' })
+    .map(parseLink)
+    .filter((link) => master === undefined || link.master === master);
+
+/* ---- addresses ---- */
+
+const IFA_F_NODAD = 2;
+const IFA_F_NOPREFIXROUTE = 0x200;
+const IFA_FLAGS = 8;
+function addressBody(index: number, { ip, prefixLen }: Cidr, flags = 0): Buffer {
+  const header = Buffer.from([AF(ip.family), prefixLen, 0, 0, 0, 0, 0, 0]);
+  header.writeUInt32LE(index, 4);
+  const IFA_ADDRESS = 1;
+  const IFA_LOCAL = 2;
+  return Buffer.concat([header, attribute(IFA_LOCAL, ipBytes(ip)), attribute(IFA_ADDRESS, ipBytes(ip)), u32(IFA_FLAGS, flags | (ip.family === 6 ? IFA_F_NODAD : 0))]);
+}
+const cidrText = ({ ip, prefixLen }: Cidr): string => `${ip.text}/${prefixLen}`;
+
+/** IPv6 addresses are usable at once: whoever allocates them sees to it that they are unique (no DAD). `prefixRoute` false: without the route to its subnet. */
+export const addAddress = (index: number, address: Cidr, options: { readonly prefixRoute?: boolean } = {}): Request => ({
+  type: RTM.NEWADDR,
+  flags: NLM_F.CREATE | NLM_F.EXCL,
+  body: addressBody(index, address, options.prefixRoute === false ? IFA_F_NOPREFIXROUTE : 0),
+  what: `add address ${cidrText(address)}`,
+});
+export const deleteAddress = (index: number, address: Cidr): Request => ({ type: RTM.DELADDR, flags: 0, body: addressBody(index, address), what: `delete address ${cidrText(address)}` });
+
+/** Addresses of the link with `index`. */
+export function listAddresses(socket: RouteSocket, index: number, family: Family): Cidr[] {
+  const header = Buffer.from([AF(family), 0, 0, 0, 0, 0, 0, 0]);
+  return socket.dump({ type: RTM.GETADDR, flags: 0, body: header, what: 'list addresses' }).flatMap(({ body }) => {
+    if (body.readUInt32LE(4) !== index || body[0] !== AF(family)) return [];
+    const found = new Map<number, Buffer>();
+    parseAttributes(body.subarray(8), (item) => found.set(item.type, item.data));
+    const bytes = found.get(2) ?? found.get(1);
+    return bytes === undefined ? [] : [{ ip: ipFromBytes(bytes), prefixLen: body[1] ?? 0 }];
+  });
+}
+
+/* ---- routes ---- */
+
+export interface Route {
+  /** prefix 0: the default route */
+  readonly dst: Cidr;
+  readonly gateway?: Ip | undefined;
+  readonly source?: Ip | undefined;
+  /** {@link RT_SCOPE}; default: link without gateway, else universe (IPv6 has none) */
+  readonly scope?: number | undefined;
+  readonly table?: number | undefined;
+  readonly priority?: number | undefined;
+  readonly mtu?: number | undefined;
+  readonly advmss?: number | undefined;
+}
+const RT_TABLE_MAIN = 254;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 } as const;
+
+function routeBody(index: number, route: Route): Buffer {
+  const { dst, gateway, source, table = RT_TABLE_MAIN, priority, mtu, advmss } = route;
+  const scope = dst.ip.family === 6 ? 0 : (route.scope ?? (gateway === undefined ? RT_SCOPE.LINK : RT_SCOPE.UNIVERSE));
+  const header = Buffer.from([AF(dst.ip.family), dst.prefixLen, 0, 0, table < 256 ? table : 252, 3 /* boot */, scope, 1 /* unicast */, 0, 0, 0, 0]);
+  const metrics = [...(mtu === undefined || mtu === 0 ? [] : [u32(2, mtu)]), ...(advmss === undefined || advmss === 0 ? [] : [u32(8, advmss)])];
+  return Buffer.concat([
+    header,
+    ...(dst.prefixLen === 0 ? [] : [attribute(RTA.DST, ipBytes(dst.ip))]),
+    u32(RTA.OIF, index),
+    u32(RTA.TABLE, table),
+    ...(gateway === undefined ? [] : [attribute(RTA.GATEWAY, ipBytes(gateway))]),
+    ...(source === undefined ? [] : [attribute(RTA.PREFSRC, ipBytes(source))]),
+    ...(priority === undefined || priority === 0 ? [] : [u32(RTA.PRIORITY, priority)]),
+    ...(metrics.length === 0 ? [] : [attribute(RTA.METRICS | 0x8000, ...metrics)]),
+  ]);
+}
+const routeText = ({ dst, gateway }: Route): string => `${cidrText(dst)}${gateway === undefined ? '' : ` via ${gateway.text}`}`;
+
+/** Of equal destinations with different gateways the kernel makes one route with several ways (ECMP); the same route again is EEXIST. */
+export const addRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.APPEND, body: routeBody(index, route), what: `add route ${routeText(route)}` });
+/** Replaces nothing and complains about nothing but what is wrong: an existing route is fine. */
+export const ensureRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.REPLACE, body: routeBody(index, route), what: `add route ${routeText(route)}` });
+export const deleteRoute = (index: number, route: Route): Request => ({ type: RTM.DELROUTE, flags: 0, body: routeBody(index, route), what: `delete route ${routeText(route)}` });
+
+/** Routes through the link with `index`, in any table. */
+export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {
+  const header = Buffer.alloc(12);
+  header[0] = AF(family);
+  return socket.dump({ type: RTM.GETROUTE, flags: 0, body: header, what: 'list routes' }).flatMap(({ body }) => {
+    const found = new Map<number, Buffer>();
+    parseAttributes(body.subarray(12), (item) => found.set(item.type, item.data));
+    if (body[0] !== AF(family) || found.get(RTA.OIF)?.readUInt32LE(0) !== index) return [];
+    const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
+    const gateway = found.get(RTA.GATEWAY);
+    return [{ dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 }, gateway: gateway === undefined ? undefined : ipFromBytes(gateway), table: found.get(RTA.TABLE)?.readUInt32LE(0), scope: body[6] }];
+  });
+}
