@@ -38,7 +38,7 @@ const native = createRequire(`${__DIST__}/`)(`${__DIST__}/linux.node`) as Native
 const numbers = {
   close: [3, 57], lseek: [8, 62], ioctl: [16, 29], getpid: [39, 172], socket: [41, 198], sendto: [44, 206],
   recvfrom: [45, 207], bind: [49, 200], setsockopt: [54, 208], fcntl: [72, 25], flock: [73, 32],
-  fdatasync: [75, 83], fsync: [74, 82], mount: [165, 40], umount2: [166, 39], sethostname: [170, 161],
+  fdatasync: [75, 83], fsync: [74, 82], syncfs: [306, 267], mount: [165, 40], umount2: [166, 39], sethostname: [170, 161],
   fsetxattr: [190, 7], lsetxattr: [189, 6], lgetxattr: [192, 9], llistxattr: [195, 12], openat: [257, 56], mkdirat: [258, 34], mknodat: [259, 33], fchownat: [260, 54],
   unlinkat: [263, 35], linkat: [265, 37], symlinkat: [266, 36], readlinkat: [267, 78], fchmodat: [268, 53],
   unshare: [272, 97], utimensat: [280, 88], setns: [308, 268], renameat2: [316, 276], statfs: [137, 43],
@@ -103,8 +103,12 @@ export function mount(source: string | null, target: string, type: string | null
 }
 export const umount = (target: string, flags = 0): void => void call('umount2', target, target, flags);
 
+/** A file name: text, or its bytes with a NUL at the end, for names need not be UTF-8. */
+export type Name = string | Uint8Array;
+const text = (name: Name): string => (typeof name === 'string' ? name : Buffer.from(name).toString('utf8', 0, name.length - 1));
+
 /** Opens `path` below the directory `dirFd`; no link may lead out of it. `resolve`: {@link RESOLVE} bits. */
-export function openat2(dirFd: number, path: string, flags: number, mode: number, resolve: number): number {
+export function openat2(dirFd: number, path: Name, flags: number, mode: number, resolve: number): number {
   const how = Buffer.alloc(24);
   how.writeBigUInt64LE(BigInt(flags | O.CLOEXEC), 0);
   how.writeBigUInt64LE(BigInt(mode), 8);
@@ -113,31 +117,38 @@ export function openat2(dirFd: number, path: string, flags: number, mode: number
     const fd = raw('openat2', dirFd, path, how, 24);
     if (fd >= 0) return fd;
     // EAGAIN: a rename raced with the lookup of "..": the kernel asks for another try.
-    if ((fd !== -11 && fd !== -4) || tries > 100) throw new Errno('openat2', -fd, path);
+    if ((fd !== -11 && fd !== -4) || tries > 100) throw new Errno('openat2', -fd, text(path));
   }
 }
-export const mkdirat = (dirFd: number, name: string, mode: number): void => void call('mkdirat', name, dirFd, name, mode);
-export const mknodat = (dirFd: number, name: string, mode: number, device: bigint | number): void => void call('mknodat', name, dirFd, name, mode, device);
-export const symlinkat = (target: string, dirFd: number, name: string): void => void call('symlinkat', name, target, dirFd, name);
-export const linkat = (fromFd: number, from: string, toFd: number, to: string): void => void call('linkat', to, fromFd, from, toFd, to, 0);
-export const unlinkat = (dirFd: number, name: string, directory = false): void => void call('unlinkat', name, dirFd, name, directory ? AT_REMOVEDIR : 0);
-export const fchownat = (dirFd: number, name: string, uid: number, gid: number): void =>
-  void call('fchownat', name, dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
-export const fchmodat = (dirFd: number, name: string, mode: number): void => void call('fchmodat', name, dirFd, name, mode);
+export const mkdirat = (dirFd: number, name: Name, mode: number): void => void call('mkdirat', text(name), dirFd, name, mode);
+export const mknodat = (dirFd: number, name: Name, mode: number, device: bigint | number): void => void call('mknodat', text(name), dirFd, name, mode, device);
+export const symlinkat = (target: Name, dirFd: number, name: Name): void => void call('symlinkat', text(name), target, dirFd, name);
+export const linkat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('linkat', text(to), fromFd, from, toFd, to, 0);
+export const unlinkat = (dirFd: number, name: Name, directory = false): void => void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
+export const fchownat = (dirFd: number, name: Name, uid: number, gid: number): void =>
+  void call('fchownat', text(name), dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
+export const fchmodat = (dirFd: number, name: Name, mode: number): void => void call('fchmodat', text(name), dirFd, name, mode);
 
 /** Sets modification (and access) time of `name` itself, links not followed. `ns`: nanoseconds since the epoch. */
-export function utimensat(dirFd: number, name: string, ns: bigint): void {
+export function utimensat(dirFd: number, name: Name, ns: bigint): void {
   const times = Buffer.alloc(32);
-  const whole = ns / 1_000_000_000n;
+  // Rounded down, not towards zero: the nanoseconds of a time before 1970 are still counted upwards.
+  const whole = (ns - (((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)) / 1_000_000_000n;
   for (const offset of [0, 16]) {
     times.writeBigInt64LE(whole, offset);
     times.writeBigInt64LE(ns - whole * 1_000_000_000n, offset + 8);
   }
-  call('utimensat', name, dirFd, name, times, AT_SYMLINK_NOFOLLOW);
+  call('utimensat', text(name), dirFd, name, times, AT_SYMLINK_NOFOLLOW);
 }
 /** Extended attribute on a path, links not followed. Reach names below a dirfd by `/proc/self/fd/N/name`. */
-export const lsetxattr = (path: string, name: string, value: Uint8Array): void =>
-  void call('lsetxattr', `${path} ${name}`, path, name, value, value.length, 0);
+export const lsetxattr = (path: Name, name: string, value: Uint8Array): void =>
+  void call('lsetxattr', `${text(path)} ${name}`, path, name, value, value.length, 0);
+export const fsetxattr = (fd: number, name: string, value: Uint8Array): void =>
+  void call('fsetxattr', `fd ${fd} ${name}`, fd, name, value, value.length, 0);
+/** Moves the write position of `fd` to `offset` bytes from its start. */
+export const seek = (fd: number, offset: number): void => void call('lseek', `fd ${fd}`, fd, offset, 0);
+/** Writes everything of the file system that holds `fd` to its device: one barrier for a tree of many files. */
+export const syncfs = (fd: number): void => void call('syncfs', `fd ${fd}`, fd);
 
 export const kill = (pid: number, signal: number): void => void call('kill', `pid ${pid}`, pid, signal);
 export const pidfdOpen = (pid: number): number => call('pidfd_open', `pid ${pid}`, pid, 0);

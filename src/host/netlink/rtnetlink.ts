@@ -3,7 +3,7 @@ import { parseAttributes } from 'netlink/dist/structs.js';
 import { ipBytes, ipFromBytes, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
 import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
 
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 } as const;
+const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 } as const;
 const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, LINKINFO: 18, IFALIAS: 20, NET_NS_FD: 28, LINK_NETNSID: 37 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
 const IFF_UP = 1;
@@ -82,9 +82,10 @@ export function setBridgePort(index: number, port: { readonly hairpin?: boolean;
   const IFLA_BRPORT_MODE = 4;
   const IFLA_BRPORT_ISOLATED = 33;
   const settings = [...(port.hairpin === undefined ? [] : [u8(IFLA_BRPORT_MODE, port.hairpin ? 1 : 0)]), ...(port.isolated === undefined ? [] : [u8(IFLA_BRPORT_ISOLATED, port.isolated ? 1 : 0)])];
+  const AF_BRIDGE = 7;
   const header = linkHeader(index);
-  header.writeUInt8(7, 0); // AF_BRIDGE
-  return { type: RTM.NEWLINK, flags: 0, body: Buffer.concat([header, attribute(IFLA.PROTINFO | 0x8000, ...settings)]), what: 'set bridge port' };
+  header.writeUInt8(AF_BRIDGE, 0);
+  return { type: RTM.SETLINK, flags: 0, body: Buffer.concat([header, attribute(IFLA.PROTINFO | 0x8000, ...settings)]), what: 'set bridge port' };
 }
 
 export const deleteLink = (index: number, name: string): Request => ({ type: RTM.DELLINK, flags: 0, body: linkHeader(index), what: `delete link ${name}` });

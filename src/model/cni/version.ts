@@ -17,7 +17,7 @@ export function compareVersions(a: string, b: string): number {
   const [left, right] = [parseVersion(a) ?? [-1, 0, 0], parseVersion(b) ?? [-1, 0, 0]];
   return left.map((part, i) => part - (right[i] ?? 0)).find((difference) => difference !== 0) ?? 0;
 }
-export const atLeast = (version: string, minimum: CniVersion): boolean => compareVersions(version, minimum) >= 0;
+export const atLeast = (version: string, minimum: string): boolean => compareVersions(version, minimum) >= 0;
 export const isCniVersion = (text: string): text is CniVersion => (cniVersions as readonly string[]).includes(text);
 
 /**

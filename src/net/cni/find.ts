@@ -1,11 +1,10 @@
 /** Which CNI versions a plugin executable speaks. @see cni.md V6, V7, V9, V10, L20 */
 import { statSync } from 'node:fs';
-import { runProgram } from '../../host/program.ts';
-import { parseError } from '../../model/cni/error.ts';
+import { runProgram } from '../../host/run-program.ts';
+import { parseErrorObject } from '../../model/cni/error-object.ts';
 import { cniVersions } from '../../model/cni/types.ts';
 import { versionsOfReply } from '../../model/cni/version.ts';
 import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
-import { decodeJson } from './output.ts';
 
 /** Answers by path and what tells one file from another. */
 const answers = new Map<string, readonly string[]>();
@@ -32,19 +31,18 @@ function ask(path: string): readonly string[] {
     new RuntimeError(code, `plugin ${path} does not tell its CNI versions: ${printable(what)}`, { hint: `try it: echo '{"cniVersion":"1.0.0"}' | CNI_COMMAND=VERSION ${path}` });
   // Plugins from before VERSION check the other variables first: give them something (L20).
   const env = { ...(process.env as Record<string, string>), CNI_COMMAND: 'VERSION', CNI_NETNS: 'dummy', CNI_IFNAME: 'dummy', CNI_PATH: 'dummy' };
-  const { end, stdout, stderr } = runProgram({ path, argv: [path], env, stdin: JSON.stringify({ cniVersion: cniVersions.at(-1) }), timeoutMs, maxBytes: 1 << 20 });
-  if (end.kind === 'timeout') throw failed('ERR_PLUGIN_TIMEOUT', `no answer in ${timeoutMs / 1000} s`);
-  if (end.kind === 'not-started') throw failed('ERR_PLUGIN_FAILED', `cannot be run: ${end.code}`);
-  const reply = decodeJson(stdout);
-  if (end.kind !== 'exited' || end.status !== 0) {
-    const error = reply === undefined ? undefined : parseError(reply.value);
+  const outcome = runProgram({ path, argv: [path], env, stdin: Buffer.from(JSON.stringify({ cniVersion: cniVersions.at(-1) })), timeoutMs, maxBytes: 1 << 20 });
+  if (outcome.kind === 'timeout') throw failed('ERR_PLUGIN_TIMEOUT', `no answer in ${timeoutMs / 1000} s`);
+  if (outcome.kind === 'not-started') throw failed('ERR_PLUGIN_FAILED', `cannot be run: ${outcome.reason}`);
+  const stdout = outcome.stdout.toString();
+  if (outcome.kind !== 'exited' || outcome.status !== 0) {
+    const error = parseErrorObject(stdout);
     if (error?.message === 'unknown CNI_COMMAND: VERSION') return ['0.1.0'];
-    throw failed('ERR_PLUGIN_FAILED', error?.message ?? (stderr.trim() || end.kind));
+    throw failed('ERR_PLUGIN_FAILED', error?.message ?? (outcome.stderr.toString().trim() || outcome.kind));
   }
-  if (reply === undefined) throw failed('ERR_PLUGIN_OUTPUT', `not JSON: ${JSON.stringify(stdout.slice(0, 200))}`);
   try {
-    return versionsOfReply(reply.value);
+    return versionsOfReply(JSON.parse(stdout));
   } catch (error) {
-    throw failed('ERR_PLUGIN_OUTPUT', messageOf(error));
+    throw failed('ERR_PLUGIN_OUTPUT', `${messageOf(error)} (it printed ${JSON.stringify(stdout.slice(0, 200))})`);
   }
 }

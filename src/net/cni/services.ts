@@ -1,23 +1,46 @@
-/** What libcni's loop needs from the composition root. */
-import type { Plugin } from '../../model/cni/plugin.ts';
-import type { CniCall } from './record.ts';
+/** What libcni's loop needs from the composition root, and what it tells it. */
+import type { Plugin, PluginNote } from '../../model/cni/plugin.ts';
+import type { CniCommand } from '../../model/cni/types.ts';
+
+/** A container and its namespace. */
+export interface Attachment {
+  readonly containerId: string;
+  /** '' when it is gone (DEL after a reboot) */
+  readonly netns: string;
+}
+
+/** One call of a plugin as it is kept for people (H1): the same in process and as an executable. */
+export interface CniCall {
+  readonly verb: CniCommand;
+  readonly network: string;
+  readonly plugin: string;
+  /** 'builtin' or the path of the executable */
+  readonly via: string;
+  /** CNI_* variables */
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly ms: number;
+  /** exit status; -1 when the plugin did not exit by itself */
+  readonly exit: number;
+  readonly notes: readonly PluginNote[];
+}
+/** Of stdout and of stderr, so many characters are kept. */
+export const recordedBytes = 16 << 10;
 
 export interface CniServices {
   /** our plugins by type, used in process where the plan says `via: 'builtin'` */
   readonly plugins: ReadonlyMap<string, Plugin>;
-  /** hears of every call when it has ended, delegates included (H1) */
-  record(call: CniCall): void;
-  /** libcni's cache directory; `/var/lib/cni` unless there is a reason ({@link defaultCacheDir}) */
+  /** libcni's cache directory (L1) */
   readonly cacheDir: string;
-  /** deadline of one plugin call, its delegates and retries included, in ms */
+  /** of one plugin call, its retries included */
   readonly timeoutMs: number;
-  /** deadline of one DEL or GC call: its own, because clean-up must run when the time of ADD is used up (L23) */
-  readonly cleanupTimeoutMs: number;
-  /** monotonic, ms */
-  now(): number;
-  /** environment of executables; CNI_* in it is replaced */
+  /** environment of executables, besides CNI_* */
   readonly env: Readonly<Record<string, string>>;
+  /** monotonic */
+  nowMs(): number;
+  pause(ms: number): void;
+  /** hears of every call when it has ended, delegates included */
+  record(call: CniCall): void;
 }
-
-export const defaultCacheDir = '/var/lib/cni';
-export const defaultTimeoutMs = 30_000;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { JsonSyntaxError, lineColumn, pathText, readSpans, spanAt } from '../../../../src/net/conf/json-text.ts';
+import { JsonSyntaxError, lineColumn, pathText, readSpans, spanAt } from '../../../src/model/json-text.ts';
 
 const errorAt = (text: string): string => {
   try {

@@ -1,0 +1,217 @@
+/**
+ * Reservations on disk, in the very layout of the reference's host-local, so that both may serve one network in turn:
+ * `<dataDir>/<network>/<ip>` holding `id\r\nifname`, `last_reserved_ip.<set>`, and `lock` (flock).
+ *
+ * The reference reads every file for every verb. Here an index beside the store (`<dataDir>/.rkt-index/<network>/<id>:<ifname>`,
+ * lines of addresses) makes the work independent of how many reservations there are. It is only a hint: what it names is
+ * compared with the lease file. That it names everything is known by the *seal*: after each change of ours the store's
+ * modification time is set to a value of the past, made of inode and boot id. Whoever else creates or removes a file there
+ * (the reference, an administrator), or a crash of ours half way, breaks the seal, and so does a reboot, after which files may be
+ * empty: then the store is walked once, empty files (half-made leases: the lock is ours, so nobody is writing them) are
+ * removed, and the index is made anew.
+ * @see cni.md 3.16
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootId, monotonicMs, sleepMs } from '../../src/host/clock.ts';
+import { readText } from '../../src/host/files.ts';
+import { type Lock, tryLock } from '../../src/host/flock.ts';
+import { AT_FDCWD, utimensat } from '../../src/host/linux.ts';
+import { type Ip, parseIp } from '../../src/model/cidr.ts';
+import { CniError, cniCode } from '../../src/model/cni/types.ts';
+import { isErrno } from '../../src/model/errors.ts';
+
+/** Whose a reservation is; `ifName` undefined in files of versions that did not write it. */
+export interface Owner {
+  readonly id: string;
+  readonly ifName: string | undefined;
+}
+export interface Lease {
+  readonly ip: Ip;
+  readonly owner: Owner;
+}
+
+const lockTimeoutMs = 20_000;
+/** So many taken addresses in a row are tried one by one before the directory is listed instead. */
+const triesBeforeListing = 16;
+const nameMax = 255;
+
+/** An open store: locked until disposed of. */
+export class LeaseStore implements Disposable {
+  readonly #dir: string;
+  readonly #index: string;
+  readonly #lock: Lock;
+  #changed = false;
+  #misses = 0;
+  #names: Set<string> | undefined;
+
+  private constructor(dir: string, index: string, lock: Lock) {
+    this.#dir = dir;
+    this.#index = index;
+    this.#lock = lock;
+  }
+
+  /** Opens and locks the network's store. Without `create`, undefined when there is none. Throws {@link CniError} 11 when somebody holds the lock for too long. */
+  static open(dataDir: string, network: string, options: { readonly create: boolean }): LeaseStore | undefined {
+    const dir = join(dataDir, network);
+    const index = join(dataDir, '.rkt-index', network);
+    if (options.create) mkdirSync(dir, { recursive: true, mode: 0o755 });
+    else if (statSync(dir, { throwIfNoEntry: false }) === undefined) return undefined;
+    const store = new LeaseStore(dir, index, waitForLock(join(dir, 'lock')));
+    try {
+      const fresh = mkdirSync(index, { recursive: true, mode: 0o700 }) !== undefined;
+      if (fresh || statSync(dir, { bigint: true }).mtimeNs !== store.#seal()) store.#rebuild();
+    } catch (error) {
+      store.#lock.release();
+      throw error;
+    }
+    return store;
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      if (this.#changed) utimensat(AT_FDCWD, this.#dir, this.#seal());
+    } finally {
+      this.#lock.release();
+    }
+  }
+
+  /** Addresses reserved for exactly this container and interface. */
+  leasesOf(id: string, ifName: string): Ip[] {
+    return this.#listed({ id, ifName });
+  }
+  /** Addresses reserved for the container by a version that did not write the interface. */
+  unnamedLeasesOf(id: string): Ip[] {
+    return this.#listed({ id, ifName: undefined });
+  }
+
+  /** Every reservation; reads every file. */
+  all(): Lease[] {
+    return readdirSync(this.#dir).flatMap((name) => {
+      const ip = parseIp(name);
+      const owner = ip === undefined ? undefined : this.#ownerOf(name);
+      return ip === undefined || owner === undefined ? [] : [{ ip, owner }];
+    });
+  }
+  /** Every reserved address; reads no file. */
+  addresses(): Ip[] {
+    return readdirSync(this.#dir).flatMap((name) => parseIp(name) ?? []);
+  }
+
+  /** Reserves `ip`; false when it is taken. `set`: number of the range set, for the round robin. */
+  reserve(ip: Ip, id: string, ifName: string, set: number): boolean {
+    if (this.#names?.has(ip.text)) return false;
+    let fd: number;
+    try {
+      fd = openSync(join(this.#dir, ip.text), 'wx', 0o600);
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+      if (++this.#misses >= triesBeforeListing) this.#names ??= new Set(readdirSync(this.#dir));
+      return false;
+    }
+    this.#changed = true;
+    try {
+      writeSync(fd, contentOf({ id, ifName }));
+    } catch (error) {
+      unlinkSync(join(this.#dir, ip.text));
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
+    this.#addToIndex({ id, ifName }, ip.text);
+    writeFileSync(join(this.#dir, `last_reserved_ip.${set}`), ip.text, { mode: 0o600 });
+    return true;
+  }
+
+  /** Frees addresses of `owner`; those that are free already are no error. */
+  release(owner: Owner, ips: readonly Ip[]): void {
+    for (const ip of ips) {
+      this.#changed = true;
+      unlinkIfThere(join(this.#dir, ip.text));
+      this.#dropFromIndex(owner, ip.text);
+    }
+  }
+
+  /** The address given last from the set, by anybody. */
+  last(set: number): Ip | undefined {
+    return parseIp(readText(join(this.#dir, `last_reserved_ip.${set}`))?.trim() ?? '');
+  }
+
+  #ownerOf(name: string): Owner | undefined {
+    const text = readText(join(this.#dir, name))?.trim();
+    if (text === undefined || text === '') return undefined;
+    const [id = '', ifName] = text.split('\r\n');
+    return { id, ifName };
+  }
+
+  #listed(owner: Owner): Ip[] {
+    return this.#indexLines(indexName(owner)).flatMap((name) => {
+      const ip = parseIp(name);
+      const found = ip === undefined ? undefined : this.#ownerOf(name);
+      return ip !== undefined && found?.id === owner.id && found.ifName === owner.ifName ? [ip] : [];
+    });
+  }
+
+  #seal(): bigint {
+    const { ino } = statSync(this.#dir, { bigint: true });
+    const boot = Number.parseInt(bootId().slice(0, 6), 16);
+    // Whole seconds, because that is all some file systems keep; in September 2001 nobody else made a file.
+    return (1_000_000_000n + BigInt(boot ^ Number(ino & 0xffffffn))) * 1_000_000_000n;
+  }
+
+  #rebuild(): void {
+    this.#changed = true;
+    const wanted = new Map<string, string[]>();
+    for (const name of readdirSync(this.#dir)) {
+      if (parseIp(name) === undefined) continue;
+      const owner = this.#ownerOf(name);
+      if (owner === undefined) unlinkIfThere(join(this.#dir, name));
+      else wanted.set(indexName(owner), [...(wanted.get(indexName(owner)) ?? []), name]);
+    }
+    for (const name of readdirSync(this.#index)) if (!wanted.has(name)) unlinkIfThere(join(this.#index, name));
+    for (const [name, ips] of wanted) this.#writeIndex(name, ips);
+  }
+
+  #indexLines(name: string): string[] {
+    return readText(join(this.#index, name))?.split('\n').filter((line) => line !== '') ?? [];
+  }
+  #writeIndex(name: string, ips: readonly string[]): void {
+    const text = `${ips.join('\n')}\n`;
+    if (readText(join(this.#index, name)) !== text) writeFileSync(join(this.#index, name), text, { mode: 0o600 });
+  }
+  #addToIndex(owner: Owner, ip: string): void {
+    this.#writeIndex(indexName(owner), [...this.#indexLines(indexName(owner)).filter((line) => line !== ip), ip]);
+  }
+  #dropFromIndex(owner: Owner, ip: string): void {
+    const left = this.#indexLines(indexName(owner)).filter((line) => line !== ip);
+    if (left.length === 0) unlinkIfThere(join(this.#index, indexName(owner)));
+    else this.#writeIndex(indexName(owner), left);
+  }
+}
+
+const contentOf = ({ id, ifName }: Owner): string => (ifName === undefined ? id : `${id}\r\n${ifName}`);
+
+/** Neither part can hold a colon or a slash. Ids too long for a file name may share an entry: what it lists is compared with the leases anyway. */
+function indexName({ id, ifName }: Owner): string {
+  const tail = ifName === undefined ? '' : `:${ifName.replaceAll('/', '_')}`;
+  return Buffer.from(id.replaceAll('/', '_')).subarray(0, nameMax - Buffer.byteLength(tail)).toString('latin1') + tail;
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Polls, because a blocking flock cannot be given up: a reference plugin that hangs would hang us for good. */
+function waitForLock(path: string): Lock {
+  const deadline = monotonicMs() + lockTimeoutMs;
+  for (let pauseMs = 1; ; pauseMs = Math.min(10, pauseMs * 2)) {
+    const held = tryLock(path, 'exclusive', { create: true });
+    if (held !== undefined) return held;
+    if (monotonicMs() > deadline) throw new CniError(cniCode.tryAgain, `somebody holds ${path} for more than ${lockTimeoutMs / 1000} s`);
+    sleepMs(pauseMs);
+  }
+}

@@ -1,0 +1,62 @@
+/** Other processes: named by pid *and* start time, because a pid alone may be somebody else's by the time it is used. */
+import { readText } from './files.ts';
+import { close, isErrno, pidfdOpen, pidfdSendSignal, waitReadable } from './linux.ts';
+
+/** A process that a file or journal remembers. `startTime`: clock ticks since boot, as in /proc/PID/stat. */
+export interface ProcessId {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** When `pid` started (field 22 of its stat file); undefined when there is no such process, or only its zombie. */
+export function startTimeOf(pid: number): string | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  // The command in field 2 may hold spaces and parentheses: count from the last one.
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+}
+
+/** Reads a `pid starttime` file; undefined when it does not exist or says something else. */
+export function readProcessId(path: string): ProcessId | undefined {
+  const match = /^(\d+) (\d+)\s*$/.exec(readText(path) ?? '');
+  return match === null ? undefined : { pid: Number(match[1]), startTime: match[2] ?? '' };
+}
+
+export const isAlive = (process: ProcessId): boolean => startTimeOf(process.pid) === process.startTime;
+
+/** A process that cannot be mistaken for another: holds a pidfd. */
+export interface HeldProcess extends Disposable {
+  /** False when it has ended. */
+  signal(number: number): boolean;
+  /** Waits for its end; false when `timeoutMs` passed first. */
+  waitEnd(timeoutMs: number): boolean;
+}
+
+/** Holds the very process `wanted` names; undefined when it has ended. */
+export function holdProcess(wanted: ProcessId): HeldProcess | undefined {
+  let fd: number;
+  try {
+    fd = pidfdOpen(wanted.pid);
+  } catch (error) {
+    if (isErrno(error, 'ESRCH', 'EINVAL')) return undefined;
+    throw error;
+  }
+  // Opened first, compared second: what the descriptor holds is what the start time is read from, or it has ended.
+  if (!isAlive(wanted)) {
+    close(fd);
+    return undefined;
+  }
+  return {
+    signal(number) {
+      try {
+        pidfdSendSignal(fd, number);
+        return true;
+      } catch (error) {
+        if (isErrno(error, 'ESRCH')) return false;
+        throw error;
+      }
+    },
+    waitEnd: (timeoutMs) => waitReadable(fd, timeoutMs),
+    [Symbol.dispose]: () => close(fd),
+  };
+}

@@ -1,0 +1,41 @@
+/** Image names and ids as people write them, in the one form the store knows them by. @see rkt.md 2.16; OCI distribution-spec 1.1 (names) */
+import type { Digest } from './ids.ts';
+
+/** Where an image can come from. */
+export const transports = ['oci', 'oci-archive', 'docker-archive'] as const;
+export type Transport = (typeof transports)[number];
+export const isTransport = (word: string): word is Transport => (transports as readonly string[]).includes(word);
+
+const host = '[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?';
+const part = '[a-z0-9]+(?:(?:\\.|_{1,2}|-+)[a-z0-9]+)*';
+const grammar = new RegExp(`^(?:${host}/)?${part}(?:/${part})*(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?$`);
+const maxNameBytes = 200;
+
+/**
+ * `web` → `web:latest`, `docker.io/library/web:1` → `web:1`; undefined when `text` is not an image name
+ * (a path, a reference with a transport, an id).
+ */
+export function canonicalImageName(text: string): string | undefined {
+  if (text.length > maxNameBytes) return undefined;
+  const colon = text.indexOf(':');
+  if (colon > 0 && (isTransport(text.slice(0, colon)) || text.startsWith('sha256:'))) return undefined;
+  const match = grammar.exec(text);
+  if (match === null) return undefined;
+  const name = text.replace(/^(?:index\.)?docker\.io\/(?:library\/)?/, '');
+  return match[1] === undefined ? `${name}:latest` : name;
+}
+
+/** `sha256:…` or `sha256-…`, whole or its first digits. */
+export interface ImageIdPrefix {
+  readonly hex: string;
+  /** the whole id, when all 64 digits are there */
+  readonly id: Digest | undefined;
+}
+
+/** Reads an image id or its prefix, also behind `name@`; undefined when `text` is something else. */
+export function imageIdPrefix(text: string): ImageIdPrefix | undefined {
+  const match = /^(?:[^/][^@]*@)?sha256[:-]([0-9a-fA-F]{0,64})$/.exec(text);
+  if (match === null) return undefined;
+  const hex = (match[1] ?? '').toLowerCase();
+  return { hex, id: hex.length === 64 ? (`sha256:${hex}` as Digest) : undefined };
+}

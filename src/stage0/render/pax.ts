@@ -1,0 +1,78 @@
+/** Extended headers: `LENGTH KEY=VALUE\n` records. Pure. @see POSIX.1-2017 pax "pax Extended Header"; GNU tar "Sparse Formats" */
+import { corrupt } from './tar-header.ts';
+
+/** Records by key; keys and values are bytes (keys as binary strings). */
+export type PaxRecords = ReadonlyMap<string, Buffer>;
+
+const xattrPrefix = 'SCHILY.xattr.';
+
+/**
+ * Reads the body of an extended header. The repeated offset/numbytes pairs of GNU's sparse format 0.0 are joined
+ * into the map of 0.1. A record with an empty value is kept: it takes back what an earlier header said.
+ * @throws ERR_LAYER_CORRUPT naming `where`
+ */
+export function parsePax(body: Buffer, where: string): Map<string, Buffer> {
+  const records = new Map<string, Buffer>();
+  const sparse: string[] = [];
+  for (let at = 0; at < body.length; ) {
+    const space = body.indexOf(0x20, at);
+    const digits = space < 0 ? '' : body.latin1Slice(at, space);
+    if (!/^[0-9]{1,9}$/.test(digits)) {
+      // Some writers pad the body with NULs and count them in.
+      if (body.subarray(at).every((byte) => byte === 0)) break;
+      throw corrupt(`${where}: an extended header record has no length`);
+    }
+    const end = at + Number(digits);
+    const equals = body.indexOf(0x3d, space);
+    if (end > body.length || equals < 0 || equals >= end || body[end - 1] !== 0x0a) throw corrupt(`${where}: an extended header record is damaged`);
+    const key = body.latin1Slice(space + 1, equals);
+    const value = body.subarray(equals + 1, end - 1);
+    if (key === '' || key.includes('\0')) throw corrupt(`${where}: an extended header record has no proper key`);
+    if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
+      if ((key === 'GNU.sparse.offset') !== (sparse.length % 2 === 0)) throw corrupt(`${where}: the sparse map is damaged`);
+      sparse.push(value.toString('latin1'));
+    } else {
+      records.set(key, value);
+    }
+    at = end;
+  }
+  if (sparse.length > 0) records.set('GNU.sparse.map', Buffer.from(sparse.join(',')));
+  return records;
+}
+
+/** A text value; undefined when absent or empty. @throws ERR_LAYER_CORRUPT when it holds a NUL */
+export function paxText(records: PaxRecords, key: string, where: string): string | undefined {
+  const value = records.get(key);
+  if (value === undefined || value.length === 0) return undefined;
+  if (value.includes(0)) throw corrupt(`${where}: ${key} holds a NUL byte`);
+  return value.toString('latin1');
+}
+
+/** A whole number, not negative; undefined when absent or empty. @throws ERR_LAYER_CORRUPT */
+export function paxNumber(records: PaxRecords, key: string, where: string): number | undefined {
+  const text = paxText(records, key, where);
+  if (text === undefined) return undefined;
+  if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(Number(text))) throw corrupt(`${where}: ${key} is not a number`);
+  return Number(text);
+}
+
+/** A time in seconds with any number of decimals → nanoseconds. @throws ERR_LAYER_CORRUPT */
+export function paxTimeNs(records: PaxRecords, key: string, where: string): bigint | undefined {
+  const text = paxText(records, key, where);
+  if (text === undefined) return undefined;
+  const match = /^(-?)([0-9]{1,18})(?:\.([0-9]*))?$/.exec(text);
+  if (match === null) throw corrupt(`${where}: ${key} is not a time`);
+  const ns = BigInt(match[2] ?? '') * 1_000_000_000n + BigInt((match[3] ?? '').padEnd(9, '0').slice(0, 9));
+  return match[1] === '-' ? -ns : ns;
+}
+
+const noXattrs: ReadonlyMap<string, Buffer> = new Map();
+
+/** Extended attributes: what star, GNU tar and Go write. */
+export function paxXattrs(records: PaxRecords): ReadonlyMap<string, Buffer> {
+  let xattrs: Map<string, Buffer> | undefined;
+  for (const [key, value] of records) {
+    if (key.startsWith(xattrPrefix) && key.length > xattrPrefix.length) (xattrs ??= new Map<string, Buffer>()).set(key.slice(xattrPrefix.length), Buffer.from(value));
+  }
+  return xattrs ?? noXattrs;
+}

@@ -1,0 +1,93 @@
+/** Steps 'app.prepare' and 'rootfs.mount' of the oci flavor. */
+import { readFileSync, rmSync } from 'node:fs';
+import { makeDirectory, writeAtomic } from '../../../host/files.ts';
+import { RuntimeError, isErrno } from '../../../model/errors.ts';
+import { podFiles } from '../../../state/pod/layout.ts';
+import type { Stage1App, Stage1Pod } from '../../contract.ts';
+import { bundleConfig, type BundleFacts } from './bundle.ts';
+import { currentCgroupLayout } from './cgroup.ts';
+import { copyLayers } from './copy-layers.ts';
+import { ociFiles } from './layout.ts';
+import { coverCgroup, enterPrivateMounts, mountOverlay, mountShm } from './mounts.ts';
+import { Rootfs, completeRootfs } from './rootfs.ts';
+import { wantedTerminal } from './terminal.ts';
+import { resolveUser } from './users.ts';
+
+/** Directories of one app below the pod directory; with `--no-overlay` also its copied tree. */
+export function prepareApp(pod: Stage1Pod, app: Stage1App): void {
+  const files = ociFiles(pod.dir);
+  const { name } = app.spec;
+  makeDirectory(files.rootfs(name));
+  for (const path of [files.crunRoot, files.etc, files.shm, files.appPidDir, podFiles(pod.dir).statusDir]) makeDirectory(path);
+  if (!pod.overlay) {
+    copyLayers(app.layers, files.rootfs(name));
+    return;
+  }
+  makeDirectory(files.work(name));
+  // The upper directory is the app's "/": everybody in the pod has to get through it.
+  makeDirectory(files.upper(name), 0o755);
+}
+
+/** Undo of 'app.prepare'; nothing there is fine. @throws ERR_STAGE1_LAUNCH when something is still mounted there */
+export function discardApp(podDir: string, app: string): void {
+  const files = ociFiles(podDir);
+  for (const path of [files.bundle(app), files.overlay(app)]) {
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch (error) {
+      if (isErrno(error, 'EBUSY')) throw new RuntimeError('ERR_STAGE1_LAUNCH', `${path} is still in use`, { cause: error });
+      throw error;
+    }
+  }
+}
+
+/** The private mount namespace with everything the apps see, and their bundles. */
+export function mountRootfs(pod: Stage1Pod): void {
+  const files = ociFiles(pod.dir);
+  enterPrivateMounts();
+  const { coverUnified } = currentCgroupLayout();
+  if (coverUnified !== undefined) coverCgroup(coverUnified);
+  mountShm(files.shm);
+  for (const app of pod.apps) {
+    const { name } = app.spec;
+    if (pod.overlay) mountOverlay(app.layers, files.upper(name), files.work(name), files.rootfs(name));
+    writeBundle(pod, app);
+  }
+}
+
+function writeBundle(pod: Stage1Pod, app: Stage1App): void {
+  const files = ociFiles(pod.dir);
+  const { name, app: spec } = app.spec;
+  using root = new Rootfs(files.rootfs(name));
+  completeRootfs(root, spec.workingDirectory ?? '/');
+  const config = bundleConfig(pod, app, {
+    user: resolveUser(name, spec, root.fd),
+    etcFiles: writeEtcFiles(pod, root),
+    ...processFacts(),
+    terminal: wantedTerminal(pod),
+  });
+  writeAtomic(files.config(name), JSON.stringify(config));
+}
+
+/** @returns which of our files go over those of this app's image (rkt.md 2.6) */
+function writeEtcFiles(pod: Stage1Pod, root: Rootfs): string[] {
+  const { etc } = ociFiles(pod.dir);
+  const put = (name: string, content: string): string => {
+    writeAtomic(`${etc}/${name}`, content, { mode: 0o644 });
+    return name;
+  };
+  return [
+    put('hostname', `${pod.hostname}\n`),
+    ...(pod.hosts !== undefined || !root.has('etc/hosts') ? [put('hosts', pod.hosts ?? fallbackHosts(pod.hostname))] : []),
+    ...(pod.resolvConf === undefined ? [] : [put('resolv.conf', pod.resolvConf)]),
+  ];
+}
+
+/** rkt.md 2.6: the host name belongs to the loopback line, not to the pod's address. */
+export const fallbackHosts = (hostname: string): string =>
+  `127.0.0.1\tlocalhost localhost.domain localhost4 localhost4.localdomain4 ${hostname}\n::1\tlocalhost localhost.domain localhost6 localhost6.localdomain6\n`;
+
+function processFacts(): Pick<BundleFacts, 'ownCapabilities' | 'ownOomScoreAdj'> {
+  const [, mask = '0'] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return { ownCapabilities: BigInt(`0x${mask}`), ownOomScoreAdj: Number(readFileSync('/proc/self/oom_score_adj', 'utf8')) };
+}

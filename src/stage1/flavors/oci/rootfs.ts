@@ -1,0 +1,89 @@
+/** An app's mounted root, made ready: what rkt promises to be there, without ever following a link out of it. */
+import { closeSync, openSync } from 'node:fs';
+import { O, RESOLVE, fchmodat, isErrno, mkdirat, openat2, symlinkat } from '../../../host/linux.ts';
+import { RuntimeError } from '../../../model/errors.ts';
+
+const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
+
+/** An open root directory; every path is resolved inside it. */
+export class Rootfs implements Disposable {
+  readonly fd: number;
+  constructor(readonly path: string) {
+    this.fd = openSync(path, O.PATH | O.DIRECTORY);
+  }
+
+  has(path: string): boolean {
+    try {
+      closeSync(openat2(this.fd, path, O.PATH, 0, inRoot));
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return false;
+      throw error;
+    }
+  }
+
+  /** Makes `path` and the missing directories above it, `mode` for the last, 0755 for the others. Existing ones are left as they are. */
+  makeDirectory(path: string, mode = 0o755): void {
+    const names = path.split('/').filter((name) => name !== '' && name !== '.');
+    let parent = openat2(this.fd, '.', O.PATH | O.DIRECTORY, 0, inRoot);
+    try {
+      for (let depth = 1; depth <= names.length; depth++) {
+        const next = this.#openOrMake(parent, names[depth - 1] ?? '', names.slice(0, depth).join('/'), depth === names.length ? mode : 0o755);
+        closeSync(parent);
+        parent = next;
+      }
+    } finally {
+      closeSync(parent);
+    }
+  }
+
+  /** Opened by its whole path, so that links are taken from the root; made beside its already resolved parent. */
+  #openOrMake(parent: number, name: string, whole: string, mode: number): number {
+    try {
+      return openat2(this.fd, whole, O.PATH | O.DIRECTORY, 0, inRoot);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw new RuntimeError('ERR_STAGE1_LAUNCH', `/${whole} in the image is not a directory`, { cause: error });
+    }
+    try {
+      mkdirat(parent, name, mode);
+      fchmodat(parent, name, mode); // mkdir obeys the umask
+    } catch (error) {
+      // EEXIST: a link that leads nowhere. Nothing good can be made of it.
+      throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make directory /${whole} in the image`, { cause: error });
+    }
+    return openat2(this.fd, whole, O.PATH | O.DIRECTORY, 0, inRoot);
+  }
+
+  /** Makes a symbolic link if nothing has its name. */
+  linkIfMissing(directory: string, name: string, target: string): void {
+    let fd: number;
+    try {
+      fd = openat2(this.fd, directory, O.PATH | O.DIRECTORY, 0, inRoot);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return;
+      throw error;
+    }
+    try {
+      symlinkat(target, fd, name);
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+  }
+}
+
+/**
+ * rkt.md 2.7, as far as the runtime does not make it itself. The working directory is made because images
+ * built by Docker rely on that.
+ */
+export function completeRootfs(root: Rootfs, workingDirectory: string): void {
+  root.makeDirectory('tmp', 0o1777);
+  for (const path of ['dev', 'etc', 'proc', 'sys', 'run']) root.makeDirectory(path);
+  root.linkIfMissing('etc', 'mtab', '../proc/self/mounts');
+  root.makeDirectory(workingDirectory);
+}
