@@ -16,7 +16,7 @@ export function parsePax(body: Buffer, where: string): Map<string, Buffer> {
   const sparse: string[] = [];
   for (let at = 0; at < body.length; ) {
     const space = body.indexOf(0x20, at);
-    const digits = space < 0 ? '' : body.latin1Slice(at, space);
+    const digits = space < 0 ? '' : body.toString('latin1', at, space);
     if (!/^[0-9]{1,9}$/.test(digits)) {
       // Some writers pad the body with NULs and count them in.
       if (body.subarray(at).every((byte) => byte === 0)) break;
@@ -25,7 +25,7 @@ export function parsePax(body: Buffer, where: string): Map<string, Buffer> {
     const end = at + Number(digits);
     const equals = body.indexOf(0x3d, space);
     if (end > body.length || equals < 0 || equals >= end || body[end - 1] !== 0x0a) throw corrupt(`${where}: an extended header record is damaged`);
-    const key = body.latin1Slice(space + 1, equals);
+    const key = body.toString('latin1', space + 1, equals);
     const value = body.subarray(equals + 1, end - 1);
     if (key === '' || key.includes('\0')) throw corrupt(`${where}: an extended header record has no proper key`);
     if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {

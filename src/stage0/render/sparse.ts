@@ -48,7 +48,7 @@ export function parseMapBlocks(blocks: Buffer, where: string): Region[] | undefi
       if (blocks.length - at > blockBytes) throw corrupt(`${where}: the sparse map is damaged`);
       return undefined;
     }
-    lines.push(blocks.latin1Slice(at, end));
+    lines.push(blocks.toString('latin1', at, end));
     at = end + 1;
     if (lines.length === 1 + 2 * numberOf(lines[0] ?? '', where)) return regionsOf(lines.slice(1).map((line) => numberOf(line, where)));
   }

@@ -54,7 +54,7 @@ export const isZeroBlock = (block: Buffer): boolean => block.every((byte) => byt
 /** Text up to the first NUL. */
 function textField(block: Buffer, offset: number, width: number): string {
   const end = block.subarray(offset, offset + width).indexOf(0);
-  return block.latin1Slice(offset, offset + (end < 0 ? width : end));
+  return block.toString('latin1', offset, offset + (end < 0 ? width : end));
 }
 
 /** A number: octal text, or base-256 when the first bit is set. Empty is 0. @throws ERR_LAYER_CORRUPT */
@@ -92,9 +92,9 @@ function checksumMatches(block: Buffer): boolean {
 export function decodeHeader(block: Buffer, where: string): RawHeader {
   try {
     if (!checksumMatches(block)) throw corrupt('the checksum is wrong');
-    const posix = block.latin1Slice(257, 263) === 'ustar\0';
+    const posix = block.toString('latin1', 257, 263) === 'ustar\0';
     // star keeps times behind a shorter prefix and says so in the last bytes.
-    const prefix = posix ? textField(block, 345, block.latin1Slice(508, 512) === 'tar\0' ? 131 : 155) : '';
+    const prefix = posix ? textField(block, 345, block.toString('latin1', 508, 512) === 'tar\0' ? 131 : 155) : '';
     const name = textField(block, 0, 100);
     const typeFlag = String.fromCharCode(block[156] ?? 0);
     const size = numberField(block, 124, 12, 'size');

@@ -178,7 +178,7 @@ export class TarReader {
     const where = `${this.what}: the extended header before byte ${this.position}`;
     if (flag === 'L' || flag === 'K') {
       const end = body.indexOf(0);
-      const name = body.latin1Slice(0, end < 0 ? body.length : end);
+      const name = body.toString('latin1', 0, end < 0 ? body.length : end);
       if (flag === 'L') this.#longName = name;
       else this.#longLink = name;
     } else if (flag === 'g') {

@@ -1,0 +1,151 @@
+/**
+ * The directory a layer is unpacked into. Every path is resolved by the kernel inside that directory
+ * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
+ * @see openat2(2); native.md E
+ */
+import { closeSync, lstatSync, openSync, type Stats } from 'node:fs';
+import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
+import { RuntimeError } from '../../model/errors.ts';
+import { corrupt, shownName } from './tar-header.ts';
+
+const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
+const maxOpenDirectories = 128;
+const opaqueXattr = 'trusted.overlay.opaque';
+
+export type NodeKind = 'file' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo' | 'socket' | 'whiteout';
+
+/** A binary string as the kernel gets it: text where that means the same bytes. */
+export function rawName(name: string): Name {
+  // oxlint-disable-next-line no-control-regex -- "only ASCII" is the question
+  return /^[\x01-\x7f]*$/.test(name) ? name : Buffer.from(`${name}\0`, 'latin1');
+}
+
+/** A leaf of an open directory as a path for calls that have no *at form. */
+export function leafPath(dirFd: number, leaf: string): Name {
+  return rawName(`/proc/self/fd/${dirFd}/${leaf}`);
+}
+
+/** What `leaf` is, links not followed; undefined when there is nothing. */
+export function kindOf(dirFd: number, leaf: string): NodeKind | undefined {
+  const path = leafPath(dirFd, leaf);
+  let stat: Stats;
+  try {
+    // Node takes a path as bytes too, but without the NUL at its end.
+    stat = lstatSync(typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  if (stat.isSymbolicLink()) return 'symlink';
+  if (stat.isCharacterDevice()) return stat.rdev === 0 ? 'whiteout' : 'character';
+  if (stat.isBlockDevice()) return 'block';
+  return stat.isFIFO() ? 'fifo' : 'socket';
+}
+
+export class LayerTree implements Disposable {
+  readonly rootFd: number;
+  /** path → descriptor, least recently used first */
+  readonly #open = new Map<string, number>();
+  readonly #retired: number[] = [];
+
+  constructor(root: string, readonly what: string) {
+    this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
+  }
+
+  /** The directory at `path`, made with what is missing above it. The descriptor is good until {@link settle}, among the last hundred handed out. */
+  directory(path: string): number {
+    if (path === '') return this.rootFd;
+    const known = this.existing(path);
+    if (known !== undefined) return known;
+    const slash = path.lastIndexOf('/');
+    this.#make(this.directory(slash < 0 ? '' : path.slice(0, slash)), path.slice(slash + 1), path);
+    const made = this.existing(path);
+    if (made === undefined) throw corrupt(`${this.what}: ${JSON.stringify(shownName(path))} is not a directory`);
+    return made;
+  }
+
+  /** The directory at `path`; undefined when there is none. */
+  existing(path: string): number | undefined {
+    if (path === '') return this.rootFd;
+    const cached = this.#open.get(path);
+    if (cached !== undefined) {
+      this.#open.delete(path);
+      this.#open.set(path, cached);
+      return cached;
+    }
+    let fd: number;
+    try {
+      fd = openat2(this.rootFd, rawName(path), O.PATH | O.DIRECTORY, 0, inRoot);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      if (isErrno(error, 'ELOOP')) throw corrupt(`${this.what}: ${JSON.stringify(shownName(path))} is a loop of symbolic links`, error);
+      throw error;
+    }
+    this.#open.set(path, fd);
+    const [oldest] = this.#open;
+    if (this.#open.size > maxOpenDirectories && oldest !== undefined) {
+      closeSync(oldest[1]);
+      this.#open.delete(oldest[0]);
+    }
+    return fd;
+  }
+
+  /** A directory that the layer uses but does not list: root's, 0755. */
+  #make(parentFd: number, leaf: string, path: string): void {
+    if (!this.makeDirectory(parentFd, leaf)) {
+      const kind = kindOf(parentFd, leaf);
+      if (kind === 'symlink') {
+        throw new RuntimeError('ERR_LAYER_ESCAPE', `${this.what}: an entry goes through the symbolic link ${JSON.stringify(shownName(path))}, which leads to nothing in this layer`);
+      }
+      throw corrupt(`${this.what}: an entry is inside ${JSON.stringify(shownName(path))}, which is a ${kind ?? 'thing'} and not a directory`);
+    }
+    const name = rawName(leaf);
+    fchownat(parentFd, name, 0, 0);
+    fchmodat(parentFd, name, 0o755);
+  }
+
+  /** Makes a directory, opaque in place of a whiteout: the layer hides what was there and begins anew. False when something else has the name. */
+  makeDirectory(parentFd: number, leaf: string): boolean {
+    const name = rawName(leaf);
+    try {
+      mkdirat(parentFd, name, 0o755);
+      return true;
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    if (kindOf(parentFd, leaf) !== 'whiteout') return false;
+    unlinkat(parentFd, name);
+    mkdirat(parentFd, name, 0o755);
+    this.makeOpaque(parentFd, leaf);
+    return true;
+  }
+
+  /** Hides what lower layers have in this directory. */
+  makeOpaque(parentFd: number, leaf: string): void {
+    lsetxattr(leafPath(parentFd, leaf), opaqueXattr, Buffer.from('y'));
+  }
+
+  /** A link changed its target: what was resolved through it may be elsewhere now. Descriptors in use stay open until {@link settle}. */
+  forget(): void {
+    this.#retired.push(...this.#open.values());
+    this.#open.clear();
+  }
+  /** Descriptors handed out before are no longer used. */
+  settle(): void {
+    for (const fd of this.#retired.splice(0)) closeSync(fd);
+  }
+
+  /** Sets the time of the directory itself; does nothing when it is no longer there. */
+  setTime(parent: string, leaf: string, mtimeNs: bigint): void {
+    const fd = this.existing(parent);
+    if (fd !== undefined) utimensat(fd, leaf === '' ? '.' : rawName(leaf), mtimeNs);
+  }
+
+  [Symbol.dispose](): void {
+    this.forget();
+    this.settle();
+    closeSync(this.rootFd);
+  }
+}

@@ -1,0 +1,76 @@
+/** The store's small files, read back. One that is damaged counts as absent: fetching the image again writes it anew. */
+import { statSync } from 'node:fs';
+import { readText } from '../../host/files.ts';
+import { isErrno } from '../../host/linux.ts';
+import { isDigest, type Digest } from '../../model/ids.ts';
+import type { StoredImage } from '../../model/oci.ts';
+
+/** What is known about an unpacked layer. */
+export interface LayerRecord {
+  readonly diffId: Digest;
+  /** of its uncompressed tar */
+  readonly tarBytes: number;
+  readonly entries: number;
+  /** its root hides all layers below it */
+  readonly opaqueRoot: boolean;
+}
+
+/** Identifies the content of a file without reading it; changes whenever somebody writes to it. */
+export interface Stamp {
+  readonly path: string;
+  readonly state: string;
+}
+
+/** A name or a place that stands for an image. */
+export interface Reference {
+  readonly id: Digest;
+  /** the reference holds as long as this file is as it was */
+  readonly stamp?: Stamp | undefined;
+}
+
+/** Stamp of the file at `path`; undefined when there is none. */
+export function stampOf(path: string): Stamp | undefined {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return { path, state: [dev, ino, size, mtimeNs, ctimeNs].join(':') };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return undefined;
+    throw error;
+  }
+}
+
+export const isFresh = (stamp: Stamp): boolean => stampOf(stamp.path)?.state === stamp.state;
+
+function readObject(path: string): Readonly<Record<string, unknown>> | undefined {
+  const text = readText(path);
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+const isDigestText = (value: unknown): value is Digest => typeof value === 'string' && isDigest(value);
+
+export function readImage(path: string): StoredImage | undefined {
+  const value = readObject(path);
+  if (value === undefined || !isDigestText(value['id']) || typeof value['name'] !== 'string' || typeof value['config'] !== 'object') return undefined;
+  const { layers } = value;
+  return Array.isArray(layers) && layers.every(isDigestText) ? (value as unknown as StoredImage) : undefined;
+}
+
+export function readLayer(path: string): LayerRecord | undefined {
+  const value = readObject(path);
+  return value !== undefined && isDigestText(value['diffId']) && typeof value['tarBytes'] === 'number' ? (value as unknown as LayerRecord) : undefined;
+}
+
+/** A reference that still holds. */
+export function readReference(path: string): Reference | undefined {
+  const value = readObject(path) as Partial<Reference> | undefined;
+  if (value === undefined || !isDigestText(value.id)) return undefined;
+  if (value.stamp !== undefined && !isFresh(value.stamp)) return undefined;
+  return { id: value.id, stamp: value.stamp };
+}

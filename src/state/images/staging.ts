@@ -1,0 +1,100 @@
+/**
+ * Work in progress: a directory in the store's `tmp`, locked by who works in it. The kernel drops the lock with the
+ * process, so what a killed one left is recognised by being unlocked: by the next who wants the same name, and by gc.
+ */
+import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import { tryLock, type Lock } from '../../host/flock.ts';
+import { isErrno } from '../../host/linux.ts';
+import { imagePaths } from './layout.ts';
+
+const pollMs = 50;
+
+/** A locked, at first empty directory; disposing removes it with everything in it. */
+export interface Staging extends Disposable {
+  readonly dir: string;
+}
+
+/** Locks `dir` when nobody else has it and it still is what is at that path: a sweeper may have removed it in between. */
+function lockDirectory(dir: string): Lock | undefined {
+  let lock: Lock | undefined;
+  try {
+    lock = tryLock(dir, 'exclusive');
+    if (lock === undefined) return undefined;
+    if (statSync(dir).ino === fstatSync(lock.fd).ino) return lock;
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) {
+      lock?.release();
+      throw error;
+    }
+  }
+  lock?.release();
+  return undefined;
+}
+
+/** Opens the staging directory `name`, waiting while another process (or task of this one) has it. What a killed owner left is removed. */
+export async function openStaging(dataDir: string, name: string): Promise<Staging> {
+  const { temporary } = imagePaths(dataDir);
+  const dir = join(temporary, name);
+  for (;;) {
+    makeDirectory(temporary, 0o700);
+    try {
+      mkdirSync(dir, { mode: 0o700 });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+    const lock = lockDirectory(dir);
+    if (lock !== undefined) {
+      for (const left of readdirSync(dir)) rmSync(join(dir, left), { recursive: true, force: true });
+      return {
+        dir,
+        [Symbol.dispose]() {
+          rmSync(dir, { recursive: true, force: true });
+          lock.release();
+        },
+      };
+    }
+    await sleep(pollMs);
+  }
+}
+
+/** Puts `content` at `target` as a whole and for good: written in `staging`, flushed, renamed, its directory flushed. */
+export function placeFile(staging: Staging, target: string, content: string | Uint8Array): void {
+  const temporary = join(staging.dir, 'file');
+  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+  const fd = openSync(temporary, 'w', 0o640);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  makeDirectory(dirname(target));
+  renameSync(temporary, target);
+  fsyncDirectory(dirname(target));
+}
+
+/** Removes what killed processes left in the store. @returns names of what was removed */
+export function sweepTemporary(dataDir: string): string[] {
+  const { temporary } = imagePaths(dataDir);
+  let entries: string[];
+  try {
+    entries = readdirSync(temporary);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+  return entries.filter((name) => {
+    const path = join(temporary, name);
+    const lock = lockDirectory(path);
+    if (lock === undefined) return false;
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } finally {
+      lock.release();
+    }
+    return true;
+  });
+}

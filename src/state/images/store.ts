@@ -1,0 +1,171 @@
+/**
+ * The image store: images by id, names that stand for them, and each layer unpacked once, shared by all images.
+ * Everything in it is whole or not there: files and trees are made aside, flushed and renamed.
+ * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
+ * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
+ */
+import { accessSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import { isErrno, syncfs } from '../../host/linux.ts';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
+import type { Digest } from '../../model/ids.ts';
+import { canonicalImageName, imageIdPrefix } from '../../model/image-name.ts';
+import type { StoredImage } from '../../model/oci.ts';
+import { imagePaths, layerId } from './layout.ts';
+import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
+import { openStaging, placeFile } from './staging.ts';
+
+/** What a fetch hands to the store; its layers are there already. */
+export interface NewImage {
+  /** `layers`: of the image's configuration, bottom first */
+  readonly image: StoredImage;
+  readonly manifest: Uint8Array;
+  readonly configDigest: Digest;
+  readonly config: Uint8Array;
+  /** canonical names that stand for it from now on */
+  readonly names: readonly string[];
+  /** where it came from: as long as the stamp holds, it need not be read again. `key`: a file name */
+  readonly source?: { readonly key: string; readonly stamp: Stamp } | undefined;
+  /** the names hold only as long as this file is as it was */
+  readonly namesStamp?: Stamp | undefined;
+}
+
+export interface ImageStore {
+  readonly dataDir: string;
+  /** An image by name, `name@id`, id or its first digits; undefined when the store does not have all of it. @throws ERR_IMAGE_REFERENCE for an ambiguous id */
+  find(text: string): StoredImage | undefined;
+  /** By the key of where it came from, if that has not changed. */
+  findSource(key: string): StoredImage | undefined;
+  image(id: Digest): StoredImage | undefined;
+  /** Absolute directories for an overlay mount, top first. A layer that an image holds twice is there once. */
+  layerPaths(image: StoredImage): string[];
+  list(): StoredImage[];
+  /** canonical names, sorted */
+  names(): string[];
+  layer(diffId: Digest): LayerRecord | undefined;
+  /** The layer's record; when it is not there, `fill` unpacks it into an empty directory. Concurrent callers wait, and one of them works. */
+  addLayer(diffId: Digest, fill: (root: string) => Promise<Omit<LayerRecord, 'diffId'>>): Promise<LayerRecord>;
+  addImage(image: NewImage): Promise<StoredImage>;
+}
+
+const namesOf = (directory: string): string[] => {
+  try {
+    return readdirSync(directory).filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+};
+
+function exists(path: string): boolean {
+  try {
+    accessSync(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    throw error;
+  }
+}
+
+export function openStore(dataDir: string): ImageStore {
+  const paths = imagePaths(dataDir);
+
+  const image = (id: Digest): StoredImage | undefined => {
+    const found = readImage(paths.image(id));
+    return found !== undefined && found.layers.every((layer) => exists(paths.layer(layer))) ? found : undefined;
+  };
+
+  const byPrefix = (hex: string): StoredImage | undefined => {
+    if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: 'give at least two digits after sha256-' });
+    const found = namesOf(paths.images).filter((name) => name.startsWith(hex));
+    if (found.length > 1) throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: sha256-${hex} matches ${found.length} images`, { details: found.slice(0, 10).map((name) => `sha256-${name}`) });
+    return found[0] === undefined ? undefined : image(`sha256:${found[0]}` as Digest);
+  };
+
+  const byReference = (path: string): StoredImage | undefined => {
+    const reference = readReference(path);
+    return reference === undefined ? undefined : image(reference.id);
+  };
+
+  const layer = (diffId: Digest): LayerRecord | undefined => {
+    if (!exists(paths.layer(diffId))) return undefined;
+    const record = readLayer(paths.layerRecord(diffId));
+    if (record !== undefined && record.diffId !== diffId) {
+      throw new RuntimeError('ERR_STORE_IO', `layers ${diffId} and ${record.diffId} have the same short name ${layerId(diffId)}`, { hint: 'one of the two images was made to do that: do not trust either' });
+    }
+    return record;
+  };
+
+  return {
+    dataDir,
+    image,
+    layer,
+    find(text) {
+      const prefix = imageIdPrefix(text);
+      if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix.hex) : image(prefix.id);
+      const name = canonicalImageName(text);
+      const found = name === undefined ? undefined : byReference(paths.name(name));
+      return found === undefined ? undefined : { ...found, name: text };
+    },
+    findSource: (key) => byReference(paths.source(key)),
+    layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
+    list: () => namesOf(paths.images).sort().flatMap((hex) => readImage(paths.image(`sha256:${hex}` as Digest)) ?? []),
+    names: () => namesOf(paths.names).map((name) => name.replaceAll('%2F', '/')).sort(),
+
+    async addLayer(diffId, fill) {
+      const there = layer(diffId);
+      if (there !== undefined) return there;
+      using staging = await openStaging(dataDir, `layer-${layerId(diffId)}`);
+      const meanwhile = layer(diffId);
+      if (meanwhile !== undefined) return meanwhile;
+      const root = join(staging.dir, 'rootfs');
+      mkdirSync(root, { mode: 0o755 });
+      const record: LayerRecord = { diffId, ...(await fill(root)) };
+      // The record first: a tree without one would be a layer of unknown content.
+      placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
+      flushTree(root);
+      replaceDirectory(root, paths.layer(diffId), join(staging.dir, 'unrecorded'));
+      fsyncDirectory(paths.layers);
+      return record;
+    },
+
+    async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
+      // Kept are the layers one can see: what is under an opaque root is hidden for ever.
+      const lastOpaque = given.layers.findLastIndex((diffId) => layer(diffId)?.opaqueRoot === true);
+      const stored: StoredImage = { ...given, layers: given.layers.slice(Math.max(0, lastOpaque)) };
+      using staging = await openStaging(dataDir, `image-${given.id.slice('sha256:'.length)}`);
+      if (image(given.id) === undefined) {
+        placeFile(staging, paths.blob(configDigest), config);
+        placeFile(staging, paths.blob(given.id), manifest);
+        placeFile(staging, paths.image(given.id), JSON.stringify(stored));
+      }
+      for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
+      if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
+      return stored;
+    },
+  };
+}
+
+/** Everything below `root` is on the platter when this returns: one barrier instead of one a file. */
+function flushTree(root: string): void {
+  const fd = openSync(root, 'r');
+  try {
+    syncfs(fd);
+  } catch (error) {
+    throw new RuntimeError('ERR_STORE_IO', `cannot flush ${root}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Renames `from` to `to`; what is at `to` (a tree whose record was lost) goes to `aside`. */
+function replaceDirectory(from: string, to: string, aside: string): void {
+  makeDirectory(join(to, '..'));
+  try {
+    renameSync(to, aside);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+  renameSync(from, to);
+}
