@@ -53,7 +53,7 @@ export class ConfReader {
   }
   /** An address with prefix length; host bits are kept. */
   cidr(key: string): Cidr | undefined {
-    return this.#typed(key, 'an address with prefix length, such as 10.1.0.0/16,', (value) => (typeof value === 'string' ? parseCidr(value) : undefined));
+    return this.#typed(key, 'an address with prefix length, such as 10.1.0.0/16', (value) => (typeof value === 'string' ? parseCidr(value) : undefined));
   }
 
   #path(key: string): string {

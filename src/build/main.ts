@@ -59,7 +59,7 @@ async function bundle(entry: string, outfile: string, distExpression: string, fo
     legalComments: 'none',
     logLevel: 'warning',
     supported: { 'dynamic-import': false },
-    define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': 'undefined' },
+    define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': '__filename' },
     banner: { js: `${banner}"use strict";const __rktDist=${distExpression};` },
     plugins: [lazyBundles(found)],
   });
@@ -84,7 +84,7 @@ async function bundles(): Promise<void> {
 
 async function plugins(): Promise<void> {
   const folder = join(root, 'cni-plugins');
-  const types = readdirSync(folder).filter((type) => existsSync(join(folder, type, 'main.ts')));
+  const types = readdirSync(folder).filter((type) => type !== 'skel' && existsSync(join(folder, type, 'main.ts')));
   mkdirSync(join(dist, 'cni'), { recursive: true });
   await Promise.all(
     types.map(async (type) => {

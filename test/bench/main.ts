@@ -130,7 +130,7 @@ async function attachments(): Promise<void> {
   const outfile = join(root, 'dist/bench-inprocess.cjs');
   await build({
     entryPoints: [join(import.meta.dirname, 'inprocess.ts')], outfile, bundle: true, platform: 'node', format: 'cjs', target: 'node20', minify: true, logLevel: 'error',
-    define: { __DIST__: JSON.stringify(join(root, 'dist')), 'import.meta.url': 'undefined' },
+    define: { __DIST__: JSON.stringify(join(root, 'dist')), 'import.meta.url': '__filename' },
   });
   const output = execFileSync('node', [outfile, String(rounds), process.env['BENCH_CROWD'] ?? '1000'], { encoding: 'utf8', env, maxBuffer: 1 << 24 });
   rmSync(outfile);

@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { versionsOf } from '../../../../src/net/cni/find.ts';
+import { RuntimeError } from '../../../../src/model/errors.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'rkt-versions-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+let made = 0;
+function plugin(script: string, name = `p${made++}`): string {
+  const path = join(dir, name);
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return path;
+}
+const code = (path: string): string => {
+  try {
+    versionsOf(path);
+    return 'none';
+  } catch (error) {
+    return error instanceof RuntimeError ? error.code : String(error);
+  }
+};
+
+test('a reference plugin', () => expect(versionsOf('/usr/lib/cni/bridge')).toEqual(['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0']));
+test('V9: one from before there was VERSION', () => expect(versionsOf(plugin(`echo '{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}'; exit 1`))).toEqual(['0.1.0']));
+test('V6: it is told what we speak', () => expect(versionsOf(plugin(`read in; [ "$in" = '{"cniVersion":"1.1.0"}' ] && echo '{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}'`))).toEqual(['1.1.0']));
+test('asked once for each file, again when the file is another one', () => {
+  const count = join(dir, 'count');
+  const answers = (version: string): string => `echo x >> ${count}; echo '{"cniVersion":"1.0.0","supportedVersions":["${version}"]}'`;
+  const path = plugin(answers('1.0.0'), 'twice');
+  expect([versionsOf(path), versionsOf(path)]).toEqual([['1.0.0'], ['1.0.0']]);
+  rmSync(path);
+  plugin(answers('0.4.0 '), 'twice');
+  expect(versionsOf(path)).toEqual(['0.4.0 ']);
+});
+test.each([
+  ['ERR_PLUGIN_FAILED', `echo '{"code":7,"msg":"no"}'; exit 1`],
+  ['ERR_PLUGIN_FAILED', 'echo oops >&2; exit 1'],
+  ['ERR_PLUGIN_FAILED', 'kill -9 $$'],
+  ['ERR_PLUGIN_OUTPUT', 'echo hello'],
+  ['ERR_PLUGIN_OUTPUT', `echo '{"cniVersion":"1.0.0"}'`],
+  ['ERR_PLUGIN_OUTPUT', 'true'],
+])('%s: %s', (expected, script) => expect(code(plugin(script))).toBe(expected));
+test('one that is not there', () => expect(code(join(dir, 'nothing'))).toBe('ERR_PLUGIN_NOT_FOUND'));
+test('one that cannot be run', () => {
+  const path = join(dir, 'plain');
+  writeFileSync(path, 'x');
+  expect(code(path)).toBe('ERR_PLUGIN_FAILED');
+});
