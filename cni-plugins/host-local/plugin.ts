@@ -93,6 +93,7 @@ export const plugin: Plugin = {
     for (const { ip, owner } of store.all()) {
       if (owner.ifName !== undefined && !valid.has(`${owner.id}:${owner.ifName}`)) store.release(owner, [ip]);
     }
+    if (valid.size === 0) store.removeIfEmpty();
   },
 
   /** Code 50: pods that are there keep their addresses, new ones get none. */

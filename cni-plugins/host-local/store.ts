@@ -11,7 +11,7 @@
  * removed, and the index is made anew.
  * @see cni.md 3.16
  */
-import { closeSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, monotonicMs, sleepMs } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
@@ -55,9 +55,9 @@ export class LeaseStore implements Disposable {
   static open(dataDir: string, network: string, options: { readonly create: boolean }): LeaseStore | undefined {
     const dir = join(dataDir, network);
     const index = join(dataDir, '.rkt-index', network);
-    if (options.create) mkdirSync(dir, { recursive: true, mode: 0o755 });
-    else if (statSync(dir, { throwIfNoEntry: false }) === undefined) return undefined;
-    const store = new LeaseStore(dir, index, waitForLock(join(dir, 'lock')));
+    const lock = lockStore(dir, options.create);
+    if (lock === undefined) return undefined;
+    const store = new LeaseStore(dir, index, lock);
     try {
       const fresh = mkdirSync(index, { recursive: true, mode: 0o700 }) !== undefined;
       if (fresh || statSync(dir, { bigint: true }).mtimeNs !== store.#seal()) store.#rebuild();
@@ -132,6 +132,20 @@ export class LeaseStore implements Disposable {
     }
   }
 
+  /**
+   * Removes the store when nothing is reserved: files of other kinds stay, and with them the directory. The lock is held and goes
+   * last; who waits for it notices ({@link lockStore}), and for the reference, which does not, O_EXCL still keeps addresses apart.
+   */
+  removeIfEmpty(): void {
+    const names = readdirSync(this.#dir);
+    if (names.some((name) => parseIp(name) !== undefined)) return;
+    for (const name of names) if (name.startsWith('last_reserved_ip.')) unlinkIfThere(join(this.#dir, name));
+    rmSync(this.#index, { recursive: true, force: true });
+    unlinkIfThere(join(this.#dir, 'lock'));
+    this.#changed = false;
+    for (const directory of [this.#dir, join(this.#index, '..')]) removeDirectoryIfEmpty(directory);
+  }
+
   /** The address given last from the set, by anybody. */
   last(set: number): Ip | undefined {
     return parseIp(readText(join(this.#dir, `last_reserved_ip.${set}`))?.trim() ?? '');
@@ -202,6 +216,32 @@ function unlinkIfThere(path: string): void {
     unlinkSync(path);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+function removeDirectoryIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY')) throw error;
+  }
+}
+
+/** Makes (if wanted) and locks the store at `dir`. A store that was removed while we waited for its lock is made, or given up, again. */
+function lockStore(dir: string, create: boolean): Lock | undefined {
+  for (;;) {
+    if (create) mkdirSync(dir, { recursive: true, mode: 0o755 });
+    else if (statSync(dir, { throwIfNoEntry: false }) === undefined) return undefined;
+    let held: Lock;
+    try {
+      held = waitForLock(join(dir, 'lock'));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) continue;
+      throw error;
+    }
+    const named = statSync(join(dir, 'lock'), { throwIfNoEntry: false });
+    if (named !== undefined && named.ino === fstatSync(held.fd).ino) return held;
+    held.release();
   }
 }
 

@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
 import { Rkt, rktPath, type RunningPod } from '../rig/rkt.ts';
 
-const rkt = new Rkt();
 useHost();
+const rkt = new Rkt();
 
 const serve = (text: string, port = 80): string[] => ['--exec=/bin/sh', '--', '-c', `mkdir -p /www && echo ${text} > /www/index.html && exec httpd -f -p ${port} -h /www`];
 const wget = (url: string): string => execFileSync('busybox', ['wget', '-q', '-T', '3', '-O', '-', url], { encoding: 'utf8' }).trim();
@@ -81,7 +81,7 @@ describe('while a pod runs', () => {
     const tree = descendants(pod.child.pid ?? 0);
     await pod.stop('SIGKILL');
     expect(rkt.pods()[0]?.state).toBe('exited');
-    expect(tree.filter((child) => isAlive(child))).toEqual([]);
+    await expect.poll(() => tree.filter((child) => isAlive(child)), { timeout: 1_000, interval: 5 }).toEqual([]);
     rkt.gc();
   });
 
@@ -110,17 +110,17 @@ describe('networks', () => {
     rkt.gc();
   });
   test('default is ptp with its own range', () => {
-    expect(rkt.ok('run', 'busybox', '--exec=/bin/ip', '--', '-4', 'addr', 'show', 'eth0')).toContain('inet 172.16.28.');
+    expect(rkt.ok('run', 'busybox', '--exec=/sbin/ip', '--', '-4', 'addr', 'show', 'eth0')).toContain('inet 172.16.28.');
     rkt.gc();
   });
   test('two networks in file-name order, whatever the order on the command line', () => {
-    const output = rkt.ok('run', '--net=default,bridge', 'busybox', '--exec=/bin/ip', '--', '-4', 'addr');
+    const output = rkt.ok('run', '--net=default,bridge', 'busybox', '--exec=/sbin/ip', '--', '-4', 'addr');
     expect(output).toMatch(/eth0.*\n.*inet 172\.16\.29\./);
     expect(output).toMatch(/eth1.*\n.*inet 172\.16\.28\./);
     rkt.gc();
   });
   test('a requested address', () => {
-    expect(rkt.ok('run', '--net=bridge:IP=172.16.29.77', 'busybox', '--exec=/bin/ip', '--', 'addr')).toContain('172.16.29.77/');
+    expect(rkt.ok('run', '--net=bridge:IP=172.16.29.77', 'busybox', '--exec=/sbin/ip', '--', 'addr')).toContain('172.16.29.77/');
     rkt.gc();
   });
   test('unknown names are all named and nothing is touched', () => {

@@ -10,8 +10,8 @@ import { expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
 import { Rkt, rktPath } from '../rig/rkt.ts';
 
-const rkt = new Rkt();
 useHost();
+const rkt = new Rkt();
 
 const pod = ['run', '--net=bridge,default', '--port=8080:80', 'busybox', '--exec=/bin/true'];
 

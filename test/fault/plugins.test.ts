@@ -8,9 +8,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
 import { Rkt } from '../rig/rkt.ts';
 
-const rkt = new Rkt();
-// The bridge of the network stays until gc has looked at it.
 useHost();
+const rkt = new Rkt();
 
 const log = (): string => join(rkt.config, 'calls.log');
 const calls = (): string[] => (existsSync(log()) ? readFileSync(log(), 'utf8').trim().split('\n') : []);

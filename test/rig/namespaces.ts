@@ -30,6 +30,8 @@ export function enterHost(): void {
   mount(aside, '/sys/fs/cgroup', null, MS.BIND | MS.REC, null);
   umount(aside, MNT_DETACH);
   rmdirSync(aside);
+  // Directories that stay are part of an installation, not of a pod.
+  for (const path of ['/var/lib/cni/networks', '/var/lib/cni/results', '/run/netns']) mkdirSync(path, { recursive: true });
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const [key = '', value = ''] = marker.split('=');
   process.env[key] = value;
@@ -46,7 +48,7 @@ export function residue(): string[] {
     for (const address of link.addr_info) if (address.scope !== 'link') found.push(`address ${address.local} on ${link.ifname}`);
   }
   for (const table of ['-4', '-6']) for (const route of lines(execFileSync('ip', [table, 'route'], { encoding: 'utf8' }))) found.push(`route ${route.trim()}`);
-  for (const rule of lines(execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }))) found.push(`rule ${rule.trim()}`);
+  found.push(...ruleset());
   for (const line of lines(readFileSync('/proc/thread-self/mountinfo', 'utf8'))) found.push(`mount ${line.split(' ')[4] ?? ''}`);
   for (const path of [...own, '/run/crun']) if (existsSync(path)) for (const entry of readdirSync(path, { recursive: true })) found.push(`file ${path}/${String(entry)}`);
   for (const controller of readdirSync('/sys/fs/cgroup')) {
@@ -59,6 +61,16 @@ export function residue(): string[] {
     found.push(`process ${pid} ${commandOf(pid)}`);
   }
   return found.sort();
+}
+
+/** Every nftables object on a line of its own, elements of sets and maps included; handles left out. */
+function ruleset(): string[] {
+  const { nftables } = JSON.parse(execFileSync('nft', ['-j', 'list', 'ruleset'], { encoding: 'utf8', maxBuffer: 1 << 26 })) as { nftables: Record<string, { handle?: number; elem?: unknown[]; table?: string; name?: string }>[] };
+  return nftables.flatMap((object) =>
+    Object.entries(object).flatMap(([kind, { handle: _handle, elem = [], ...rest }]) =>
+      kind === 'metainfo' ? [] : [`rule ${kind} ${JSON.stringify(rest).slice(0, 160)}`, ...elem.map((one) => `rule element of ${rest.table ?? ''} ${rest.name ?? ''} ${JSON.stringify(one)}`)],
+    ),
+  );
 }
 
 function environmentOf(pid: string): string {

@@ -2,7 +2,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { sleepMs } from '../../src/host/clock.ts';
 import { enterHost } from './host.ts';
 
@@ -16,8 +16,9 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** One file's rkt: data directory and configuration directory, gone after the file. */
+/** One file's rkt: data directory and configuration directory, gone after the file. Make it after useHost(): hooks that end a test run in reverse. */
 export class Rkt {
+  readonly #started: RunningPod[] = [];
   dataDir = '';
   /** admin configuration: put networks into `${config}/net.d` */
   config = '';
@@ -27,6 +28,11 @@ export class Rkt {
       enterHost();
       this.dataDir = mkdtempSync('/tmp/rkt-data-');
       this.config = mkdtempSync('/tmp/rkt-config-');
+    });
+    // Also after a test that failed half-way: the next one starts clean, and only real residue is reported.
+    afterEach(async () => {
+      for (const pod of this.#started.splice(0)) if (pod.child.exitCode === null && pod.child.signalCode === null) await pod.stop('SIGKILL');
+      this.run(['gc', '--grace-period=0']);
     });
     afterAll(() => {
       for (const dir of [this.dataDir, this.config]) rmSync(dir, { recursive: true, force: true });
@@ -57,6 +63,7 @@ export class Rkt {
     const uuidFile = join(this.config, `uuid-${Math.random().toString(36).slice(2)}`);
     const child = spawn(rktPath, this.arguments(['run', `--uuid-file-save=${uuidFile}`, ...args]), { stdio: ['ignore', 'pipe', 'pipe'] });
     const pod = new RunningPod(this, child, uuidFile);
+    this.#started.push(pod);
     pod.waitUntilReady();
     return pod;
   }

@@ -39,7 +39,7 @@ export async function openStaging(dataDir: string, name: string): Promise<Stagin
   const { temporary } = imagePaths(dataDir);
   const dir = join(temporary, name);
   for (;;) {
-    makeDirectory(temporary, 0o700);
+    makeDirectory(temporary);
     try {
       mkdirSync(dir, { mode: 0o700 });
     } catch (error) {

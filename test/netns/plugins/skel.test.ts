@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -131,20 +131,17 @@ exit 0
       }
     }));
 
-  test('ours answers in one process when CNI_PATH leads to it by a link', () =>
+  test('ours answers in one process when CNI_PATH leads to it by a link: it need not even be executable', () =>
     inNetns(() => {
       const links = mkdtempSync(join(tmpdir(), 'rkt-links-'));
       try {
         for (const type of ['ptp', 'host-local']) symlinkSync(join(dir, type), join(links, type));
-        execFileSync('strace', ['-f', '-e', 'trace=execve', '-o', join(links, 'trace'), join(links, 'ptp')], {
-          input: conf(), encoding: 'utf8',
-          env: { PATH: process.env['PATH'], ...Object.fromEntries(Object.entries(full('ADD', { PATH: links })).map(([key, value]) => [`CNI_${key}`, value])) },
-        });
-        const traced = readFileSync(join(links, 'trace'), 'utf8');
-        expect(traced).toContain('/ptp');
-        expect(traced).not.toContain('host-local"');
-        run('ptp', full('DEL'), conf());
+        chmodSync(join(dir, 'host-local'), 0o644);
+        const added = ask(join(links, 'ptp'), full('ADD', { PATH: links }), conf());
+        expect([added.status, added.json.ips?.length]).toEqual([0, 1]);
+        expect(run('ptp', full('DEL', { PATH: links }), conf()).status).toBe(0);
       } finally {
+        chmodSync(join(dir, 'host-local'), 0o755);
         rmSync(links, { recursive: true });
       }
     }));

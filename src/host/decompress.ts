@@ -1,0 +1,108 @@
+/** Streams of compressed data, opened: gzip by zlib (on its own thread), zstd by the program, which every Node and Bun can start. */
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { RuntimeError, isErrno, messageOf, printable } from '../model/errors.ts';
+
+export type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
+
+const magics: readonly (readonly [Compression, readonly number[]])[] = [
+  ['gzip', [0x1f, 0x8b]],
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+  // A zstd frame to be skipped, as zstd:chunked puts in front or between.
+  ['zstd', [0x50, 0x2a, 0x4d, 0x18]],
+  ['bzip2', [0x42, 0x5a, 0x68]],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+];
+
+/** How data is compressed, told from its first bytes (six are enough). A tar never begins with any of these. */
+export const compressionOf = (first: Uint8Array): Compression => magics.find(([, magic]) => magic.every((byte, i) => first[i] === byte))?.[0] ?? 'none';
+
+const chunkBytes = 256 * 1024;
+
+/** A source of bytes that is read when it is asked. */
+export type Chunks = Iterable<Buffer>;
+/** Takes the uncompressed bytes; a chunk is only valid until the next one. */
+export type Sink = (chunk: Buffer) => void;
+
+/** An error of the sink, so that it is not taken for one of the stream. */
+class SinkError extends Error {
+  constructor(readonly reason: unknown) {
+    super(messageOf(reason));
+  }
+}
+
+/**
+ * Runs `source` through the decompressor into `sink`; what sink or source throws comes out unchanged.
+ * `what` names the data in errors. @throws ERR_LAYER_CORRUPT for damaged or truncated data, ERR_HOST_PROGRAM_MISSING without zstd
+ */
+export async function decompress(kind: Compression, source: Chunks, sink: Sink, what: string): Promise<void> {
+  const guarded: Sink = (chunk) => {
+    try {
+      sink(chunk);
+    } catch (error) {
+      throw new SinkError(error);
+    }
+  };
+  try {
+    switch (kind) {
+      case 'none':
+        for (const chunk of source) guarded(chunk);
+        return;
+      case 'gzip':
+        await gunzip(source, guarded, what);
+        return;
+      case 'zstd':
+        await unzstd(source, guarded, what);
+        return;
+      default:
+        throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, { hint: 'OCI images have gzip, zstd or no compression' });
+    }
+  } catch (error) {
+    throw error instanceof SinkError ? error.reason : error;
+  }
+}
+
+const into = (sink: Sink) => async (chunks: AsyncIterable<Buffer>): Promise<void> => {
+  for await (const chunk of chunks) sink(chunk);
+};
+
+async function gunzip(source: Chunks, sink: Sink, what: string): Promise<void> {
+  try {
+    await pipeline(Readable.from(source), createGunzip({ chunkSize: chunkBytes }), into(sink));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
+      throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is not whole gzip data: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
+  const { execa } = await import('execa');
+  const child = execa('zstd', ['-d', '-c', '-q'], {
+    stdin: 'pipe', stdout: 'pipe', stderr: 'pipe', buffer: { stdout: false, stderr: true }, maxBuffer: 65_536, encoding: 'buffer', reject: false,
+    extendEnv: false, env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+  });
+  // Fed and emptied at the same time; a decoder that stopped reading ends the feeding with EPIPE, and its exit says why.
+  const feeding = pipeline(Readable.from(source), child.stdin).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  let failure: unknown;
+  try {
+    await into(sink)(child.stdout as AsyncIterable<Buffer>);
+  } catch (error) {
+    failure = error;
+    child.kill('SIGKILL');
+  }
+  const fed = await feeding;
+  const result = await child;
+  if (failure !== undefined) throw failure;
+  if (isErrno(result, 'ENOENT')) throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'zstd is not installed, and a layer is compressed with it', { hint: 'apt install zstd', cause: result });
+  if (fed !== undefined && !isErrno(fed, 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE')) throw fed;
+  if (result.exitCode !== 0) {
+    const reason = printable(Buffer.from(result.stderr ?? '').toString()).trim().split('\n')[0] ?? '';
+    throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is not whole zstd data: ${reason === '' ? `zstd ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`);
+  }
+}

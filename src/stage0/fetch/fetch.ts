@@ -1,0 +1,164 @@
+/**
+ * An image reference → an image in the store, all of it verified. Sources: OCI layouts, OCI and Docker archives,
+ * the image that comes with rkt, and the store itself.
+ * @see rkt.md 2.16; OCI image-spec 1.1
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { RuntimeError, isErrno, messageOf, printable } from '../../model/errors.ts';
+import { didYouMean } from '../../model/ids.ts';
+import { canonicalImageName, type Transport } from '../../model/image-name.ts';
+import type { StoredImage } from '../../model/oci.ts';
+import type { Progress } from '../../model/options.ts';
+import { stampOf, type Stamp } from '../../state/images/records.ts';
+import { openStaging } from '../../state/images/staging.ts';
+import type { ImageStore } from '../../state/images/store.ts';
+import { defaultLimits, type ImageLimits } from '../render/limits.ts';
+import { openArchive } from './archive.ts';
+import { readDockerImage } from './docker-archive.ts';
+import { directoryFiles, type ImageFiles } from './image-files.ts';
+import { storeLayer } from './layers.ts';
+import { readOciImage } from './oci-layout.ts';
+import { platformOf, type WantedPlatform } from './platform.ts';
+import { parseReference, type PathReference } from './reference.ts';
+import { digestOf, type SourceImage } from './source-image.ts';
+
+declare const __DIST__: string;
+
+export interface FetchOptions {
+  readonly store: ImageStore;
+  readonly progress: Progress;
+  readonly limits?: ImageLimits;
+  readonly platform?: WantedPlatform;
+  /** directory of the images that come with rkt, each an OCI layout */
+  readonly embedded?: string;
+}
+
+type Fetch = Required<FetchOptions>;
+
+/**
+ * Fetches one image; a source that has not changed since it was last fetched is not read again.
+ * The image's `name` is what the user wrote. @throws ERR_IMAGE_*, ERR_LAYER_*, ERR_STORE_IO; nothing is left of a failed fetch
+ */
+export async function fetchImage(reference: string, options: FetchOptions): Promise<StoredImage> {
+  const fetch: Fetch = { limits: defaultLimits, platform: platformOf(process.arch), embedded: join(__DIST__, 'images'), ...options };
+  const parsed = parseReference(reference, (path) => kindOfPath(path) !== undefined);
+  try {
+    if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
+    const stored = fetch.store.find(reference);
+    if (stored !== undefined) return stored;
+    if (parsed.kind === 'id') throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for sha256-${parsed.hex}`, { hint: 'rkt fetch puts images into the store' });
+    return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
+  } catch (error) {
+    // What the store itself could not do; faults of the image have their own codes.
+    if (error instanceof RuntimeError || !(error instanceof Error) || !('syscall' in error || 'errno' in error)) throw error;
+    throw new RuntimeError('ERR_STORE_IO', `cannot store image ${printable(reference)}: ${messageOf(error)}`, {
+      cause: error,
+      ...(isErrno(error, 'EACCES', 'EPERM', 'EROFS') ? { hint: `is ${fetch.store.dataDir} writable? Fetching needs root` } : {}),
+    });
+  }
+}
+
+function kindOfPath(path: string): 'file' | 'directory' | undefined {
+  try {
+    return statSync(path).isDirectory() ? 'directory' : 'file';
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES', 'ELOOP')) return undefined;
+    throw error;
+  }
+}
+
+/** Canonical names of the images that come with rkt. */
+function embeddedNames(directory: string): string[] {
+  try {
+    return readdirSync(directory).flatMap((name) => canonicalImageName(name) ?? []);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+async function fetchByName(name: string, written: string, fetch: Fetch): Promise<StoredImage> {
+  const embedded = embeddedNames(fetch.embedded);
+  if (embedded.includes(name)) {
+    const path = join(fetch.embedded, name.replace(/:latest$/, ''));
+    const image = readOciImage(directoryFiles(path, `the embedded image ${name}`), { ref: undefined, path, platform: fetch.platform, limits: fetch.limits });
+    // A later rkt brings a later image under the same name.
+    return storeImage({ ...image, names: [name] }, written, { namesStamp: stampOf(join(path, 'index.json')) }, fetch);
+  }
+  // Without "/" or "./" it could be either; names come first.
+  if (kindOfPath(written) !== undefined) return fetchPath({ kind: 'path', transport: undefined, path: written, ref: undefined }, fetch);
+  const short = (known: string): string => known.replace(/:latest$/, '');
+  const meant = didYouMean(short(name), [...embedded, ...fetch.store.names()].map(short));
+  throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store`, {
+    hint: meant === undefined ? 'give a path, or oci:DIR, oci-archive:FILE, docker-archive:FILE' : `did you mean ${meant}?`,
+  });
+}
+
+async function fetchPath({ transport, path: written, ref }: PathReference, fetch: Fetch): Promise<StoredImage> {
+  const path = resolve(written);
+  const kind = kindOfPath(path);
+  if (kind === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no ${transport === 'oci' ? 'directory' : 'file'} ${printable(written)}`);
+  if (transport === 'oci' && kind === 'file') throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a file`, { hint: `oci-archive:${printable(written)}` });
+  if (transport !== 'oci' && transport !== undefined && kind === 'directory') throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a directory`, { hint: `oci:${printable(written)}` });
+
+  const { store, platform } = fetch;
+  // Everything in a layout hangs on its index; an archive is one file.
+  const stamp = stampOf(kind === 'directory' ? join(path, 'index.json') : path);
+  const key = createHash('sha256').update(JSON.stringify([transport ?? '', path, ref ?? '', platform])).digest('hex');
+  const known = store.findSource(key);
+  if (known !== undefined) return known;
+
+  const what = printable(written);
+  const source = stamp === undefined ? {} : { source: { key, stamp } };
+  if (kind === 'directory') return readAndStore(directoryFiles(path, what), transport ?? 'oci', source);
+  using scratch = await openStaging(store.dataDir, `archive-${process.pid}-${key.slice(0, 16)}`);
+  return await readAndStore(await openArchive(path, what, scratch.dir, fetch.limits), transport ?? 'archive', source);
+
+  async function readAndStore(opened: ImageFiles, as: Transport | 'archive', from: SourceFacts): Promise<StoredImage> {
+    using files = opened;
+    const image = readImage(files, as, { ref, path, platform, limits: fetch.limits });
+    // An archive does not get to say what "busybox" is from now on.
+    const reserved = embeddedNames(fetch.embedded);
+    return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, from, fetch);
+  }
+}
+
+/** Reads an image as what it is said to be; an archive nobody spoke about is looked at. */
+function readImage(files: ImageFiles, as: Transport | 'archive', request: { readonly ref: string | undefined; readonly path: string; readonly platform: WantedPlatform; readonly limits: ImageLimits }): SourceImage {
+  const has = (path: string): boolean => {
+    using range = files.open(path);
+    return range !== undefined;
+  };
+  if (as === 'docker-archive') return readDockerImage(files, request);
+  // `docker save` of today writes both; the layout has the digests.
+  if (has('oci-layout') && has('index.json')) return readOciImage(files, request);
+  if (as === 'archive' && has('manifest.json')) return readDockerImage(files, request);
+  throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} is not an image: it has no ${as === 'archive' ? 'index.json and no manifest.json' : 'oci-layout'}`);
+}
+
+interface SourceFacts {
+  readonly source?: { readonly key: string; readonly stamp: Stamp };
+  readonly namesStamp?: Stamp | undefined;
+}
+
+/** Layers first, then the image that refers to them. */
+async function storeImage(image: SourceImage, written: string, facts: SourceFacts, { store, limits, progress }: Fetch): Promise<StoredImage> {
+  const tarBytes: number[] = [];
+  for (const [i, layer] of image.layers.entries()) {
+    const what = `${basename(written)} ${i + 1}/${image.layers.length}`;
+    const record = await storeLayer(store, layer, limits, (doneBytes, totalBytes) => progress({ what, doneBytes, totalBytes }));
+    tarBytes.push(record.tarBytes);
+  }
+  const manifest = image.manifest(tarBytes);
+  const { os, architecture, config, diffIds } = image.config;
+  return store.addImage({
+    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: diffIds, os, architecture },
+    manifest,
+    configDigest: image.configDigest,
+    config: image.configBytes,
+    names: image.names,
+    ...facts,
+  });
+}

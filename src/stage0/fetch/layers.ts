@@ -1,0 +1,60 @@
+/** One layer: blob → digests checked → directory in the store. */
+import { createHash } from 'node:crypto';
+import { compressionOf, decompress } from '../../host/decompress.ts';
+import { RuntimeError, isCode } from '../../model/errors.ts';
+import type { LayerRecord } from '../../state/images/records.ts';
+import type { ImageStore } from '../../state/images/store.ts';
+import type { ImageLimits } from '../render/limits.ts';
+import { TarReader } from '../render/tar.ts';
+import { LayerUnpacker } from '../render/unpack.ts';
+import { beginningOf, chunksOf, type ByteRange } from './image-files.ts';
+import type { SourceLayer } from './source-image.ts';
+
+/**
+ * Puts a layer into the store if it is not there. Nothing of it is kept unless both digests are right.
+ * @throws ERR_IMAGE_DIGEST, ERR_LAYER_CORRUPT, ERR_LAYER_ESCAPE, ERR_LAYER_LIMIT, ERR_STORE_IO
+ */
+export function storeLayer(store: ImageStore, layer: SourceLayer, limits: ImageLimits, onRead: (doneBytes: number, totalBytes: number) => void): Promise<LayerRecord> {
+  return store.addLayer(layer.diffId, async (root) => {
+    using blob = layer.open();
+    return await unpackBlob(blob, layer, root, limits, onRead);
+  });
+}
+
+async function unpackBlob(blob: ByteRange, layer: SourceLayer, root: string, limits: ImageLimits, onRead: (doneBytes: number, totalBytes: number) => void): Promise<Omit<LayerRecord, 'diffId'>> {
+  const { what } = layer;
+  const blobHash = createHash('sha256');
+  const tarHash = createHash('sha256');
+  using unpacker = new LayerUnpacker(root, limits, what);
+  const reader = new TarReader(unpacker, limits, what);
+  const read = function* (): Generator<Buffer> {
+    for (const chunk of chunksOf(blob, (done) => onRead(done, blob.bytes))) {
+      if (layer.digest !== undefined) blobHash.update(chunk);
+      yield chunk;
+    }
+  };
+  try {
+    await decompress(compressionOf(beginningOf(blob, 6)), read(), (chunk) => {
+      tarHash.update(chunk);
+      reader.push(chunk);
+    }, what);
+    reader.finish();
+  } catch (error) {
+    // A blob that was damaged on its way is not the packer's fault: say so.
+    if (isCode(error, 'ERR_LAYER_CORRUPT')) verifyWhole(blob, layer, error);
+    throw error;
+  }
+  compare(layer.digest, `sha256:${blobHash.digest('hex')}`, what, 'blob');
+  compare(layer.diffId, `sha256:${tarHash.digest('hex')}`, what, 'uncompressed content');
+  return { tarBytes: reader.position, ...unpacker.finish() };
+}
+
+function verifyWhole(blob: ByteRange, { digest, what }: SourceLayer, cause: unknown): void {
+  const hash = createHash('sha256');
+  for (const chunk of chunksOf(blob)) hash.update(chunk);
+  compare(digest, `sha256:${hash.digest('hex')}`, what, 'blob', cause);
+}
+
+function compare(expected: string | undefined, actual: string, what: string, part: string, cause?: unknown): void {
+  if (expected !== undefined && expected !== actual) throw new RuntimeError('ERR_IMAGE_DIGEST', `${what}: its ${part} has the digest ${actual}, not ${expected}`, { cause });
+}

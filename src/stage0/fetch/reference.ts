@@ -1,0 +1,73 @@
+/**
+ * What the user wrote → what is meant. Pure: whether a path exists is asked of the caller.
+ * @see rkt.md 1.3, 2.16; containers-transports(5) for the grammar of oci:, oci-archive:, docker-archive:
+ */
+import { RuntimeError, printable } from '../../model/errors.ts';
+import { canonicalImageName, imageIdPrefix, isTransport, transports, type Transport } from '../../model/image-name.ts';
+import { didYouMean } from '../../model/ids.ts';
+
+/** `transport` undefined: to be found out by looking at `path`. `ref`: which image in there. */
+export interface PathReference {
+  readonly kind: 'path';
+  readonly transport: Transport | undefined;
+  readonly path: string;
+  readonly ref: string | undefined;
+}
+export type ImageReference = PathReference | { readonly kind: 'name'; readonly name: string } | { readonly kind: 'id'; readonly hex: string };
+
+const transportHint = `images come from ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, from a path, or by the name they have in the store`;
+
+/** @throws ERR_IMAGE_REFERENCE saying what to write instead */
+export function parseReference(text: string, exists: (path: string) => boolean): ImageReference {
+  if (text === '') throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference is empty', { hint: transportHint });
+  if (text.includes('\0')) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference holds a NUL byte');
+  const prefix = imageIdPrefix(text);
+  if (prefix !== undefined) return { kind: 'id', hex: prefix.hex };
+  const colon = text.indexOf(':');
+  const word = colon < 0 ? '' : text.slice(0, colon);
+  if (isTransport(word)) {
+    const rest = text.slice(colon + 1);
+    if (rest === '') throw new RuntimeError('ERR_IMAGE_REFERENCE', `image reference "${word}:" names no path`, { hint: `${word}:PATH[:REF]` });
+    return { kind: 'path', transport: word, ...splitPath(rest, exists) };
+  }
+  if (/^(\.{0,2}\/|\.{1,2}$)/.test(text)) return { kind: 'path', transport: undefined, ...splitPath(text, exists) };
+  if (/^(docker|https?|file|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
+  const name = canonicalImageName(text);
+  if (name !== undefined && !/\.(tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
+    const meant = colon < 0 || word.length < 3 || text.slice(colon + 1) === 'latest' ? undefined : didYouMean(word, transports);
+    if (meant !== undefined && exists(splitPath(text.slice(colon + 1), exists).path)) throw unknownTransport(word, meant);
+    return { kind: 'name', name };
+  }
+  const split = splitPath(text, exists);
+  if (exists(split.path)) return { kind: 'path', transport: undefined, ...split };
+  const meant = didYouMean(word, transports);
+  if (meant !== undefined) throw unknownTransport(word, meant);
+  if (name !== undefined) return { kind: 'path', transport: undefined, ...split };
+  throw new RuntimeError('ERR_IMAGE_REFERENCE', `image reference ${JSON.stringify(printable(text))} is neither a name nor a path`, {
+    hint: text === text.toLowerCase() ? transportHint : `names are lower-case: ${text.toLowerCase()}`,
+  });
+}
+
+/** A path may hold colons, and so may what comes after it: the longest part that exists is the path; none: all up to the first colon. */
+function splitPath(text: string, exists: (path: string) => boolean): { path: string; ref: string | undefined } {
+  for (let end = text.length; end > 0; end = text.lastIndexOf(':', end - 1)) {
+    if (exists(text.slice(0, end))) return { path: text.slice(0, end), ref: text.slice(end + 1) || undefined };
+  }
+  const [path = text] = text.split(':', 1);
+  return path === '' ? { path: text, ref: undefined } : { path, ref: text.slice(path.length + 1) || undefined };
+}
+
+function unknownTransport(word: string, meant: string): RuntimeError {
+  return new RuntimeError('ERR_IMAGE_REFERENCE', `no such image source "${printable(word)}"`, { hint: `did you mean ${meant}:?` });
+}
+
+function foreign(text: string, word: string): RuntimeError {
+  const source = word === 'docker' ? text.replace(/^docker:(\/\/)?/, 'docker://') : text;
+  const hints: Readonly<Record<string, string>> = {
+    file: `write the path alone: ${text.replace(/^file:(\/\/)?/, '')}`,
+    http: 'fetch the file first, and give its path',
+    https: 'fetch the file first, and give its path',
+  };
+  const hint = hints[word] ?? `skopeo copy ${source} oci:DIR:TAG && rkt run oci:DIR:TAG`;
+  return new RuntimeError('ERR_IMAGE_REFERENCE', `rkt does not read images from "${word}:"`, { hint: printable(hint) });
+}
