@@ -59,8 +59,8 @@ async function bundle(entry: string, outfile: string, distExpression: string, fo
     legalComments: 'none',
     logLevel: 'warning',
     supported: { 'dynamic-import': false },
-    define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': '__filename' },
-    banner: { js: `${banner}"use strict";const __rktDist=${distExpression};` },
+    define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': '__rktUrl' },
+    banner: { js: `${banner}"use strict";const __rktDist=${distExpression},__rktUrl=require("url").pathToFileURL(__filename).href;` },
     plugins: [lazyBundles(found)],
   });
 }
@@ -77,9 +77,16 @@ async function bundles(): Promise<void> {
   }
   const wanted = new Set([...done].map((entry) => `${bundleName(entry)}.cjs`));
   for (const file of readdirSync(lib)) if (!wanted.has(file)) rmSync(join(lib, file));
-  writeFileSync(join(dist, 'rkt'), `${shebang}require('./lib/cli-main.cjs');\n`);
+  writeFileSync(join(dist, 'rkt'), `${shebang}${readFileSync(join(import.meta.dirname, 'loader.cjs'), 'utf8')}`);
   chmodSync(join(dist, 'rkt'), 0o755);
   writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
+  for (const node of nodes()) execFileSync(node, [join(dist, 'rkt'), '--make-code-cache'], { stdio: 'inherit', env: { PATH: process.env['PATH'] ?? '' } });
+}
+
+/** The Node that builds, and the machine's own, which users will run: each has its own code cache. */
+function nodes(): string[] {
+  const own = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/') && !path.includes('node_modules')).map((path) => join(path, 'node')).find((path) => existsSync(path));
+  return [...new Set([process.execPath, ...(own === undefined ? [] : [own])])];
 }
 
 async function plugins(): Promise<void> {

@@ -115,6 +115,7 @@ export class RunningPod {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
+      if (hasEnded(this.child.pid ?? 0)) throw new Error(`the pod ended before it was ready; run it in the foreground to see why`);
       if (performance.now() > deadline) {
         this.child.kill('SIGKILL');
         throw new Error(`pod is not ready after ${timeoutMs} ms: ${this.stdout}${this.stderr}`);
@@ -128,3 +129,6 @@ export class RunningPod {
     return this.exited;
   }
 }
+
+/** A child of this process ended: we wait synchronously, so it stays a zombie. */
+const hasEnded = (pid: number): boolean => /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -75,7 +75,7 @@ function parseConf(stdin: string): PluginRequestConf {
     type: typeof type === 'string' ? type : '',
     ...(isObject(runtimeConfig) ? { runtimeConfig } : {}),
     ...(isObject(args) ? { args: isObject(cni) ? { ...args, cni } : args } : {}),
-  } as PluginRequestConf;
+  };
 }
 
 /** `K=V;K2=V2`; a pair that is none is error 4 (X9). */

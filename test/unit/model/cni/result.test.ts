@@ -59,7 +59,7 @@ describe('results on the wire', () => {
   test('K9: dns is always written before 1.0.0, and only when there is one from then on', () => {
     const plain: CniResult = { cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24' }], dns: { nameservers: [], domain: '' } };
     for (const version of cniVersions) expect('dns' in formatResult(plain, version), version).toBe(version < '1');
-    expect(formatResult(plain, '0.4.0')['dns']).toEqual({});
+    for (const dns of [{ dns: {} }, {}]) expect(formatResult({ cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24' }], ...dns }, '0.4.0')['dns']).toEqual({});
   });
   test('K10: index 0 survives the round trip, -1 and null count as none', () => {
     expect(throughWire('0.4.0').ips?.[0]?.interface).toBe(0);

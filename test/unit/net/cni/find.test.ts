@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -33,6 +33,7 @@ test('asked once for each file, again when the file is another one', () => {
   rmSync(path);
   plugin(answers('0.4.0 '), 'twice');
   expect(versionsOf(path)).toEqual(['0.4.0 ']);
+  expect(readFileSync(count, 'utf8')).toBe('x\nx\n');
 });
 test.each([
   ['ERR_PLUGIN_FAILED', `echo '{"code":7,"msg":"no"}'; exit 1`],

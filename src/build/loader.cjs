@@ -1,0 +1,50 @@
+'use strict';
+/**
+ * dist/rkt without its first line: runs the bundles in lib/ from V8's code cache, which saves half of their loading time.
+ * A cache belongs to one V8 version; another version, or none, means that the bundle is compiled as usual.
+ */
+const fs = require('node:fs');
+const vm = require('node:vm');
+
+const lib = `${__dirname}/lib`;
+const cacheOf = (name) => `${lib}/${name}.${process.versions.v8}.cache`;
+
+function scriptOf(name) {
+  const filename = `${lib}/${name}`;
+  let cachedData;
+  try {
+    cachedData = fs.readFileSync(cacheOf(name));
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+  return new vm.Script(`(function(exports,require,module,__filename,__dirname){${fs.readFileSync(filename, 'utf8')}\n})`, { filename, cachedData });
+}
+
+const loaded = new Map();
+function load(name) {
+  const known = loaded.get(name);
+  if (known !== undefined) return known.exports;
+  const module = { exports: {} };
+  loaded.set(name, module);
+  const script = scriptOf(name);
+  script.runInThisContext()(module.exports, requireFrom, module, `${lib}/${name}`, lib);
+  module.script = script;
+  return module.exports;
+}
+function requireFrom(id) {
+  return id.startsWith('./') && id.endsWith('.cjs') ? load(id.slice(2)) : require(id);
+}
+
+if (process.argv[2] === '--make-code-cache') {
+  for (const name of fs.readdirSync(lib).filter((file) => file.endsWith('.cjs'))) {
+    // The entry would run; the others only define, and what defining compiles belongs into the cache too.
+    let script = scriptOf(name);
+    if (name !== 'cli-main.cjs') {
+      load(name);
+      ({ script } = loaded.get(name));
+    }
+    fs.writeFileSync(cacheOf(name), script.createCachedData());
+  }
+} else {
+  load('cli-main.cjs');
+}

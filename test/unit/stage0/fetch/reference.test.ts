@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest';
+import { RuntimeError } from '../../../../src/model/errors.ts';
+import { parseReference } from '../../../../src/stage0/fetch/reference.ts';
+
+const parse = (text: string, ...existing: string[]) => parseReference(text, (path) => existing.includes(path));
+const path = (transport: string | undefined, where: string, ref?: string) => ({ kind: 'path', transport, path: where, ref });
+
+describe('references', () => {
+  test.each([
+    ['busybox', [], { kind: 'name', name: 'busybox:latest' }],
+    ['quay.io/web:1', [], { kind: 'name', name: 'quay.io/web:1' }],
+    ['web', ['web'], { kind: 'name', name: 'web:latest' }],
+    ['sha256-abcd', [], { kind: 'id', hex: 'abcd' }],
+    ['sha256:abcd', ['sha256:abcd'], { kind: 'id', hex: 'abcd' }],
+    ['oci:dir', [], path('oci', 'dir')],
+    ['oci:dir:tag', ['dir'], path('oci', 'dir', 'tag')],
+    ['oci:/a/b:tag', [], path('oci', '/a/b', 'tag')],
+    ['oci:a:b', ['a:b'], path('oci', 'a:b')],
+    ['oci:a:b', ['a:b', 'a'], path('oci', 'a:b')],
+    ['oci:a:b:c', ['a:b', 'a'], path('oci', 'a:b', 'c')],
+    ['oci:a:', ['a'], path('oci', 'a')],
+    ['docker-archive:web.tar:docker.io/web:1', ['web.tar'], path('docker-archive', 'web.tar', 'docker.io/web:1')],
+    ['docker-archive:web.tar:@1', [], path('docker-archive', 'web.tar', '@1')],
+    ['oci-archive:web.tar', [], path('oci-archive', 'web.tar')],
+    ['./web', [], path(undefined, './web')],
+    ['./web:1', ['./web'], path(undefined, './web', '1')],
+    ['/images/web.tar', [], path(undefined, '/images/web.tar')],
+    ['../web', [], path(undefined, '../web')],
+    ['.', ['.'], path(undefined, '.')],
+    ['web.tar', ['web.tar'], path(undefined, 'web.tar')],
+    ['web.tar', [], path(undefined, 'web.tar')],
+    ['web.tar:1', ['web.tar'], { kind: 'name', name: 'web.tar:1' }],
+    ['My Images/web', ['My Images/web'], path(undefined, 'My Images/web')],
+  ])('%s with %j', (text, existing, expected) => expect(parse(text, ...existing)).toEqual(expected));
+
+  test.each([
+    ['', [], 'empty', 'images come from oci:PATH'],
+    ['a\0b', [], 'NUL', undefined],
+    ['oci:', [], 'names no path', 'oci:PATH[:REF]'],
+    ['oci-archve:web.tar', [], 'no such image source "oci-archve"', 'did you mean oci-archive:?'],
+    ['ocii:./web', ['./web'], 'no such image source "ocii"', 'did you mean oci:?'],
+    ['dockr-archive:web', ['web'], 'no such image source', 'docker-archive'],
+    ['docker://busybox:1', [], 'does not read images from "docker:"', 'skopeo copy docker://busybox:1 oci:DIR:TAG'],
+    ['docker:busybox', [], 'does not read images from "docker:"', 'skopeo copy docker://busybox'],
+    ['https://x/y.aci', [], 'does not read images from "https:"', 'fetch the file first'],
+    ['file:///images/web.tar', [], 'does not read images from "file:"', 'write the path alone: /images/web.tar'],
+    ['BusyBox', [], 'neither a name nor a path', 'names are lower-case: busybox'],
+    ['a b', [], 'neither a name nor a path', 'images come from'],
+  ])('%j: %j', (text, existing, message, hint) => {
+    let error: unknown;
+    try {
+      parse(text, ...existing);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(RuntimeError);
+    expect(error).toMatchObject({ code: 'ERR_IMAGE_REFERENCE' });
+    expect((error as RuntimeError).message).toContain(message);
+    if (hint !== undefined) expect((error as RuntimeError).hint).toContain(hint);
+  });
+});
