@@ -1,5 +1,4 @@
 /** host-local's configuration. @see cni.md 3.16, A2, A5, A11, A12 */
-import { join } from 'node:path';
 import { readText } from '../../src/host/files.ts';
 import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import type { PluginRequest } from '../../src/model/cni/plugin.ts';
@@ -24,8 +23,7 @@ function ipamOf({ conf }: PluginRequest): ConfReader {
   return ipam;
 }
 
-/** The network's store. All that DEL, CHECK and GC need of the configuration. */
-export const storePath = (req: PluginRequest): string => join(dataDirOf(req), req.conf.name);
+/** Where networks have their stores. All that DEL, CHECK and GC need of the configuration. */
 export const dataDirOf = (req: PluginRequest): string => ipamOf(req).text('dataDir') || defaultDataDir;
 
 /** @throws CniError 7 */

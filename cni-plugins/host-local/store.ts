@@ -9,11 +9,14 @@
  * (the reference, an administrator), or a crash of ours half way, breaks the seal, and so does a reboot, after which files may be
  * empty: then the store is walked once, empty files (half-made leases: the lock is ours, so nobody is writing them) are
  * removed, and the index is made anew.
+ *
+ * Nothing is fsynced: a reservation protects an address of a pod of this boot, and after a power loss there is none (0.3 ms
+ * saved of 0.45).
  * @see cni.md 3.16
  */
 import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { bootId, monotonicMs, sleepMs } from '../../src/host/clock.ts';
+import { bootId, monotonicMs, now, sleepMs } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
 import { type Lock, tryLock } from '../../src/host/flock.ts';
 import { AT_FDCWD, utimensat } from '../../src/host/linux.ts';
@@ -35,6 +38,7 @@ const lockTimeoutMs = 20_000;
 /** So many taken addresses in a row are tried one by one before the directory is listed instead. */
 const triesBeforeListing = 16;
 const nameMax = 255;
+const emptyFileGraceMs = 5_000;
 
 /** An open store: locked until disposed of. */
 export class LeaseStore implements Disposable {
@@ -42,6 +46,7 @@ export class LeaseStore implements Disposable {
   readonly #index: string;
   readonly #lock: Lock;
   #changed = false;
+  #sealable = true;
   #misses = 0;
   #names: Set<string> | undefined;
 
@@ -70,7 +75,7 @@ export class LeaseStore implements Disposable {
 
   [Symbol.dispose](): void {
     try {
-      if (this.#changed) utimensat(AT_FDCWD, this.#dir, this.#seal());
+      if (this.#changed && this.#sealable) utimensat(AT_FDCWD, this.#dir, this.#seal());
     } finally {
       this.#lock.release();
     }
@@ -175,15 +180,24 @@ export class LeaseStore implements Disposable {
 
   #rebuild(): void {
     this.#changed = true;
+    const settled = now().getTime() - emptyFileGraceMs;
     const wanted = new Map<string, string[]>();
     for (const name of readdirSync(this.#dir)) {
       if (parseIp(name) === undefined) continue;
       const owner = this.#ownerOf(name);
-      if (owner === undefined) unlinkIfThere(join(this.#dir, name));
+      if (owner === undefined) this.#dropIfOlder(join(this.#dir, name), settled);
       else wanted.set(indexName(owner), [...(wanted.get(indexName(owner)) ?? []), name]);
     }
     for (const name of readdirSync(this.#index)) if (!wanted.has(name)) unlinkIfThere(join(this.#index, name));
     for (const [name, ips] of wanted) this.#writeIndex(name, ips);
+  }
+
+  /** An empty file. One that is young may be in the making after all, by a reference plugin with a lock file that gc has removed: it is looked at again next time. */
+  #dropIfOlder(path: string, thanMs: number): void {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    if (stat.mtimeMs < thanMs) unlinkSync(path);
+    else this.#sealable = false;
   }
 
   #indexLines(name: string): string[] {

@@ -4,13 +4,13 @@ import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } fro
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
+import { page, untilServed } from '../rig/http.ts';
 import { Rkt, rktPath, type RunningPod } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
 
 const serve = (text: string, port = 80): string[] => ['--exec=/bin/sh', '--', '-c', `mkdir -p /www && echo ${text} > /www/index.html && exec httpd -f -p ${port} -h /www`];
-const wget = (url: string): string => execFileSync('busybox', ['wget', '-q', '-T', '3', '-O', '-', url], { encoding: 'utf8' }).trim();
 const inPod = (pod: RunningPod, ...command: string[]): string => rkt.ok('enter', pod.uuid, '--', ...command).trim();
 
 describe('rkt run --net=bridge', () => {
@@ -38,13 +38,14 @@ describe('rkt run --net=bridge', () => {
     const one = rkt.start(['--net=bridge', 'busybox', ...serve('one')]);
     const two = rkt.start(['--net=bridge', 'busybox', ...serve('two')]);
     expect(one.ip).not.toBe(two.ip);
-    expect(wget(`http://${one.ip}/`)).toBe('one');
-    expect(inPod(one, 'wget', '-q', '-T', '3', '-O', '-', `http://${two.ip}/`)).toBe('two');
+    await Promise.all([one, two].map((pod) => untilServed(`http://${pod.ip}/`)));
+    expect(await page(`http://${one.ip}/`)).toBe('one');
+    expect(inPod(one, 'wget', '-q', '-O', '-', `http://${two.ip}/`)).toBe('two');
     const gateway = one.ip.replace(/\.\d+$/, '.1');
     mkdirSync(join(rkt.config, 'www'), { recursive: true });
     writeFileSync(join(rkt.config, 'www/index.html'), 'host');
     spawnSync('busybox', ['httpd', '-p', `${gateway}:8088`, '-h', join(rkt.config, 'www')]);
-    expect(inPod(one, 'wget', '-q', '-T', '3', '-O', '-', `http://${gateway}:8088/`)).toBe('host');
+    expect(inPod(one, 'wget', '-q', '-O', '-', `http://${gateway}:8088/`)).toBe('host');
     execFileSync('pkill', ['-f', `httpd -p ${gateway}:8088`]);
     await Promise.all([one.stop(), two.stop()]);
     rkt.gc();
@@ -53,9 +54,10 @@ describe('rkt run --net=bridge', () => {
   test('a published port answers on the host’s addresses and on loopback', async () => {
     const pod = rkt.start(['--net=bridge', '--port=8080:80', 'busybox', ...serve('published')]);
     const gateway = pod.ip.replace(/\.\d+$/, '.1');
-    expect(wget(`http://${gateway}:8080/`)).toBe('published');
-    expect(wget('http://127.0.0.1:8080/')).toBe('published');
-    expect(inPod(pod, 'wget', '-q', '-T', '3', '-O', '-', `http://${gateway}:8080/`)).toBe('published');
+    await untilServed(`http://${pod.ip}/`);
+    expect(await page(`http://${gateway}:8080/`)).toBe('published');
+    expect(await page('http://127.0.0.1:8080/')).toBe('published');
+    expect(inPod(pod, 'wget', '-q', '-O', '-', `http://${gateway}:8080/`)).toBe('published');
     await pod.stop();
     rkt.gc();
   });
@@ -154,9 +156,13 @@ function descendants(pid: number): number[] {
   return children.filter((child) => child !== '').flatMap((child) => [Number(child), ...descendants(Number(child))]);
 }
 
+/** Neither a zombie nor on its way out: the init of a pid namespace waits, exiting, until the host has reaped its last zombie. */
 function isAlive(pid: number): boolean {
   try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [state, , , , , , flags = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const PF_EXITING = 4;
+    return state !== 'Z' && (Number(flags) & PF_EXITING) === 0;
   } catch {
     return false; // gone
   }

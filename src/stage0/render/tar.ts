@@ -84,6 +84,7 @@ export class TarReader {
     return this.#phase === 'padding' ? this.#left : 0;
   }
   skip(bytes: number): void {
+    if (bytes === 0) return;
     this.#left -= bytes;
     this.position += bytes;
     if (this.#left === 0) this.#phase = 'header';

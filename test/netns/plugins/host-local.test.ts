@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -131,8 +131,14 @@ describe('index and seal', () => {
   test('an empty file is a lease nobody made: a crash or a power loss', () => {
     plant('10.9.0.2', '');
     plant('10.9.0.3', ' \n');
+    plant('10.9.0.4', '');
+    for (const name of ['10.9.0.2', '10.9.0.3']) utimesSync(join(store(), name), 1e9, 1e9);
     expect(add('c1')).toEqual(['10.9.0.2/28']);
-    expect(leases()).toEqual(['10.9.0.2']);
+    // A young one may still be written to: the address is left alone, and looked at again.
+    expect(leases()).toEqual(['10.9.0.2', '10.9.0.4']);
+    utimesSync(join(store(), '10.9.0.4'), 1e9, 1e9);
+    expect(add('c2')).toEqual(['10.9.0.3/28']);
+    expect(leases()).toEqual(['10.9.0.2', '10.9.0.3']);
   });
   test('DEL of what is not there makes no store', () => {
     own('DEL', 'c1');
@@ -246,6 +252,18 @@ describe('GC and STATUS', () => {
     gc([]);
     expect(leases()).toEqual(['10.9.0.12']);
     expect(readdirSync(join(dataDir, '.rkt-index/n1'))).toEqual(['old']);
+  });
+  test('with nothing valid and nothing reserved the store goes; a foreign file keeps its directory', () => {
+    add('a');
+    gc([{ containerID: 'b', ifname: 'eth0' }]);
+    expect(readdirSync(store()).sort()).toEqual(['last_reserved_ip.0', 'lock']);
+    plant('note.txt', '');
+    gc([]);
+    expect(readdirSync(store())).toEqual(['note.txt']);
+    rmSync(join(store(), 'note.txt'));
+    gc([]);
+    expect(readdirSync(dataDir)).toEqual([]);
+    expect(add('a')).toEqual(['10.9.0.2/28']);
   });
   test('STATUS says when a range is full', () => {
     const small = { ranges: [[{ subnet: '10.9.0.0/30' }]] };
