@@ -16,7 +16,7 @@
 import { closeSync, constants, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { readText } from '../host/files.ts';
 import { fdatasync } from '../host/linux.ts';
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, messageOf } from '../model/errors.ts';
 import type { Step, StepOutputs } from './steps.ts';
 
 export type Output = StepOutputs[keyof StepOutputs];
@@ -149,7 +149,7 @@ export class Journal implements Disposable {
     } catch (cause) {
       // A full disk may have taken part of the line: cut it, so that the next record does not glue to it.
       ftruncateSync(this.#fd, this.#length);
-      throw new RuntimeError('ERR_POD_IO', `cannot write journal ${this.path}`, { cause, hint: 'is the disk full?' });
+      throw new RuntimeError('ERR_POD_IO', `cannot write journal ${this.path}: ${messageOf(cause)}`, { cause, hint: 'is the disk full?' });
     }
     this.#length += bytes.length;
   }

@@ -30,6 +30,9 @@ export function splitLayerPath(name: string, limits: ImageLimits, where: string)
 /** What a leaf says about the layers below. */
 export type Whiteout = { readonly kind: 'hide'; readonly name: string } | { readonly kind: 'opaque' } | { readonly kind: 'ignored' };
 
+/** True for what is inside one of aufs's own directories. */
+export const isAufsPath = (parent: string): boolean => parent.startsWith('.wh..wh.') || parent.includes('/.wh..wh.');
+
 /** Reads `.wh.` names; undefined for an ordinary one. @throws ERR_LAYER_CORRUPT, ERR_LAYER_ESCAPE */
 export function whiteoutOf(leaf: string, where: string): Whiteout | undefined {
   if (!leaf.startsWith('.wh.')) return undefined;

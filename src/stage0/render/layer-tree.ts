@@ -3,7 +3,7 @@
  * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
  * @see openat2(2); native.md E
  */
-import { closeSync, lstatSync, openSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, rmSync, type Dirent, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { corrupt, shownName } from './tar-header.ts';
@@ -30,8 +30,7 @@ export function kindOf(dirFd: number, leaf: string): NodeKind | undefined {
   const path = leafPath(dirFd, leaf);
   let stat: Stats;
   try {
-    // Node takes a path as bytes too, but without the NUL at its end.
-    stat = lstatSync(typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
+    stat = lstatSync(nodePath(path));
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
@@ -42,6 +41,18 @@ export function kindOf(dirFd: number, leaf: string): NodeKind | undefined {
   if (stat.isCharacterDevice()) return stat.rdev === 0 ? 'whiteout' : 'character';
   if (stat.isBlockDevice()) return 'block';
   return stat.isFIFO() ? 'fifo' : 'socket';
+}
+
+/** A path as Node's own calls take it: bytes without the NUL at their end. */
+const nodePath = (path: Name): string | Buffer => (typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
+
+/** Removes the directory `leaf` if there is nothing in it but whiteouts and directories of such; false when there is more. */
+export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
+  const root = nodePath(leafPath(parentFd, leaf));
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true }) as Dirent[];
+  if (!entries.every((entry) => entry.isDirectory() || entry.isCharacterDevice())) return false;
+  rmSync(root, { recursive: true });
+  return true;
 }
 
 export class LayerTree implements Disposable {
@@ -64,6 +75,17 @@ export class LayerTree implements Disposable {
     const made = this.existing(path);
     if (made === undefined) throw corrupt(`${this.what}: ${JSON.stringify(shownName(path))} is not a directory`);
     return made;
+  }
+
+  /** False when `path` is, or is inside, something of this layer that is no directory. */
+  canHold(path: string): boolean {
+    if (this.existing(path) !== undefined) return true;
+    const slash = path.lastIndexOf('/');
+    const parent = slash < 0 ? '' : path.slice(0, slash);
+    const parentFd = this.existing(parent);
+    if (parentFd === undefined) return this.canHold(parent);
+    const kind = kindOf(parentFd, path.slice(slash + 1));
+    return kind === undefined || kind === 'whiteout';
   }
 
   /** The directory at `path`; undefined when there is none. */

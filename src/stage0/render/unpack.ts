@@ -7,8 +7,8 @@
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { Errno, O, RESOLVE, fchmodat, fchownat, fsetxattr, isErrno, linkat, lsetxattr, mknodat, openat2, seek, symlinkat, unlinkat, utimensat } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
-import { splitLayerPath, whiteoutOf, type LayerPath } from './layer-path.ts';
-import { LayerTree, kindOf, leafPath, rawName } from './layer-tree.ts';
+import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
+import { LayerTree, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
 import type { ImageLimits } from './limits.ts';
 import { corrupt, shownName, type TarEntry } from './tar-header.ts';
 import type { TarHandler } from './tar.ts';
@@ -62,16 +62,18 @@ export class LayerUnpacker implements TarHandler, Disposable {
       this.#directories.set('', { path, mtimeNs: entry.mtimeNs });
       return;
     }
+    if (isAufsPath(path.parent)) return;
     const whiteout = whiteoutOf(path.leaf, where);
-    if (whiteout?.kind === 'ignored') return;
-    if (whiteout?.kind === 'opaque') {
-      if (path.parent === '') this.#opaqueRoot = true;
-      else this.#tree.makeOpaque(this.#tree.directory(path.parent), '.');
-      return;
-    }
-    const parentFd = this.#tree.directory(path.parent);
-    if (whiteout !== undefined) this.#hide(parentFd, whiteout.name);
-    else this.#make(entry, path, parentFd, where);
+    if (whiteout === undefined) this.#make(entry, path, this.#tree.directory(path.parent), where);
+    else if (whiteout.kind !== 'ignored') this.#whiteout(whiteout, path.parent);
+  }
+
+  #whiteout(whiteout: Exclude<Whiteout, { kind: 'ignored' }>, parent: string): void {
+    // umoci also lists the children of a directory that a file took the place of: the file hides them.
+    if (!this.#tree.canHold(parent)) return;
+    if (whiteout.kind === 'hide') this.#hide(this.#tree.directory(parent), whiteout.name);
+    else if (parent === '') this.#opaqueRoot = true;
+    else this.#tree.makeOpaque(this.#tree.directory(parent), '.');
   }
 
   /** Marks `name` as deleted from the layers below. What this very layer has there stays and hides them as well. */
@@ -95,35 +97,35 @@ export class LayerUnpacker implements TarHandler, Disposable {
         this.#directories.set(`${path.parent}/${leaf}`, { path, mtimeNs: entry.mtimeNs });
         return;
       case 'file':
-        this.#replacing(parentFd, leaf, entry, where, () => {
+        this.#replacing(path, parentFd, entry, where, () => {
           const fd = openat2(parentFd, name, O.WRONLY | O.CREAT | O.EXCL | O.NOFOLLOW, 0o600, RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS);
           this.#file = { fd, parentFd, leaf, position: 0 };
         });
         return;
       case 'hardlink':
-        this.#link(entry, parentFd, leaf, where);
+        this.#link(entry, path, parentFd, where);
         return;
       case 'symlink':
         if (entry.linkName === '') throw corrupt(`${where} is a symbolic link to nothing`);
         if (entry.linkName.length > this.#limits.maxPathBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a target of ${entry.linkName.length} bytes`);
-        this.#replacing(parentFd, leaf, entry, where, () => symlinkat(rawName(entry.linkName), parentFd, name));
+        this.#replacing(path, parentFd, entry, where, () => symlinkat(rawName(entry.linkName), parentFd, name));
         this.#describe(parentFd, leaf, entry);
         return;
       default:
-        this.#replacing(parentFd, leaf, entry, where, () => mknodat(parentFd, name, S[entry.type as keyof typeof S] | 0o600, deviceOf(entry, where)));
+        this.#replacing(path, parentFd, entry, where, () => mknodat(parentFd, name, S[entry.type as keyof typeof S] | 0o600, deviceOf(entry, where)));
         this.#describe(parentFd, leaf, entry);
     }
   }
 
   /** Hard links are resolved inside the layer; a link to a file of a lower layer would be a copy that nobody made. */
-  #link(entry: TarEntry, parentFd: number, leaf: string, where: string): void {
+  #link(entry: TarEntry, path: LayerPath, parentFd: number, where: string): void {
     const target = splitLayerPath(entry.linkName, this.#limits, `${where}: its target`);
     const fromFd = this.#tree.existing(target.parent);
     const missing = (cause?: unknown): RuntimeError => corrupt(`${where} is a hard link to ${JSON.stringify(shownName(entry.linkName))}, which this layer does not have`, cause);
     if (fromFd === undefined || target.leaf === '') throw missing();
     if (this.#whiteouts > 0 && kindOf(fromFd, target.leaf) === 'whiteout') throw missing();
     try {
-      this.#replacing(parentFd, leaf, entry, where, () => linkat(fromFd, rawName(target.leaf), parentFd, rawName(leaf)));
+      this.#replacing(path, parentFd, entry, where, () => linkat(fromFd, rawName(target.leaf), parentFd, rawName(path.leaf)));
     } catch (error) {
       if (isErrno(error, 'ENOENT')) throw missing(error);
       // EPERM: a directory. EXDEV cannot be: one directory tree of our own.
@@ -133,14 +135,19 @@ export class LayerUnpacker implements TarHandler, Disposable {
   }
 
   /** Archives that were appended to name things twice: the last one counts, as long as it is the same kind of thing. */
-  #replacing(parentFd: number, leaf: string, entry: TarEntry, where: string, make: () => void): void {
+  #replacing(path: LayerPath, parentFd: number, entry: TarEntry, where: string, make: () => void): void {
     try {
       make();
       return;
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
     }
+    const { leaf } = path;
     const there = kindOf(parentFd, leaf);
+    if (there === 'directory' && !this.#directories.has(`${path.parent}/${leaf}`) && removeWhiteoutsOnly(parentFd, leaf)) {
+      make();
+      return;
+    }
     const same = there === 'whiteout' || there === entry.type || (entry.type === 'hardlink' && there !== 'directory');
     if (!same) throw twoTypes(where, there, entry.type);
     unlinkat(parentFd, rawName(leaf));

@@ -4,7 +4,7 @@
  * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
  * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
  */
-import { accessSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
@@ -120,7 +120,8 @@ export function openStore(dataDir: string): ImageStore {
       const meanwhile = layer(diffId);
       if (meanwhile !== undefined) return meanwhile;
       const root = join(staging.dir, 'rootfs');
-      mkdirSync(root, { mode: 0o755 });
+      mkdirSync(root);
+      chmodSync(root, 0o755); // mkdir obeys the umask
       const record: LayerRecord = { diffId, ...(await fill(root)) };
       // The record first: a tree without one would be a layer of unknown content.
       placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
