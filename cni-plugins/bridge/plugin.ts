@@ -59,8 +59,8 @@ export const plugin: Plugin = {
   add(req, ctx) {
     const conf = readConf(req);
     conf.notes.forEach((note) => ctx.note(note));
-    const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
     try {
+      const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = withGateways(leasesOf(ipam ?? { cniVersion: '' }), conf);
       if (conf.ipamType !== '' && leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
       return build(req, conf, ipam, leases, ctx);

@@ -35,8 +35,8 @@ export const plugin: Plugin = {
 
   add(req, ctx) {
     const conf = readConf(req);
-    const ipam = ctx.delegate(conf.ipamType, 'ADD', req);
     try {
+      const ipam = ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = routed(leasesOf(ipam ?? { cniVersion: '' }));
       if (leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
       return build(req, conf, ipam ?? { cniVersion: '' }, leases, ctx);

@@ -293,11 +293,12 @@ static napi_value js_run(napi_env env, napi_callback_info info) {
   int64_t deadline = now_ms() + timeout_ms;
   struct sigaction pipe_ignore = {.sa_handler = SIG_IGN}, pipe_before;
   sigaction(SIGPIPE, &pipe_ignore, &pipe_before);
-  bool ended = false;
+  /* A signal that came before this call was answered already: what runs now is the way down. */
+  bool seen = pending_signal != 0, ended = false;
   while (!ended || out[0] >= 0 || err[0] >= 0) {
     struct pollfd fds[4] = {{out[0], POLLIN, 0}, {err[0], POLLIN, 0}, {in[1], POLLOUT, 0}, {ended ? -1 : pidfd, POLLIN, 0}};
     int64_t left = deadline - now_ms();
-    if (pending_signal != 0 && !interrupted) { interrupted = true; kill(-pid, SIGKILL); }
+    if (!seen && pending_signal != 0 && !interrupted) { interrupted = true; kill(-pid, SIGKILL); }
     if (left <= 0 && !timed_out && !ended) { timed_out = true; kill(-pid, SIGKILL); }
     /* Once it has ended, a descendant may still hold the pipes: take what is there, wait for nothing. */
     int wait_ms = ended ? 0 : left > 50 ? 50 : left > 0 ? (int)left : 10;

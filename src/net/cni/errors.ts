@@ -16,8 +16,7 @@ const hints: Readonly<Record<number, string>> = {
   [cniCode.unsupportedField]: 'remove the field it names from the configuration',
   [cniCode.config]: 'correct the configuration',
   [cniCode.tryAgain]: 'try again later',
-  [cniCode.notAvailable]: 'the plugin cannot serve now: is a daemon it needs down?',
-  [cniCode.limited]: 'the plugin has run out of something: rkt gc frees what exited pods hold',
+  [cniCode.notAvailable]: 'the plugin has run out of something, or a daemon it needs is down; rkt gc frees what exited pods hold',
 };
 
 /** `who`: `plugin bridge of network "web"`. */

@@ -2,9 +2,10 @@
  * One plugin call, in process or as an executable; both are recorded alike and fail alike.
  * @see cni.md L20-L25, P16-P18, Z3, R38
  */
-import { runProgram, type ProgramOutcome } from '../../host/run-program.ts';
-import { parseErrorObject, formatErrorObject } from '../../model/cni/error-object.ts';
-import type { Plugin, PluginContext, PluginNote, PluginRequest, PluginRequestConf } from '../../model/cni/plugin.ts';
+import { findExecutable, runProgram, type ProgramOutcome } from '../../host/run-program.ts';
+import { asCniError, formatErrorObject, parseErrorObject } from '../../model/cni/error-object.ts';
+import type { PluginContext, PluginNote } from '../../model/cni/plugin.ts';
+import { parseRequest, perform } from '../../model/cni/request.ts';
 import { formatResult, parseResult } from '../../model/cni/result.ts';
 import { CniError, cniCode, type CniCommand, type CniResult } from '../../model/cni/types.ts';
 import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
@@ -30,15 +31,15 @@ const firstPauseMs = 100;
 const textBusyErrno = 26;
 
 /**
- * Calls a plugin until it answers something other than "try again later", at most `services.timeoutMs`.
+ * Calls a plugin until it answers something other than "try again later" (R38), at most until `deadlineMs`.
+ * @param deadlineMs - on the clock of `services.nowMs`; a delegate has what is left of its caller's time
  * @returns the result in 1.1.0 shape; undefined for verbs that have none
  * @throws CniPluginError ERR_PLUGIN_FAILED, ERR_PLUGIN_TIMEOUT, ERR_PLUGIN_OUTPUT; ERR_PLUGIN_NOT_FOUND; ERR_INTERRUPTED
  */
-export function callPlugin(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
-  const deadlineMs = services.nowMs() + services.timeoutMs;
+export function callPlugin(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices, deadlineMs = services.nowMs() + services.timeoutMs): CniResult | undefined {
   for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
     try {
-      return callee.via === 'builtin' ? callInProcess(callee, verb, input, services) : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
+      return callee.via === 'builtin' ? callInProcess(callee, verb, input, services, deadlineMs) : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
     } catch (error) {
       const again = error instanceof CniPluginError && error.cniCode === cniCode.tryAgain && services.nowMs() + pauseMs < deadlineMs;
       if (!again) throw error;
@@ -47,61 +48,41 @@ export function callPlugin(callee: Callee, verb: CniCommand, input: PluginInput,
   }
 }
 
+const kept = (text: string): string => text.slice(0, recordedBytes);
+
 /* ---- in process ---- */
 
-function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
+function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices, deadlineMs: number): CniResult | undefined {
   const plugin = services.plugins.get(callee.type);
   if (plugin === undefined) throw new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)} is not one of rkt's own any more`, { hint: 'an older rkt made this pod: remove it with that version' });
   const started = services.nowMs();
   const notes: PluginNote[] = [];
-  const conf = JSON.parse(input.stdin) as PluginRequestConf;
-  const context: PluginContext = { delegate: (type, command) => delegate(callee, type, command, input, services), note: (note) => notes.push(note), netnsDies: callee.netnsDies };
   const record = (stdout: string, exit: number): void =>
-    services.record({ verb, network: callee.network, plugin: callee.type, via: 'builtin', env: input.env, stdin: input.stdin, stdout, stderr: '', ms: services.nowMs() - started, exit, notes });
+    services.record({ verb, network: callee.network, plugin: callee.type, via: 'builtin', env: input.env, stdin: kept(input.stdin), stdout: kept(stdout), stderr: '', ms: services.nowMs() - started, exit, notes });
   try {
-    const result = verbOf(plugin, verb, requestOf(verb, input, conf), context);
+    const request = parseRequest(input.env, input.stdin);
+    const context: PluginContext = { delegate: (type, command) => delegate(callee, type, command, input, request.path, services, deadlineMs), note: (note) => notes.push(note), netnsDies: callee.netnsDies };
+    const result = perform(plugin, request, context);
     // Through the wire version and back: what an executable could not have said, ours does not say either.
-    const wire = result === undefined ? undefined : formatResult(result, conf.cniVersion);
+    const wire = result === undefined ? undefined : formatResult(result, request.conf.cniVersion);
     record(wire === undefined ? '' : JSON.stringify(wire), 0);
-    return wire === undefined ? undefined : parseResult(wire, conf.cniVersion);
+    return wire === undefined ? undefined : parseResult(wire, request.conf.cniVersion);
   } catch (error) {
-    const known = error instanceof CniError ? error : new CniError(cniCode.internal, messageOf(error));
+    const known = asCniError(error);
     record(JSON.stringify(formatErrorObject(known)), 1);
     throw pluginFailed(whoIs(callee), verb, known);
   }
 }
 
-function requestOf(command: CniCommand, { env }: PluginInput, conf: PluginRequestConf): PluginRequest {
-  return {
-    command,
-    containerId: env['CNI_CONTAINERID'] ?? '',
-    netns: env['CNI_NETNS'] ?? '',
-    ifName: env['CNI_IFNAME'] ?? '',
-    args: new Map((env['CNI_ARGS'] ?? '').split(';').flatMap((pair) => (pair.includes('=') ? [[pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)] as const] : []))),
-    path: (env['CNI_PATH'] ?? '').split(':').filter((path) => path !== ''),
-    conf,
-    prevResult: conf['prevResult'] === undefined ? undefined : parseResult(conf['prevResult'], conf.cniVersion),
-    validAttachments: (conf['cni.dev/valid-attachments'] ?? []) as PluginRequest['validAttachments'],
-  };
-}
-
-function verbOf(plugin: Plugin, verb: CniCommand, request: PluginRequest, context: PluginContext): CniResult | undefined {
-  switch (verb) {
-    case 'ADD': return plugin.add(request, context);
-    case 'DEL': return void plugin.del(request, context);
-    case 'CHECK': return void plugin.check(request, context);
-    case 'GC': return void plugin.gc(request, context);
-    case 'STATUS': return void plugin.status(request, context);
-    case 'VERSION': throw new CniError(cniCode.environment, 'VERSION is not asked of a plugin in process');
-  }
-}
-
-/** An IPAM delegate gets the whole configuration and the same environment but for the command (P16). */
-function delegate(caller: Callee, type: string, command: CniCommand, input: PluginInput, services: CniServices): CniResult | undefined {
-  const via = caller.ipam?.type === type ? caller.ipam.via : 'builtin';
+/** An IPAM delegate gets the whole configuration and the same environment but for the command (P16), and the rest of the time. */
+function delegate(caller: Callee, type: string, command: CniCommand, input: PluginInput, path: readonly string[], services: CniServices, deadlineMs: number): CniResult | undefined {
+  const planned = caller.ipam?.type === type ? caller.ipam.via : undefined;
+  const via = planned ?? (services.plugins.has(type) ? 'builtin' : findExecutable(type, path));
+  if (via === undefined) throw new CniError(cniCode.config, `IPAM plugin ${JSON.stringify(type)} not found`, `searched ${path.join(', ')}`);
   try {
-    return callPlugin({ network: caller.network, type, via, netnsDies: caller.netnsDies }, command, { stdin: input.stdin, env: { ...input.env, CNI_COMMAND: command } }, services);
+    return callPlugin({ network: caller.network, type, via, netnsDies: caller.netnsDies }, command, { stdin: input.stdin, env: { ...input.env, CNI_COMMAND: command } }, services, deadlineMs);
   } catch (error) {
+    // The delegate's own code reaches the caller's caller (P17).
     if (error instanceof CniPluginError && error.cause instanceof CniError) throw error.cause;
     throw error;
   }
@@ -115,8 +96,8 @@ function callExecutable(callee: Callee, verb: CniCommand, input: PluginInput, se
   const { stdout, stderr } = textsOf(outcome);
   const exit = outcome.kind === 'exited' ? outcome.status : -1;
   services.record({
-    verb, network: callee.network, plugin: callee.type, via: callee.via, env: input.env, stdin: input.stdin, notes: [],
-    stdout: stdout.slice(0, recordedBytes), stderr: stderr.slice(0, recordedBytes), ms: services.nowMs() - started, exit,
+    verb, network: callee.network, plugin: callee.type, via: callee.via, env: input.env, stdin: kept(input.stdin), notes: [],
+    stdout: kept(stdout), stderr: kept(stderr), ms: services.nowMs() - started, exit,
   });
   if (outcome.kind !== 'exited') throw didNotExit(callee, verb, outcome, timeoutMs, stderr);
   if (outcome.truncated) throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} printed more than ${maxOutputBytes} bytes (${verb})`, {});

@@ -5,9 +5,10 @@
 import { netnsExists } from '../../host/netns.ts';
 import { RuntimeError, isCode, messageOf } from '../../model/errors.ts';
 import { isContainerId, isIfName, isNetworkName } from '../../model/ids.ts';
-import type { AttachmentId, CniResult } from '../../model/cni/types.ts';
+import { cniCode, type AttachmentId, type CniResult } from '../../model/cni/types.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import { readCache, removeCache, writeCache } from './cache.ts';
+import { CniPluginError } from './errors.ts';
 import { callPlugin, type Callee } from './invoke.ts';
 import { environmentFor, speaks, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
@@ -59,6 +60,8 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
       callPlugin(calleeOf(network, index), 'DEL', input, services);
     } catch (error) {
       if (isCode(error, 'ERR_INTERRUPTED')) throw error;
+      // The container is unknown to the plugin: nothing to delete there (R39).
+      if (error instanceof CniPluginError && error.cniCode === cniCode.unknownContainer) continue;
       failures.push(messageOf(error));
       cause = error;
     }
@@ -76,7 +79,8 @@ export function gcList(network: PlannedNetwork, valid: readonly AttachmentId[], 
   const failures: string[] = [];
   for (const [index, plugin] of network.plugins.entries()) {
     if (plugin.via !== 'builtin' && !speaks(network, 'GC')) continue;
-    const input = { stdin: stdinFor(network, index, 'GC', undefined, valid), env: environmentFor(network, 'GC', undefined) };
+    const spoken: PlannedNetwork = plugin.via === 'builtin' ? { ...network, cniVersion: '1.1.0' } : network;
+    const input = { stdin: stdinFor(spoken, index, 'GC', undefined, valid), env: environmentFor(spoken, 'GC', undefined) };
     try {
       callPlugin(calleeOf(network, index), 'GC', input, services);
     } catch (error) {

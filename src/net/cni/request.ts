@@ -52,7 +52,14 @@ export function environmentFor(network: PlannedNetwork, verb: CniCommand, attach
           CNI_CONTAINERID: attachment.containerId,
           CNI_NETNS: attachment.netns,
           CNI_IFNAME: network.ifName,
-          CNI_ARGS: network.args.map(([key, value]) => `${key}=${value}`).join(';'),
+          CNI_ARGS: argsText(network),
         }),
   };
+}
+
+/** Every plugin of a list sees all pairs, and the reference's refuse keys they do not know unless told to ignore them (X9). */
+function argsText(network: PlannedNetwork): string {
+  const pairs = network.args.map(([key, value]) => `${key}=${value}`);
+  const told = usesOldContract(network) || network.args.some(([key]) => key === 'IgnoreUnknown');
+  return [...(pairs.length === 0 || told ? [] : ['IgnoreUnknown=1']), ...pairs].join(';');
 }
