@@ -44,15 +44,16 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const images = await fetchImages(settings, options.apps.map((app) => app.reference), options.progress);
   const manifest = podManifest(options.apps.flatMap((app, i) => images[i] === undefined ? [] : [{ ...app, image: images[i] }]));
   const plan = planNetwork(settings, options, manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] })));
-  plan.warnings.forEach(options.warn);
+  for (const warning of plan.warnings) options.warn(warning);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
   const pod = makePodDirectory(settings.dataDir, id, manifest, images, plan);
   const files = podFiles(pod.dir);
   using journal = Journal.open(files.journal, bootId());
-  const facts = { pod, manifest, images, layersOf: openStore(settings.dataDir).layerPaths, netns: plan.mode === 'host' ? undefined : netnsPath(id), ...options };
+  const store = openStore(settings.dataDir);
+  const facts = { pod, manifest, images, layersOf: (image: StoredImage) => store.layerPaths(image), netns: plan.mode === 'host' ? undefined : netnsPath(id), ...options };
   let stage1 = stage1Pod({ ...facts, resolvConf: undefined });
-  const actions = actionsFor({ dataDir: settings.dataDir, podDir: pod.dir, cni: cniServices(files.netCalls), flavor: ociFlavor, launching: { pod: () => stage1, lockFd: pod.lock.fd } });
+  const actions = actionsFor({ dataDir: settings.dataDir, cni: cniServices(files.netCalls), flavor: ociFlavor, launching: { pod: () => stage1, lockFd: pod.lock.fd } });
   try {
     applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
     const networks = attachedNetworks(journal.entries);
@@ -123,7 +124,7 @@ export function removePodNow(settings: Settings, uuid: string): string {
 }
 
 function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
-  const actionsOf = (podDir: string) => actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
+  const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
   return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
 }
 

@@ -2,7 +2,8 @@
 import type { PluginNote, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, type CniDns } from '../../src/model/cni/types.ts';
 import { isIfName } from '../../src/model/ids.ts';
-import { ConfReader } from '../skel/conf.ts';
+import { ConfReader, knownKey } from '../skel/conf.ts';
+import { configuredDns, ipamTypeOf } from '../skel/interface.ts';
 
 export interface BridgeConf {
   readonly bridge: string;
@@ -47,9 +48,16 @@ export function readConf(req: PluginRequest): BridgeConf {
     isolated: flag('portIsolation'),
     mac: requestedMac(req, conf),
     ipamType: conf.object('ipam')?.text('type') ?? '',
-    dns: req.conf['dns'] as CniDns | undefined,
+    dns: configuredDns(conf),
     notes: backend === 'iptables' ? [{ what: 'backend', detail: 'iptables was asked for; masquerading is handled by nftables table inet rkt' }] : [],
   };
+}
+
+/** What DEL and GC need: never fails (see {@link ipamTypeOf}). `bridge` is undefined when ADD cannot have made one. */
+export function readRemains(req: PluginRequest): { readonly bridge: string | undefined; readonly ipamType: string } {
+  const name = knownKey(req.conf, 'bridge') ?? '';
+  const bridge = name === '' ? 'cni0' : name;
+  return { bridge: typeof bridge === 'string' && isIfName(bridge) ? bridge : undefined, ipamType: ipamTypeOf(req) };
 }
 
 /** CNI_ARGS MAC < args.cni.mac < runtimeConfig.mac */

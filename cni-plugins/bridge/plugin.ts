@@ -7,9 +7,12 @@ import { ipFromValue, networkOf, parseCidr, type Cidr, type Ip } from '../../src
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
 import { attachmentText, networkText } from '../../src/model/ruleset.ts';
-import { allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deletePair, dnsOf, enableForwarding, hostLink, keyOf, leasesOf, routeRequests, routesOf, staleLinks, type Lease } from '../skel/interface.ts';
+import {
+  addressesToForget, allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deleteOwnPair, deletePair, dnsOf, enableForwarding, hostLinks, keyOf, leasesOf, ownLeases,
+  refuseUnusable, routeRequests, routesOf, staleLinks, type Lease,
+} from '../skel/interface.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
-import { readConf, type BridgeConf } from './conf.ts';
+import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
 
 const ipv4Default = parseCidr('0.0.0.0/0');
@@ -39,15 +42,16 @@ const bridgeAttempts = 5;
 
 function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf): { bridge: Link; host: Link } {
   for (let attempt = 1; ; attempt++) {
-    const bridge = ensureBridge(socket, conf);
+    let bridge: Link | undefined;
     try {
+      const found = (bridge = ensureBridge(socket, conf));
       const host = createPair(socket, req, (name, netnsFd) =>
-        createVeth(name, { mtu: conf.mtu, master: bridge.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac: conf.mac }),
+        createVeth(name, { mtu: conf.mtu, master: found.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac: conf.mac }),
       );
-      if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
-      return { bridge, host };
+      return { bridge: found, host };
     } catch (error) {
-      if (!isErrno(error, 'ENODEV', 'EINVAL') || attempt >= bridgeAttempts || linkByName(socket, conf.bridge)?.index === bridge.index) throw error;
+      const lost = bridge === undefined ? isErrno(error, 'ENODEV') : isErrno(error, 'ENODEV', 'EINVAL') && linkByName(socket, conf.bridge)?.index !== bridge.index;
+      if (!lost || attempt >= bridgeAttempts) throw error;
     }
   }
 }
@@ -59,6 +63,7 @@ export const plugin: Plugin = {
   add(req, ctx) {
     const conf = readConf(req);
     conf.notes.forEach((note) => ctx.note(note));
+    refuseUnusable(req);
     try {
       const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = withGateways(leasesOf(ipam ?? { cniVersion: '' }), conf);
@@ -66,7 +71,7 @@ export const plugin: Plugin = {
       return build(req, conf, ipam, leases, ctx);
     } catch (error) {
       try {
-        undo(req, conf, ctx);
+        undo(req, conf.ipamType, ctx, () => deleteOwnPair(req, ctx));
       } catch (cleanup) {
         ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
       }
@@ -84,18 +89,18 @@ export const plugin: Plugin = {
     const bridge = linkByName(socket, conf.bridge);
     if (bridge === undefined || bridge.kind !== 'bridge') throw new CniError(cniCode.internal, `bridge ${conf.bridge} is missing`);
     const inside = checkPodEnd(req, prevResult, leases);
-    const host = hostLink(socket, keyOf(req));
-    if (host === undefined || host.index !== inside.peer) throw new CniError(cniCode.internal, `the host end of ${req.ifName} is missing`);
+    const host = hostLinks(socket, keyOf(req)).find(({ index }) => index === inside.peer);
+    if (host === undefined) throw new CniError(cniCode.internal, `the host end of ${req.ifName} is missing`);
     if (host.master !== bridge.index) throw new CniError(cniCode.internal, `${host.name} is not a port of ${conf.bridge}`);
     if (conf.ipMasq) checkMasquerade(keyOf(req), leases.map(({ address }) => address));
   },
 
   del(req, ctx) {
-    undo(req, readConf(req), ctx);
+    undo(req, readRemains(req).ipamType, ctx, () => deletePair(req, ctx));
   },
 
   gc(req, ctx) {
-    const conf = readConf(req);
+    const { bridge, ipamType } = readRemains(req);
     const network = req.conf.name;
     const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
     allOf([
@@ -105,10 +110,10 @@ export const plugin: Plugin = {
         const stale = staleLinks(socket, networkText(network), alive);
         if (ctx.netnsDies !== true) for (const link of stale) deleteIfThere(socket, link);
         const dying = new Set(stale.map(({ index }) => index));
-        if (alive.size === 0) removeBridgeIfUnused(socket, conf.bridge, ({ index }) => dying.has(index));
+        if (alive.size === 0 && bridge !== undefined) removeBridgeIfUnused(socket, bridge, ({ index }) => dying.has(index), ctx.netnsDies === true);
       },
       () => {
-        if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'GC', req);
+        if (ipamType !== '') ctx.delegate(ipamType, 'GC', req);
       },
     ]);
   },
@@ -122,6 +127,7 @@ export const plugin: Plugin = {
 function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined, leases: readonly Lease[], ctx: PluginContext): CniResult {
   using socket = new RouteSocket();
   const { bridge, host } = attach(socket, req, conf);
+  if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
   const routes = routesFor(ipam ?? { cniVersion: '' }, leases, conf);
   // Before the pod's end: its routes lead through this address.
   if (conf.isGateway) for (const { address, gateway } of leases) if (gateway !== undefined) ensureBridgeAddress(socket, bridge, { ip: gateway, prefixLen: address.prefixLen }, conf.forceAddress);
@@ -148,17 +154,13 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
   };
 }
 
-const ownLeases = (result: CniResult, ifName: string): Lease[] =>
-  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
-
 /** Everything this attachment made: rules first (their socket's close then costs nothing), link, address. */
-function undo(req: PluginRequest, conf: BridgeConf, ctx: PluginContext): void {
-  const addresses = req.prevResult === undefined ? [] : ownLeases(req.prevResult, req.ifName).map(({ address }) => address);
+function undo(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
   allOf([
-    () => removeMasquerade(keyOf(req), addresses),
-    () => deletePair(req, ctx),
+    () => removeMasquerade(keyOf(req), addressesToForget(req)),
+    unlink,
     () => {
-      if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'DEL', req);
+      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
     },
   ]);
 }

@@ -54,7 +54,8 @@ function readMappings(value: unknown): Mapping[] {
     const entry = item as Record<string, unknown>;
     const hostPort = portOf(knownKey(entry, 'hostPort'), 'host');
     const containerPort = portOf(knownKey(entry, 'containerPort'), 'container');
-    const protocol = String(knownKey(entry, 'protocol') ?? '').toLowerCase();
+    const given = knownKey(entry, 'protocol') ?? '';
+    const protocol = typeof given === 'string' ? given.toLowerCase() : given;
     if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp') throw bad(`Invalid protocol ${JSON.stringify(protocol)} of host port ${hostPort}: tcp, udp or sctp`);
     const hostIP = knownKey(entry, 'hostIP') ?? '';
     if (hostIP === '') return { hostPort, containerPort, protocol, host: undefined };

@@ -2,12 +2,15 @@
 import { addAddress, addRoute, createVeth, ensureRoute, linkByName, RT_SCOPE, type Route } from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { withNetns } from '../../src/host/netns.ts';
-import { hostCidr, ipFromValue, networkOf, type Ip } from '../../src/model/cidr.ts';
+import { cidrText, hostCidr, ipFromValue, networkOf, type Cidr, type Ip } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniDns, type CniResult } from '../../src/model/cni/types.ts';
 import { attachmentText, networkText } from '../../src/model/ruleset.ts';
 import { ConfReader } from '../skel/conf.ts';
-import { allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deletePair, dnsOf, enableForwarding, keyOf, leasesOf, routeRequests, routesOf, setIfPresent, staleLinks, type Lease } from '../skel/interface.ts';
+import {
+  addressesToForget, allOf, checkPodEnd, configuredDns, configurePodEnd, createPair, deleteIfThere, deleteOwnPair, deletePair, dnsOf, enableForwarding, ipamTypeOf, keyOf, leasesOf,
+  ownLeases, refuseUnusable, routeRequests, routesOf, setIfPresent, staleLinks, type Lease,
+} from '../skel/interface.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
 
 interface PtpConf {
@@ -21,7 +24,7 @@ function readConf(req: PluginRequest): PtpConf {
   const conf = new ConfReader(req.conf);
   const ipamType = conf.object('ipam')?.text('type') ?? '';
   if (ipamType === '') throw new CniError(cniCode.config, 'ptp needs an ipam section with a type');
-  return { ipMasq: conf.flag('ipMasq') ?? false, mtu: conf.integer('mtu', 0, 65_535) ?? 0, ipamType, dns: req.conf['dns'] as CniDns | undefined };
+  return { ipMasq: conf.flag('ipMasq') ?? false, mtu: conf.integer('mtu', 0, 65_535) ?? 0, ipamType, dns: configuredDns(conf) };
 }
 
 /** A lease whose gateway is known: the host's end answers for it. */
@@ -35,6 +38,7 @@ export const plugin: Plugin = {
 
   add(req, ctx) {
     const conf = readConf(req);
+    refuseUnusable(req);
     try {
       const ipam = ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = routed(leasesOf(ipam ?? { cniVersion: '' }));
@@ -42,7 +46,7 @@ export const plugin: Plugin = {
       return build(req, conf, ipam ?? { cniVersion: '' }, leases, ctx);
     } catch (error) {
       try {
-        undo(req, conf, ctx);
+        undo(req, conf.ipamType, ctx, () => deleteOwnPair(req, ctx));
       } catch (cleanup) {
         ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
       }
@@ -61,11 +65,11 @@ export const plugin: Plugin = {
   },
 
   del(req, ctx) {
-    undo(req, readConf(req), ctx);
+    undo(req, ipamTypeOf(req), ctx, () => deletePair(req, ctx));
   },
 
   gc(req, ctx) {
-    const conf = readConf(req);
+    const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
     const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
     allOf([
@@ -75,7 +79,9 @@ export const plugin: Plugin = {
         using socket = new RouteSocket();
         for (const link of staleLinks(socket, networkText(network), alive)) deleteIfThere(socket, link);
       },
-      () => void ctx.delegate(conf.ipamType, 'GC', req),
+      () => {
+        if (ipamType !== '') ctx.delegate(ipamType, 'GC', req);
+      },
     ]);
   },
 
@@ -88,23 +94,23 @@ function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: reado
   enableForwarding(leases, ctx);
   using socket = new RouteSocket();
   const host = createPair(socket, req, (name, netnsFd) => createVeth(name, { mtu: conf.mtu }, { name: req.ifName, netnsFd, mtu: conf.mtu }));
+  // Before the pod's end is up: a pod must not be able to become the host's router (CVE-2020-10749).
+  setIfPresent(`net/ipv6/conf/${host.name}/accept_ra`, '0');
   setIfPresent(`net/ipv6/conf/${host.name}/accept_dad`, '0');
   const mac = withNetns(req.netns, () => {
     using pod = new RouteSocket();
     const link = linkByName(pod, req.ifName);
     if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} vanished from ${req.netns}`);
     // The subnet is reached through the gateway, so the route that comes with the address must not exist.
-    configurePodEnd(pod, link, leases, [...leases.flatMap(gatewayRoutes).map((route) => addRoute(link.index, route)), ...routeRequests(link, routesOf(ipam, leases))], ({ address }) =>
+    configurePodEnd(pod, link, leases, [...distinct(leases.flatMap(gatewayRoutes), ({ dst }) => dst).map((route) => addRoute(link.index, route)), ...routeRequests(link, routesOf(ipam, leases))], ({ address }) =>
       addAddress(link.index, address, { prefixRoute: false }),
     );
     return link.mac;
   });
-  socket.request(
-    leases.flatMap(({ address, gateway }) => [
-      addAddress(host.index, hostCidr(gateway)),
-      ensureRoute(host.index, { dst: hostCidr(address.ip), scope: RT_SCOPE.LINK }),
-    ]),
-  );
+  socket.request([
+    ...distinct(leases.map(({ gateway }) => hostCidr(gateway)), (address) => address).map((address) => addAddress(host.index, address)),
+    ...leases.map(({ address }) => ensureRoute(host.index, { dst: hostCidr(address.ip), scope: RT_SCOPE.LINK })),
+  ]);
   if (conf.ipMasq) ensureMasquerade(keyOf(req), leases.map(({ address }) => address));
   const dns = dnsOf(conf.dns, ipam.dns);
   return {
@@ -125,10 +131,15 @@ const gatewayRoutes = ({ address, gateway }: Routed): Route[] => [
   { dst: networkOf(address), gateway, source: address.ip },
 ];
 
-const ownLeases = (result: CniResult, ifName: string): Lease[] =>
-  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
+/** Addresses of one subnet share their gateway: the first of them says how it is reached. */
+const distinct = <T>(items: readonly T[], cidrOf: (item: T) => Cidr): T[] => [...new Map([...items].reverse().map((item) => [cidrText(cidrOf(item)), item])).values()].reverse();
 
-function undo(req: PluginRequest, conf: PtpConf, ctx: PluginContext): void {
-  const addresses = req.prevResult === undefined ? [] : ownLeases(req.prevResult, req.ifName).map(({ address }) => address);
-  allOf([() => removeMasquerade(keyOf(req), addresses), () => deletePair(req, ctx), () => void ctx.delegate(conf.ipamType, 'DEL', req)]);
+function undo(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
+  allOf([
+    () => removeMasquerade(keyOf(req), addressesToForget(req)),
+    unlink,
+    () => {
+      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
+    },
+  ]);
 }

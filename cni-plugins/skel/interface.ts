@@ -10,6 +10,7 @@ import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts
 import { CniError, cniCode, type CniDns, type CniResult, type CniRoute } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
 import { attachmentText, type AttachmentKey } from '../../src/model/ruleset.ts';
+import { type ConfReader, isObject, knownKey } from './conf.ts';
 import { hostLinkName, linkNameAttempts } from './naming.ts';
 
 export const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
@@ -28,6 +29,35 @@ export function leasesOf(result: CniResult): Lease[] {
     return { address: parsed, gateway: gateway === undefined ? undefined : parseIp(gateway) };
   });
 }
+
+/** The leases of the attachment's own interface, of a result that may speak of others too. */
+export const ownLeases = (result: CniResult, ifName: string): Lease[] =>
+  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
+
+/**
+ * What DEL and GC need of a configuration, read so that nothing in it can fail: they also follow an ADD that refused this
+ * very configuration (R4, P8). '' = no IPAM.
+ */
+export function ipamTypeOf(req: PluginRequest): string {
+  const ipam = knownKey(req.conf, 'ipam');
+  const type = isObject(ipam) ? knownKey(ipam, 'type') : undefined;
+  return typeof type === 'string' ? type : '';
+}
+
+/** Addresses a DEL is told of: a hint that saves a search, so what cannot be read is left out. */
+export const addressesToForget = ({ prevResult, ifName }: PluginRequest): Cidr[] =>
+  (prevResult?.ips ?? []).flatMap(({ address, interface: index }) => {
+    const own = index === undefined || prevResult?.interfaces?.[index]?.name === ifName;
+    const parsed = own ? parseCidr(address) : undefined;
+    return parsed === undefined ? [] : [parsed];
+  });
+
+/** Before anything is made, IPAM included: the namespace is there and the name in it is free (P5), so that a refusal has nothing to undo. */
+export function refuseUnusable({ netns, ifName }: PluginRequest): void {
+  if (!netnsExists(netns)) throw new CniError(cniCode.netns, `no network namespace at ${netns}`);
+  if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);
+}
+const nameTaken = (netns: string, ifName: string): CniError => new CniError(cniCode.internal, `interface ${ifName} already exists in ${netns}`);
 
 /** Setting that some kernels lack (IPv6 off): then there is nothing to set. */
 export function setIfPresent(key: string, value: string): void {
@@ -89,13 +119,18 @@ export function createPair(socket: RouteSocket, req: PluginRequest, make: (hostN
         socket.request([make(name, netnsFd)]);
       } catch (error) {
         if (!isErrno(error, 'EEXIST')) throw error;
-        if (podLink(req.netns, req.ifName) !== undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} already exists in ${req.netns}`);
+        if (podLink(req.netns, req.ifName) !== undefined) throw nameTaken(req.netns, req.ifName);
         if (attempt + 1 >= linkNameAttempts) throw error;
         continue;
       }
       const link = linkByName(socket, name);
       if (link === undefined) throw new CniError(cniCode.internal, `link ${name} vanished right after it was made`);
-      socket.request([setAlias(link.index, attachmentText(key))]);
+      try {
+        socket.request([setAlias(link.index, attachmentText(key))]);
+      } catch (error) {
+        deleteIfThere(socket, link); // without its alias nobody would know whose it is
+        throw error;
+      }
       return link;
     }
   } finally {
@@ -111,15 +146,17 @@ export function podLink(netns: string, ifName: string): Link | undefined {
   });
 }
 
-/** The host end of an attachment, by its alias. */
-export function hostLink(socket: RouteSocket, key: AttachmentKey): Link | undefined {
+/** Host ends of an attachment, by their alias. All its names are tried: whoever took one at ADD may be gone since. */
+export function hostLinks(socket: RouteSocket, key: AttachmentKey): Link[] {
   const alias = attachmentText(key);
-  for (let attempt = 0; attempt < linkNameAttempts; attempt++) {
-    const link = linkByName(socket, hostLinkName(key, attempt));
-    if (link === undefined) return undefined;
-    if (link.alias === alias) return link;
-  }
-  return undefined;
+  return Array.from({ length: linkNameAttempts }, (_, attempt) => linkByName(socket, hostLinkName(key, attempt))).flatMap((link) => (link?.alias === alias ? [link] : []));
+}
+
+/** Undoes {@link createPair}, and nothing else: what has the pod's interface name may be somebody else's. */
+export function deleteOwnPair(req: PluginRequest, ctx: PluginContext): void {
+  if (ctx.netnsDies === true && netnsExists(req.netns)) return;
+  using socket = new RouteSocket();
+  for (const link of hostLinks(socket, keyOf(req))) deleteIfThere(socket, link);
 }
 
 /** Deletes the attachment's pair, wherever an end of it can be found. Fine when there is none. */
@@ -127,8 +164,9 @@ export function deletePair(req: PluginRequest, ctx: PluginContext): void {
   const inNetns = req.netns !== '' && netnsExists(req.netns);
   if (ctx.netnsDies === true && inNetns) return;
   using socket = new RouteSocket();
-  const host = hostLink(socket, keyOf(req));
-  if (host !== undefined) return deleteIfThere(socket, host);
+  const own = hostLinks(socket, keyOf(req));
+  for (const link of own) deleteIfThere(socket, link);
+  if (own.length > 0) return;
   // Made by another plugin, or renamed: the name in the pod is the one CNI knows.
   if (inNetns) {
     withNetns(req.netns, () => {
@@ -166,8 +204,15 @@ export function allOf(parts: readonly (() => void)[]): void {
 }
 export const asCni = (error: unknown): CniError => (error instanceof CniError ? error : new CniError(cniCode.internal, messageOf(error)));
 
+/** The `dns` of a configuration; undefined when no field of it is set (an empty list is set). */
+export function configuredDns(conf: ConfReader): CniDns | undefined {
+  const dns = conf.object('dns');
+  const fields = Object.entries({ nameservers: dns?.texts('nameservers'), domain: dns?.text('domain') === '' ? undefined : dns?.text('domain'), search: dns?.texts('search'), options: dns?.texts('options') });
+  const set = fields.filter(([, value]) => value !== undefined);
+  return set.length === 0 ? undefined : (Object.fromEntries(set) as CniDns);
+}
 /** Configured DNS replaces IPAM's when any field is set. */
-export const dnsOf = (configured: CniDns | undefined, ipam: CniDns | undefined): CniDns | undefined => (configured !== undefined && Object.values(configured).some((value) => value !== undefined) ? configured : ipam);
+export const dnsOf = (configured: CniDns | undefined, ipam: CniDns | undefined): CniDns | undefined => configured ?? ipam;
 
 /** CHECK of the pod's end: the link, its addresses and routes are as prevResult has them (P10). */
 export function checkPodEnd(req: PluginRequest, result: CniResult, leases: readonly Lease[]): Link {

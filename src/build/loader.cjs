@@ -26,25 +26,23 @@ function load(name) {
   if (known !== undefined) return known.exports;
   const module = { exports: {} };
   loaded.set(name, module);
-  const script = scriptOf(name);
-  script.runInThisContext()(module.exports, requireFrom, module, `${lib}/${name}`, lib);
-  module.script = script;
+  module.script = scriptOf(name);
+  module.script.runInThisContext()(module.exports, requireFrom, module, `${lib}/${name}`, lib);
   return module.exports;
 }
 function requireFrom(id) {
   return id.startsWith('./') && id.endsWith('.cjs') ? load(id.slice(2)) : require(id);
 }
 
+/**
+ * `rkt --make-code-cache ARGS…` (the build): does what `rkt ARGS…` does, but stops short of becoming another program, and
+ * keeps what was compiled on the way. A command that ran has its functions in the cache, not only its declarations.
+ */
 if (process.argv[2] === '--make-code-cache') {
-  for (const name of fs.readdirSync(lib).filter((file) => file.endsWith('.cjs'))) {
-    // The entry would run; the others only define, and what defining compiles belongs into the cache too.
-    let script = scriptOf(name);
-    if (name !== 'cli-main.cjs') {
-      load(name);
-      ({ script } = loaded.get(name));
-    }
-    fs.writeFileSync(cacheOf(name), script.createCachedData());
-  }
-} else {
-  load('cli-main.cjs');
+  process.argv.splice(2, 1);
+  require(`${__dirname}/linux.node`).execve = () => process.exit(0);
+  process.on('exit', () => {
+    for (const [name, { script }] of loaded) fs.writeFileSync(cacheOf(name), script.createCachedData());
+  });
 }
+load('cli-main.cjs');

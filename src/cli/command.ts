@@ -62,7 +62,7 @@ export interface Command<F extends Flags, A extends Flags> {
 }
 
 /** Keeps the literal types of a declaration. */
-export const defineCommand = <const F extends Flags, const A extends Flags = Record<never, never>>(command: Command<F, A>): Command<F, A> => command;
+export const defineCommand = <const F extends Flags, const A extends Flags = Flags>(command: Command<F, A>): Command<F, A> => command;
 
 /** A command whose flags are not known to the type system: what the registry hands out. */
 export type AnyCommand = Command<Flags, Flags>;

@@ -6,7 +6,7 @@ const mebibytes = (bytes: number): string => `${(bytes / 1048576).toFixed(1)} Mi
 
 /** One line, rewritten at most ten times a second, wiped when the work is done. */
 export function progressPrinter(): Progress {
-  if (process.stderr.isTTY !== true) return () => undefined;
+  if (!process.stderr.isTTY) return () => undefined;
   let lastMs = 0;
   return ({ what, doneBytes, totalBytes }) => {
     const finished = totalBytes !== undefined && doneBytes >= totalBytes;

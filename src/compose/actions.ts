@@ -15,14 +15,13 @@ import { lockNetwork, recordNetwork } from '../state/network/record.ts';
 /** What the steps of one pod act on. `launching` is absent when a pod is only undone. */
 export interface StepContext {
   readonly dataDir: string;
-  readonly podDir: string;
   readonly cni: CniServices;
   readonly flavor: Stage1;
   readonly launching?: { pod(): Stage1Pod; readonly lockFd: number };
 }
 
 export function actionsFor(context: StepContext): Actions {
-  const { dataDir, podDir, cni, flavor } = context;
+  const { dataDir, cni, flavor } = context;
   const launching = (): { pod(): Stage1Pod; readonly lockFd: number } => {
     if (context.launching === undefined) throw new Error('this pod can only be undone');
     return context.launching;
@@ -70,7 +69,8 @@ export function actionsFor(context: StepContext): Actions {
         flavor.prepareApp(pod, appOf(pod, app));
         return null;
       },
-      undo: ({ app }) => flavor.discardApp(podDir, app),
+      // All of it is below the pod directory and goes with it.
+      undo: () => undefined,
     },
     'rootfs.mount': {
       durable: false,

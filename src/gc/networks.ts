@@ -3,7 +3,7 @@ import { readJournal } from '../effects/journal.ts';
 import { messageOf } from '../model/errors.ts';
 import type { AttachmentId } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
-import { forgetNetwork, recordedNetworks, tryLockNetwork } from '../state/network/record.ts';
+import { forgetNetwork, markCleared, recordedNetworks, tryLockNetwork } from '../state/network/record.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { listPods } from '../state/pod/lifecycle.ts';
 
@@ -27,15 +27,16 @@ export function journaledAttachments(dataDir: string): Map<string, AttachmentId[
  * @param foreign - attachments of other runtimes on a network of that name
  */
 export function sweepNetworks(dataDir: string, clear: (network: PlannedNetwork) => void, foreign: (network: string) => readonly AttachmentId[], report: (network: string, error: string) => void): void {
-  const networks = recordedNetworks(dataDir);
-  for (const network of networks) {
+  for (const record of recordedNetworks(dataDir)) {
+    const { network, cleared } = record;
     using held = tryLockNetwork(dataDir, network.name);
     if (held === undefined) continue;
     const inUse = [...(journaledAttachments(dataDir).get(network.name) ?? []), ...foreign(network.name)];
     if (inUse.length > 0) continue;
     try {
       clear(network);
-      forgetNetwork(dataDir, network.name);
+      if (cleared) forgetNetwork(dataDir, record);
+      else markCleared(dataDir, record);
     } catch (error) {
       report(network.name, messageOf(error));
     }

@@ -1,12 +1,13 @@
 /** Does what mark decided: moves pods, undoes their journals, deletes their directories. */
-import { rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { undoAll, type Kept } from '../effects/execute.ts';
 import { Journal } from '../effects/journal.ts';
 import type { Actions } from '../effects/steps.ts';
 import { tryLock } from '../host/flock.ts';
+import { discardTree, emptyTrash } from '../host/trash.ts';
 import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
 import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/pod/lifecycle.ts';
-import { phasePath, podFiles } from '../state/pod/layout.ts';
+import { phasePath, podFiles, trashPath } from '../state/pod/layout.ts';
 import { markPods, type GcPolicy } from './mark.ts';
 
 /** What happened to one pod. */
@@ -44,6 +45,7 @@ export function sweepPods(services: SweepServices, policy: GcPolicy): void {
   } finally {
     nursery?.release();
   }
+  if (existsSync(trashPath(services.dataDir))) emptyTrash(trashPath(services.dataDir));
 }
 
 function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boolean, services: SweepServices): void {
@@ -72,7 +74,8 @@ export function removePod(entry: PodEntry, services: SweepServices): void {
     const to = pod.phase === 'run' || pod.phase === 'exited-garbage' ? 'exited-garbage' : 'garbage';
     if (pod.phase !== to) move(pod, services.dataDir, to);
     const kept = deletePod(pod, services);
-    if (kept.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, { details: kept.map(explain), hint: 'cure the cause, then rkt gc tries again' });
+    if (kept.length === 0) emptyTrash(trashPath(services.dataDir));
+    else throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, { details: kept.map(explain), hint: 'cure the cause, then rkt gc tries again' });
   } finally {
     pod.lock.release();
   }
@@ -87,7 +90,7 @@ function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
     services.report({ kind: 'failed', id: pod.id, reasons: kept.map(explain) });
     return kept;
   }
-  rmSync(pod.dir, { recursive: true, force: true });
+  discardTree(pod.dir, trashPath(services.dataDir));
   services.report({ kind: 'deleted', id: pod.id });
   return [];
 }

@@ -3,6 +3,8 @@
  *   syscall(nr, ...args)  any system call on the calling (main) thread; >= 0 or -errno
  *   run(options)          a child with deadline, own process group, PDEATHSIG, bounded output
  *   execve(path, argv, env, keepFds)   replace this process; returns -errno only when it failed
+ *   sendDetached(fd, message) / runDetached(path, argv, env)
+ *                         work that nobody has to wait for
  *   trapSignals(list) / pendingSignal() / raiseDefault(sig)
  *                         remember INT/TERM/HUP instead of dying, so that synchronous work can be undone
  *
@@ -349,6 +351,64 @@ finish:
   return result;
 }
 
+/* ---- detached ------------------------------------------------------------------------------------ */
+
+/* Becomes a grandchild that nobody waits for; 0 in the grandchild, 1 in the caller, -1 on failure. */
+static int detach(void) {
+  pid_t pid = fork();
+  if (pid < 0) return -1;
+  if (pid > 0) {
+    int status;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    return 1;
+  }
+  setsid();
+  if (fork() != 0) _exit(0);
+  for (int fd = 0; fd < 3; fd++) close(fd);
+  return 0;
+}
+
+/* sendDetached(fd, message): a send(2) that blocks in the kernel (link deletions wait for RCU) without holding up the
+ * caller. The process that does it keeps every descriptor but 0-2 until it is done: locks too. */
+static napi_value js_send_detached(napi_env env, napi_callback_info info) {
+  size_t argc = 2, length;
+  napi_value arg[2];
+  int32_t fd;
+  void *message;
+  CHECK(napi_get_cb_info(env, info, &argc, arg, NULL, NULL));
+  CHECK(napi_get_value_int32(env, arg[0], &fd));
+  CHECK(napi_get_buffer_info(env, arg[1], &message, &length));
+  int side = detach();
+  if (side == 0) _exit(syscall(SYS_sendto, fd, message, length, 0, NULL, 0) < 0);
+  return number(env, side < 0 ? -errno : 0);
+}
+
+/* runDetached(path, argv, env): a program nobody waits for, in a session of its own, without open files. */
+static napi_value js_run_detached(napi_env env, napi_callback_info info) {
+  size_t argc = 3;
+  napi_value arg[3];
+  CHECK(napi_get_cb_info(env, info, &argc, arg, NULL, NULL));
+  char *path = to_string(env, arg[0]);
+  char **argv = to_vector(env, arg[1]);
+  char **envp = to_vector(env, arg[2]);
+  int result = -EINVAL;
+  if (path != NULL && argv != NULL && envp != NULL) {
+    int side = detach();
+    if (side == 0) {
+      int null = open("/dev/null", O_RDWR);
+      for (int fd = 1; fd < 3 && null == 0; fd++) dup2(null, fd);
+      syscall(SYS_close_range, 3, ~0U, 0);
+      execve(path, argv, envp);
+      _exit(127);
+    }
+    result = side < 0 ? -errno : 0;
+  }
+  free(path);
+  free_vector(argv);
+  free_vector(envp);
+  return number(env, result);
+}
+
 /* ---- execve -------------------------------------------------------------------------------------- */
 
 /* execve(path, argv, env, keepFds): libuv marks 0-2 close-on-exec and leaves SIGPIPE ignored, so both are
@@ -389,6 +449,7 @@ static napi_value js_execve(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } table[] = {
     {"syscall", js_syscall}, {"run", js_run}, {"execve", js_execve},
+    {"sendDetached", js_send_detached}, {"runDetached", js_run_detached},
     {"trapSignals", js_trap_signals}, {"pendingSignal", js_pending_signal},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -14,6 +14,8 @@ interface Native {
   syscall(nr: number, ...args: Word[]): number;
   run(path: string, argv: string[], env: string[], stdin: Uint8Array | null, timeoutMs: number, maxBytes: number, cwd: string | null): NativeRun;
   execve(path: string, argv: string[], env: string[], keepFds: number[]): number;
+  sendDetached(fd: number, message: Uint8Array): number;
+  runDetached(path: string, argv: string[], env: string[]): number;
   trapSignals(signals: number[]): number;
   pendingSignal(): number;
 }
@@ -150,7 +152,6 @@ export const seek = (fd: number, offset: number): void => void call('lseek', `fd
 /** Writes everything of the file system that holds `fd` to its device: one barrier for a tree of many files. */
 export const syncfs = (fd: number): void => void call('syncfs', `fd ${fd}`, fd);
 
-export const kill = (pid: number, signal: number): void => void call('kill', `pid ${pid}`, pid, signal);
 export const pidfdOpen = (pid: number): number => call('pidfd_open', `pid ${pid}`, pid, 0);
 export const pidfdSendSignal = (pidfd: number, signal: number): void => void call('pidfd_send_signal', `signal ${signal}`, pidfd, signal, null, 0);
 
@@ -173,7 +174,6 @@ export function waitReadable(fd: number, timeoutMs: number): boolean {
 }
 
 export const socket = (family: number, type: number, protocol: number): number => call('socket', `family ${family}`, family, type, protocol);
-export const bind = (fd: number, address: Uint8Array): void => void call('bind', `fd ${fd}`, fd, address, address.length);
 export function setsockopt(fd: number, level: number, option: number, value: number): void {
   const word = Buffer.alloc(4);
   word.writeInt32LE(value);
@@ -190,17 +190,6 @@ export function filesystemType(path: string): number {
   return Number(result.readBigInt64LE(0));
 }
 
-/** Hard and soft limit of resource `resource` of this process; Infinity for "none". */
-export function getrlimit(resource: number): { soft: number; hard: number } {
-  const limits = Buffer.alloc(16);
-  call('prlimit64', `resource ${resource}`, 0, resource, null, limits);
-  const value = (offset: number): number => {
-    const word = limits.readBigUInt64LE(offset);
-    return word === 0xffffffffffffffffn ? Infinity : Number(word);
-  };
-  return { soft: value(0), hard: value(8) };
-}
-
 /** Replaces this process (same pid). Returns only by throwing. Of the open files, 0-2 and `keepFds` survive. */
 export function execve(path: string, argv: readonly string[], env: Readonly<Record<string, string>>, keepFds: readonly number[]): never {
   const result = native.execve(path, [...argv], environmentList(env), [...keepFds]);
@@ -210,6 +199,18 @@ export function execve(path: string, argv: readonly string[], env: Readonly<Reco
 /** Runs a program to its end; see linux.c for the process group, deadline and interrupt rules. */
 export function run(path: string, argv: readonly string[], env: Readonly<Record<string, string>>, options: { stdin?: Uint8Array; timeoutMs: number; maxBytes: number; cwd?: string }): NativeRun {
   return native.run(path, [...argv], environmentList(env), options.stdin ?? null, options.timeoutMs, options.maxBytes, options.cwd ?? null);
+}
+
+/** send(2) in a process of its own, which keeps every open file but 0-2 (locks too) until the kernel is done. */
+export function sendDetached(fd: number, message: Uint8Array): void {
+  const result = native.sendDetached(fd, message);
+  if (result < 0) throw new Errno('fork', -result);
+}
+
+/** Starts a program that nobody waits for: session of its own, no open files, no standard streams. */
+export function runDetached(path: string, argv: readonly string[], env: Readonly<Record<string, string>>): void {
+  const result = native.runDetached(path, [...argv], environmentList(env));
+  if (result < 0) throw new Errno('fork', -result, path);
 }
 
 const environmentList = (env: Readonly<Record<string, string>>): string[] => Object.entries(env).map(([key, value]) => `${key}=${value}`);

@@ -1,25 +1,41 @@
 /** Network namespaces held by a bind mount. Synchronous by type: a namespace is a property of the thread. @see native.md B */
-import { closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { CLONE, MNT_DETACH, MS, filesystemType, isErrno, mount, setns, umount, unshare } from './linux.ts';
+import { CLONE, Errno, MNT_DETACH, MS, errnoName, filesystemType, isErrno, mount, raw, umount, unshare } from './linux.ts';
 
 const NSFS_MAGIC = 0x6e736673;
 const own = '/proc/thread-self/ns/net';
 
-/** Runs `fn` with the calling thread in the namespace at `path`, then returns. Promises are refused by type: they would go on elsewhere. */
+/** A thread that cannot go back would do the rest of the program's work inside a pod: nothing may run after this. Recovery is that of SIGKILL. */
+function goHome(home: number): void {
+  const result = raw('setns', home, CLONE.NEWNET);
+  if (result === 0) return;
+  writeSync(2, `cannot return to the network namespace of the host: ${errnoName(-result)}\n`);
+  process.abort();
+}
+
+/** Runs `fn` with the calling thread in the namespace at `path`, then returns. Promises are refused by type: they would go on elsewhere. @throws Errno naming `path` when it holds no namespace */
 export function withNetns<T>(path: string, fn: () => T, ..._refused: T extends PromiseLike<unknown> ? [never] : []): T {
-  const target = openSync(path, 'r');
   const home = openSync(own, 'r');
   try {
-    setns(target, CLONE.NEWNET);
+    enter(path);
     try {
       return fn();
     } finally {
-      setns(home, CLONE.NEWNET);
+      goHome(home);
     }
   } finally {
-    closeSync(target);
     closeSync(home);
+  }
+}
+
+function enter(path: string): void {
+  const target = openSync(path, 'r');
+  try {
+    const result = raw('setns', target, CLONE.NEWNET);
+    if (result !== 0) throw new Errno('setns', -result, path);
+  } finally {
+    closeSync(target);
   }
 }
 
@@ -43,7 +59,7 @@ export function createNetns(path: string): void {
     try {
       mount(own, path, null, MS.BIND, null);
     } finally {
-      setns(home, CLONE.NEWNET);
+      goHome(home);
     }
   } catch (error) {
     rmSync(path, { force: true });

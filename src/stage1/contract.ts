@@ -67,9 +67,8 @@ export interface Stage1 {
   readonly name: string;
   readonly version: number;
   readonly capabilities: Stage1Capabilities;
-  /** Step 'app.prepare': directories and files of one app below the pod directory. Undone by {@link discardApp}. @throws ERR_STAGE1_LAUNCH */
+  /** Step 'app.prepare': directories and files of one app below the pod directory. Goes with the pod directory. @throws ERR_STAGE1_LAUNCH */
   prepareApp(pod: Stage1Pod, app: Stage1App): void;
-  discardApp(podDir: string, app: string): void;
   /**
    * Step 'rootfs.mount': moves this thread into a mount namespace of its own and mounts there what the apps see; users
    * and groups are looked up and bundles written. Nothing of it reaches the host, all of it dies with the process.

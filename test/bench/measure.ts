@@ -31,11 +31,12 @@ export const median = (values: readonly number[]): number => [...values].sort((a
 export function alternate(variants: readonly Variant[], rounds: number, env: NodeJS.ProcessEnv = process.env): Map<string, Sample> {
   const samples = new Map(variants.map(({ name }) => [name, [] as Sample[]]));
   for (let round = 0; round <= rounds; round++) {
-    for (const { name, command, before, after } of variants) {
-      before?.();
+    for (const variant of variants) {
+      const { name, command } = variant;
+      variant.before?.();
       const taken = sample(command, env);
       if (round > 0) samples.get(name)?.push(taken);
-      after?.();
+      variant.after?.();
     }
   }
   return new Map([...samples].map(([name, taken]) => [name, { wallMs: median(taken.map((one) => one.wallMs)), cpuMs: median(taken.map((one) => one.cpuMs)) }]));

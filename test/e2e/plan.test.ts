@@ -37,7 +37,10 @@ describe('refused before anything is touched', () => {
     const before = execFileSync('ls', ['-R', rkt.dataDir], { encoding: 'utf8' });
     const { status, stderr } = rkt.run(['run', ...args, 'busybox', '--exec=/bin/true']);
     expect(status, stderr).toBe(254);
-    for (const one of expected) typeof one === 'string' ? expect(stderr).toContain(one) : expect(stderr).toMatch(one);
+    for (const one of expected) {
+      if (typeof one === 'string') expect(stderr).toContain(one);
+      else expect(stderr).toMatch(one);
+    }
     expect(execFileSync('ls', ['-R', rkt.dataDir], { encoding: 'utf8' })).toBe(before);
   };
   const put = (name: string, content: string | object): void => {

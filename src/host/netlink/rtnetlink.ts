@@ -3,7 +3,7 @@ import { parseAttributes } from 'netlink/dist/structs.js';
 import { ipBytes, ipFromBytes, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
 import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
 
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26 } as const;
+const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
 const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, LINKINFO: 18, IFALIAS: 20, NET_NS_FD: 28, LINK_NETNSID: 37 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
 const IFF_UP = 1;
@@ -214,9 +214,8 @@ const routeText = ({ dst, gateway }: Route): string => `${cidrText(dst)}${gatewa
 
 /** Of equal destinations with different gateways the kernel makes one route with several ways (ECMP); the same route again is EEXIST. */
 export const addRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.APPEND, body: routeBody(index, route), what: `add route ${routeText(route)}` });
-/** Replaces nothing and complains about nothing but what is wrong: an existing route is fine. */
+/** An existing route to the same destination is replaced, whatever it leads to: an address follows its pod though the link of its last one still lingers. */
 export const ensureRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.REPLACE, body: routeBody(index, route), what: `add route ${routeText(route)}` });
-export const deleteRoute = (index: number, route: Route): Request => ({ type: RTM.DELROUTE, flags: 0, body: routeBody(index, route), what: `delete route ${routeText(route)}` });
 
 /** Routes through the link with `index`, in any table. */
 export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {

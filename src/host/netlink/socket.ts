@@ -4,7 +4,7 @@
  * @see native.md C
  */
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
-import { Errno, close, raw, receive, send, setsockopt, socket } from '../linux.ts';
+import { Errno, close, raw, receive, send, sendDetached, setsockopt, socket } from '../linux.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -68,6 +68,12 @@ export class RouteSocket implements Disposable {
     if (failure !== undefined) throw failure;
   }
 
+  /** Sends one request without waiting for what it takes (a link deletion waits some 20 ms for RCU). Its failure is not seen: verify later. */
+  requestDetached(request: Request): void {
+    const seq = this.#sequence++;
+    sendDetached(this.#fd, Buffer.concat(formatMessage({ type: request.type, flags: request.flags | NLM_F.REQUEST, seq, port: 0, data: request.body })));
+  }
+
   /** One object; undefined when the kernel has none (ENODEV). */
   get(request: Request): Reply | undefined {
     const first = this.#send([{ ...request, flags: request.flags | NLM_F.REQUEST }]);
@@ -99,7 +105,12 @@ export class RouteSocket implements Disposable {
       for (const message of this.#receive()) {
         if (message.seq < first) continue;
         if ((message.flags & FLAG_DUMP_INTERRUPTED) !== 0) interrupted = true;
-        if (message.type === NLMSG_DONE) return interrupted ? undefined : replies;
+        if (message.type === NLMSG_DONE) {
+          // A dump that fails half-way says so in its last message, not in an error of its own.
+          const errno = message.data.length < 4 ? 0 : -message.data.readInt32LE(0);
+          if (errno > 0) throw new Errno('netlink', errno, request.what);
+          return interrupted ? undefined : replies;
+        }
         if (message.type === NLMSG_ERROR) throw new Errno('netlink', -message.data.readInt32LE(0), request.what, extendedAck(message.data, message.flags));
         replies.push({ type: message.type, body: message.data });
       }

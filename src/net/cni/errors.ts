@@ -1,5 +1,5 @@
 /** What a plugin did wrong, for people and for callers that branch on its CNI code. @see cni.md L24, L25, P22-P24 */
-import { CniError, cniCode } from '../../model/cni/types.ts';
+import { type CniError, cniCode } from '../../model/cni/types.ts';
 import { RuntimeError, type ErrorCode, type ErrorContext } from '../../model/errors.ts';
 
 export class CniPluginError extends RuntimeError {

@@ -7,13 +7,14 @@ import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { RuntimeError, isErrno, messageOf, printable } from '../../model/errors.ts';
-import { didYouMean } from '../../model/ids.ts';
+import { didYouMean, type Digest } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
-import { stampOf, type Stamp } from '../../state/images/records.ts';
+import { stampOf, type LayerRecord, type Stamp } from '../../state/images/records.ts';
 import { openStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
+import { correctionsOf, makeCorrections } from '../render/corrections.ts';
 import { defaultLimits, type ImageLimits } from '../render/limits.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
@@ -145,20 +146,36 @@ interface SourceFacts {
 
 /** Layers first, then the image that refers to them. */
 async function storeImage(image: SourceImage, written: string, facts: SourceFacts, { store, limits, progress }: Fetch): Promise<StoredImage> {
-  const tarBytes: number[] = [];
+  const records: LayerRecord[] = [];
   for (const [i, layer] of image.layers.entries()) {
     const what = `${basename(written)} ${i + 1}/${image.layers.length}`;
-    const record = await storeLayer(store, layer, limits, (doneBytes, totalBytes) => progress({ what, doneBytes, totalBytes }));
-    tarBytes.push(record.tarBytes);
+    records.push(await storeLayer(store, layer, limits, (doneBytes, totalBytes) => progress({ what, doneBytes, totalBytes })));
   }
-  const manifest = image.manifest(tarBytes);
-  const { os, architecture, config, diffIds } = image.config;
+  const manifest = image.manifest(records.map(({ tarBytes }) => tarBytes));
+  const { os, architecture, config } = image.config;
   return store.addImage({
-    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: diffIds, os, architecture },
+    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: await mountedLayers(store, records), os, architecture },
     manifest,
     configDigest: image.configDigest,
     config: image.configBytes,
     names: image.names,
     ...facts,
   });
+}
+
+/** The layers one can see, and if need be one on top that corrects their directories. */
+async function mountedLayers(store: ImageStore, records: readonly LayerRecord[]): Promise<Digest[]> {
+  const visible = records.slice(Math.max(0, records.findLastIndex(({ opaqueRoot }) => opaqueRoot)));
+  const layers = visible.map(({ diffId }) => diffId);
+  const topDown = [...new Map(visible.toReversed().map((record) => [record.diffId, record])).values()];
+  const roots = store.layerPaths({ layers });
+  const directories = correctionsOf(topDown.map(({ implicit, whitedOut }, i) => ({ root: roots[i] ?? '', implicit, whitedOut })));
+  if (directories.length === 0) return layers;
+  // Named by what is in it, like any layer.
+  const diffId = digestOf(Buffer.from(JSON.stringify(directories)));
+  await store.addLayer(diffId, async (root) => {
+    makeCorrections(root, directories);
+    return { tarBytes: 0, entries: directories.length, opaqueRoot: false, implicit: [], whitedOut: [] };
+  });
+  return [...layers, diffId];
 }

@@ -9,7 +9,7 @@ export interface Stage1Facts {
   readonly manifest: PodManifest;
   readonly images: readonly StoredImage[];
   /** lower directories of an image, top first */
-  layersOf(image: StoredImage): readonly string[];
+  readonly layersOf: (image: StoredImage) => readonly string[];
   readonly netns: string | undefined;
   readonly hostname: string | undefined;
   readonly overlay: boolean;

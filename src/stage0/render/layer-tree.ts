@@ -3,14 +3,17 @@
  * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
  * @see openat2(2); native.md E
  */
-import { closeSync, lstatSync, openSync, readdirSync, rmSync, type Dirent, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Dirent, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
 const maxOpenDirectories = 128;
-const opaqueXattr = 'trusted.overlay.opaque';
+/** Marks a directory whose lower layers are hidden. */
+export const opaqueXattr = 'trusted.overlay.opaque';
+/** Attributes by which overlayfs keeps its own state: never taken from a layer. */
+export const isOverlayXattr = (name: string): boolean => name.startsWith('trusted.overlay.');
 
 export type NodeKind = 'file' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo' | 'socket' | 'whiteout';
 
@@ -44,7 +47,7 @@ export function kindOf(dirFd: number, leaf: string): NodeKind | undefined {
 }
 
 /** A path as Node's own calls take it: bytes without the NUL at their end. */
-const nodePath = (path: Name): string | Buffer => (typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
+export const nodePath = (path: Name): string | Buffer => (typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
 
 /** Removes the directory `leaf` if there is nothing in it but whiteouts and directories of such; false when there is more. */
 export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
@@ -55,14 +58,26 @@ export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
   return true;
 }
 
+const joined = (parent: string, leaf: string): string => (parent === '' ? leaf : `${parent}/${leaf}`);
+
 export class LayerTree implements Disposable {
   readonly rootFd: number;
   /** path → descriptor, least recently used first */
   readonly #open = new Map<string, number>();
   readonly #retired: number[] = [];
+  /** directories that were made without being listed, by their path without links */
+  readonly implicit = new Set<string>();
+  readonly #rootPath: string;
 
-  constructor(root: string, readonly what: string) {
+  /** `maxImplicit`: how many directories may be made that the layer does not list. */
+  constructor(root: string, readonly what: string, readonly maxImplicit: number) {
     this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
+    this.#rootPath = readlinkSync(`/proc/self/fd/${this.rootFd}`, 'latin1');
+  }
+
+  /** Where an open directory of the tree really is, relative and without links. */
+  realPath(fd: number): string {
+    return readlinkSync(`/proc/self/fd/${fd}`, 'latin1').slice(this.#rootPath.length + 1);
   }
 
   /** The directory at `path`, made with what is missing above it. The descriptor is good until {@link settle}, among the last hundred handed out. */
@@ -123,6 +138,8 @@ export class LayerTree implements Disposable {
       }
       throw corrupt(`${this.what}: an entry is inside ${JSON.stringify(shownName(path))}, which is a ${kind ?? 'thing'} and not a directory`);
     }
+    if (this.implicit.size >= this.maxImplicit) throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
+    this.implicit.add(joined(this.realPath(parentFd), leaf));
     const name = rawName(leaf);
     fchownat(parentFd, name, 0, 0);
     fchmodat(parentFd, name, 0o755);
@@ -142,6 +159,11 @@ export class LayerTree implements Disposable {
     mkdirat(parentFd, name, 0o755);
     this.makeOpaque(parentFd, leaf);
     return true;
+  }
+
+  /** The layer lists this directory after all. */
+  listed(parentFd: number, leaf: string): void {
+    if (this.implicit.size > 0) this.implicit.delete(joined(this.realPath(parentFd), leaf));
   }
 
   /** Hides what lower layers have in this directory. */

@@ -25,7 +25,7 @@ export const defaultLimits: ImageLimits = {
   maxNameBytes: 255,
   maxHeaderBytes: 1024 ** 2,
   maxDocumentBytes: 4 * 1024 ** 2,
-  // As many as one overlay mount of Linux takes.
-  maxLayers: 500,
+  // One less than an overlay mount of Linux takes: directories may have to be corrected by a layer of ours.
+  maxLayers: 499,
   maxArchiveBytes: 64 * GiB,
 };

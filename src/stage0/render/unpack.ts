@@ -8,7 +8,7 @@ import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'nod
 import { Errno, O, RESOLVE, fchmodat, fchownat, fsetxattr, isErrno, linkat, lsetxattr, mknodat, openat2, seek, symlinkat, unlinkat, utimensat } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
-import { LayerTree, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
+import { LayerTree, isOverlayXattr, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
 import type { ImageLimits } from './limits.ts';
 import { corrupt, shownName, type TarEntry } from './tar-header.ts';
 import type { TarHandler } from './tar.ts';
@@ -20,6 +20,10 @@ export interface UnpackedLayer {
   readonly entries: number;
   /** its root hides everything below it: lower layers are never seen */
   readonly opaqueRoot: boolean;
+  /** directories that it uses without listing them; paths are binary strings */
+  readonly implicit: readonly string[];
+  /** directories in which it hides something of lower layers */
+  readonly whitedOut: readonly string[];
 }
 
 /** A regular file that is being written. */
@@ -37,12 +41,12 @@ export class LayerUnpacker implements TarHandler, Disposable {
   readonly #directories = new Map<string, { readonly path: LayerPath; readonly mtimeNs: bigint }>();
   #file: OpenFile | undefined;
   #entries = 0;
-  #whiteouts = 0;
+  readonly #whitedOut = new Set<string>();
   #opaqueRoot = false;
 
   /** `root`: an empty directory of our own; `what` names the layer in errors. */
   constructor(root: string, limits: ImageLimits, readonly what: string) {
-    this.#tree = new LayerTree(root, what);
+    this.#tree = new LayerTree(root, what, limits.maxEntries);
     this.#limits = limits;
   }
 
@@ -78,7 +82,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
 
   /** Marks `name` as deleted from the layers below. What this very layer has there stays and hides them as well. */
   #hide(parentFd: number, name: string): void {
-    this.#whiteouts++;
+    this.#whitedOut.add(this.#tree.realPath(parentFd));
     try {
       mknodat(parentFd, rawName(name), S.character, 0);
     } catch (error) {
@@ -93,6 +97,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     switch (entry.type) {
       case 'directory':
         if (!this.#tree.makeDirectory(parentFd, leaf) && kindOf(parentFd, leaf) !== 'directory') throw twoTypes(where, kindOf(parentFd, leaf), 'directory');
+        this.#tree.listed(parentFd, leaf);
         this.#describe(parentFd, leaf, entry);
         this.#directories.set(`${path.parent}/${leaf}`, { path, mtimeNs: entry.mtimeNs });
         return;
@@ -123,7 +128,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const fromFd = this.#tree.existing(target.parent);
     const missing = (cause?: unknown): RuntimeError => corrupt(`${where} is a hard link to ${JSON.stringify(shownName(entry.linkName))}, which this layer does not have`, cause);
     if (fromFd === undefined || target.leaf === '') throw missing();
-    if (this.#whiteouts > 0 && kindOf(fromFd, target.leaf) === 'whiteout') throw missing();
+    if (this.#whitedOut.size > 0 && kindOf(fromFd, target.leaf) === 'whiteout') throw missing();
     try {
       this.#replacing(path, parentFd, entry, where, () => linkat(fromFd, rawName(target.leaf), parentFd, rawName(path.leaf)));
     } catch (error) {
@@ -194,7 +199,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     this.#guard(this.what, () => {
       for (const { path, mtimeNs } of this.#directories.values()) this.#tree.setTime(path.parent, path.leaf, mtimeNs);
     });
-    return { entries: this.#entries, opaqueRoot: this.#opaqueRoot };
+    return { entries: this.#entries, opaqueRoot: this.#opaqueRoot, implicit: [...this.#tree.implicit], whitedOut: [...this.#whitedOut] };
   }
 
   /** Makes failed system calls speak of the layer. */
@@ -229,7 +234,7 @@ function deviceOf({ type, major, minor }: TarEntry, where: string): number {
 
 /** Overlay's own attributes are not a layer's to set; those the file system or kernel does not know are passed over, except capabilities. */
 function setXattr(name: string, set: () => void): void {
-  if (name.startsWith('trusted.overlay.')) return;
+  if (isOverlayXattr(name)) return;
   try {
     set();
   } catch (error) {

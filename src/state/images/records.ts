@@ -13,6 +13,10 @@ export interface LayerRecord {
   readonly entries: number;
   /** its root hides all layers below it */
   readonly opaqueRoot: boolean;
+  /** directories that it has but does not list: what is known of them is in the layers below. Names are binary strings (one character a byte) */
+  readonly implicit: readonly string[];
+  /** directories in which it hides something */
+  readonly whitedOut: readonly string[];
 }
 
 /** Identifies the content of a file without reading it; changes whenever somebody writes to it. */

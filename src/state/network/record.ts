@@ -2,7 +2,7 @@
  * Networks rkt has attached pods to: what gc needs to clear away the objects their pods share. The record is
  * written before the first attachment and forgotten when the network's gc found nothing in use.
  */
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory, readText, writeAtomic } from '../../host/files.ts';
 import { lock, tryLock, type Lock } from '../../host/flock.ts';
@@ -21,14 +21,29 @@ export function lockNetwork(dataDir: string, network: string): Lock {
 /** Exclusive, for gc; undefined while anybody attaches or detaches. */
 export const tryLockNetwork = (dataDir: string, network: string): Lock | undefined => tryLock(lockPath(dataDir, network), 'exclusive', { create: true });
 
+/** A network that pods of ours have, or had, attachments to. */
+export interface NetworkRecord {
+  readonly network: PlannedNetwork;
+  /** gc has sent what clears it, and has yet to see that it is clear */
+  readonly cleared: boolean;
+}
+const clearedSuffix = '.cleared.json';
+
 /** Call with the network locked. */
 export function recordNetwork(dataDir: string, network: PlannedNetwork): void {
+  const path = recordPath(dataDir, network.name);
   const text = JSON.stringify(network);
-  if (readText(recordPath(dataDir, network.name)) !== text) writeAtomic(recordPath(dataDir, network.name), text);
+  if (readText(path) === text) return;
+  writeAtomic(path, text);
+  forgetNetwork(dataDir, { network, cleared: true });
 }
-export const forgetNetwork = (dataDir: string, network: string): void => rmSync(recordPath(dataDir, network), { force: true });
 
-export function recordedNetworks(dataDir: string): PlannedNetwork[] {
+const pathOf = (dataDir: string, { network, cleared }: NetworkRecord): string => (cleared ? join(directory(dataDir), `${network.name}${clearedSuffix}`) : recordPath(dataDir, network.name));
+/** The next gc looks once more, because clearing goes on when the command that sent it has ended. */
+export const markCleared = (dataDir: string, record: NetworkRecord): void => renameSync(pathOf(dataDir, record), pathOf(dataDir, { ...record, cleared: true }));
+export const forgetNetwork = (dataDir: string, record: NetworkRecord): void => rmSync(pathOf(dataDir, record), { force: true });
+
+export function recordedNetworks(dataDir: string): NetworkRecord[] {
   let names: string[];
   try {
     names = readdirSync(directory(dataDir)).filter((name) => name.endsWith('.json')).sort();
@@ -38,6 +53,6 @@ export function recordedNetworks(dataDir: string): PlannedNetwork[] {
   }
   return names.flatMap((name) => {
     const text = readText(join(directory(dataDir), name));
-    return text === undefined ? [] : [JSON.parse(text) as PlannedNetwork];
+    return text === undefined ? [] : [{ network: JSON.parse(text) as PlannedNetwork, cleared: name.endsWith(clearedSuffix) }];
   });
 }

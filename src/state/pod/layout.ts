@@ -8,6 +8,9 @@ export type Phase = (typeof phases)[number];
 export const phasePath = (dataDir: string, phase: Phase): string => join(dataDir, 'pods', phase);
 export const podPath = (dataDir: string, phase: Phase, id: string): string => join(phasePath(dataDir, phase), id);
 
+/** Where directories of deleted pods wait for their deletion. */
+export const trashPath = (dataDir: string): string => join(dataDir, 'pods-trash');
+
 /** Files of one pod; `dir` is its directory, wherever it is in its life. */
 export const podFiles = (dir: string) => ({
   manifest: join(dir, 'pod'),

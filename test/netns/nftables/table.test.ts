@@ -124,7 +124,7 @@ describe('claim, release', () => {
 });
 
 describe('chains of subnets', () => {
-  const chains = () => [...nft('list', 'table', 'inet', 'rkt').matchAll(/chain ((?:in|out)side\S+)/g)].map((match) => match[1]).sort();
+  const chains = () => [...nft('list', 'table', 'inet', 'rkt').matchAll(/chain ((?:in|out)side\S+)/g)].map((match) => match[1] ?? '').sort((a, b) => (a < b ? -1 : 1));
   test('come with the first pod, are shared, and go when nothing leads to them', () => {
     claim(everything('a', 5));
     claim(everything('b', 6));

@@ -52,6 +52,6 @@ try {
   main();
 } catch (error) {
   ociFlavor.unmountRootfs();
-  process.stderr.write(`driver: ${String(error)} ${error instanceof Error && error.cause !== undefined ? String(error.cause) : ''}\n`);
+  process.stderr.write(`driver: ${String(error)} ${error instanceof Error && error.cause instanceof Error ? error.cause.message : ''}\n`);
   process.exitCode = 254;
 }

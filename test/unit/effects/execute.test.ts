@@ -44,7 +44,7 @@ function world(options: { failRun?: number; failUndo?: Set<string>; onRun?: () =
   });
   const actions: Actions = {
     'netns.create': action(), 'network.attach': action(), 'cgroup.create': action(), 'app.prepare': action(), 'rootfs.mount': action(), 'pod.launch': action(),
-  } as unknown as Actions;
+  };
   return { exists, log, actions };
 }
 

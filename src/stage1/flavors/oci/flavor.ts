@@ -4,7 +4,7 @@ import { enter } from './enter.ts';
 import { kill, launch } from './launch.ts';
 import { maxApps } from './layout.ts';
 import { leavePrivateMounts } from './mounts.ts';
-import { discardApp, mountRootfs, prepareApp } from './prepare.ts';
+import { mountRootfs, prepareApp } from './prepare.ts';
 import { stop } from './stop.ts';
 
 export const ociFlavor: Stage1 = {
@@ -12,7 +12,6 @@ export const ociFlavor: Stage1 = {
   version: stage1Version,
   capabilities: { maxApps, contained: true, enter: true },
   prepareApp,
-  discardApp,
   mountRootfs,
   unmountRootfs: leavePrivateMounts,
   launch,

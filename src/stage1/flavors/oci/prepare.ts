@@ -1,7 +1,6 @@
 /** Steps 'app.prepare' and 'rootfs.mount' of the oci flavor. */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { makeDirectory, writeAtomic } from '../../../host/files.ts';
-import { RuntimeError, isErrno } from '../../../model/errors.ts';
 import { podFiles } from '../../../state/pod/layout.ts';
 import type { Stage1App, Stage1Pod } from '../../contract.ts';
 import { bundleConfig, type BundleFacts } from './bundle.ts';
@@ -26,19 +25,6 @@ export function prepareApp(pod: Stage1Pod, app: Stage1App): void {
   makeDirectory(files.work(name));
   // The upper directory is the app's "/": everybody in the pod has to get through it.
   makeDirectory(files.upper(name), 0o755);
-}
-
-/** Undo of 'app.prepare'; nothing there is fine. @throws ERR_STAGE1_LAUNCH when something is still mounted there */
-export function discardApp(podDir: string, app: string): void {
-  const files = ociFiles(podDir);
-  for (const path of [files.bundle(app), files.overlay(app)]) {
-    try {
-      rmSync(path, { recursive: true, force: true });
-    } catch (error) {
-      if (isErrno(error, 'EBUSY')) throw new RuntimeError('ERR_STAGE1_LAUNCH', `${path} is still in use`, { cause: error });
-      throw error;
-    }
-  }
 }
 
 /** The private mount namespace with everything the apps see, and their bundles. */

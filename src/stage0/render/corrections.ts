@@ -1,0 +1,115 @@
+/**
+ * What layers that were unpacked apart get wrong together, and a thin layer on top that puts it right.
+ *
+ * An overlay mount shows a directory as its topmost layer has it. Two kinds of directories need help:
+ * - those that a layer uses without listing them (umoci packs like that): they would hide owner and mode that a layer
+ *   below gave them;
+ * - those that hold whiteouts but are in one layer only: overlayfs does not look for whiteouts in a directory it need
+ *   not merge, and shows the devices (seen on Linux 6.18).
+ * A directory of the same name in the top layer has the right owner and mode, and makes it a merge.
+ * @see Documentation/filesystems/overlayfs.rst "Merging directories", "whiteouts and opaque directories"
+ */
+import { lstatSync, mkdirSync, type BigIntStats } from 'node:fs';
+import { AT_FDCWD, fchmodat, fchownat, isErrno, lsetxattr, utimensat, type Name } from '../../host/linux.ts';
+import { readXattr, readXattrs } from '../../host/xattr.ts';
+import { isOverlayXattr, nodePath, opaqueXattr, rawName } from './layer-tree.ts';
+
+/** A layer as it was unpacked. Paths are binary strings, relative. */
+export interface UnpackedTree {
+  readonly root: string;
+  /** directories that the layer does not list */
+  readonly implicit: readonly string[];
+  /** directories in which the layer hides something */
+  readonly whitedOut: readonly string[];
+}
+
+/** A directory of the correcting layer; it can be written as JSON. */
+export interface DirectoryFacts {
+  readonly path: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeNs: string;
+  /** values in hexadecimal */
+  readonly xattrs: readonly (readonly [string, string])[];
+}
+
+const statOf = (path: Name): BigIntStats | undefined => {
+  try {
+    return lstatSync(nodePath(path), { bigint: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+};
+
+/** `a/b/c` → `a`, `a/b`, `a/b/c` */
+function prefixes(path: string): string[] {
+  const parts = path.split('/');
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
+}
+
+/** What one layer says about a directory, and whether layers below still have a say. */
+function lookIn(root: string, path: string): { readonly holds: boolean; readonly last: boolean } {
+  let opaque = false;
+  for (const prefix of prefixes(path)) {
+    const at = rawName(`${root}/${prefix}`);
+    const stat = statOf(at);
+    if (stat === undefined) return { holds: false, last: opaque };
+    if (!stat.isDirectory()) return { holds: false, last: true };
+    opaque ||= readXattr(at, opaqueXattr)?.toString() === 'y';
+  }
+  return { holds: true, last: opaque };
+}
+
+/** The layers whose directory `path` is merged into what one sees, top first. */
+function contributors(layers: readonly UnpackedTree[], path: string): UnpackedTree[] {
+  const found: UnpackedTree[] = [];
+  for (const layer of layers) {
+    const { holds, last } = lookIn(layer.root, path);
+    if (holds) found.push(layer);
+    if (last) break;
+  }
+  return found;
+}
+
+/** The directories of a layer that corrects `layers` (top first), parents before children; none when nothing is wrong. */
+export function correctionsOf(layers: readonly UnpackedTree[]): DirectoryFacts[] {
+  const implicit = new Map(layers.map((layer) => [layer, new Set(layer.implicit)]));
+  const source = (found: readonly UnpackedTree[], path: string): UnpackedTree | undefined => found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
+  const isWrong = (path: string): boolean => {
+    const found = contributors(layers, path);
+    return found.length > 0 && (source(found, path) !== found[0] || (found.length === 1 && found[0]?.whitedOut.includes(path) === true));
+  };
+  const candidates = new Set(layers.flatMap((layer) => [...layer.implicit, ...layer.whitedOut]).filter((path) => path !== ''));
+  const wanted = new Set([...candidates].filter(isWrong).flatMap(prefixes));
+  return [...wanted].sort().flatMap((path) => {
+    const from = source(contributors(layers, path), path);
+    return from === undefined ? [] : [factsOf(from.root, path)];
+  });
+}
+
+function factsOf(root: string, path: string): DirectoryFacts {
+  const at = rawName(`${root}/${path}`);
+  const stat = lstatSync(nodePath(at), { bigint: true });
+  return {
+    path,
+    mode: Number(stat.mode & 0o7777n),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    mtimeNs: String(stat.mtimeNs),
+    xattrs: readXattrs(at).filter(([name]) => !isOverlayXattr(name)).map(([name, value]) => [name, value.toString('hex')]),
+  };
+}
+
+/** Makes the directories in `root`, an empty directory of our own. */
+export function makeCorrections(root: string, directories: readonly DirectoryFacts[]): void {
+  const at = ({ path }: DirectoryFacts): Name => rawName(`${root}/${path}`);
+  for (const facts of directories) {
+    mkdirSync(nodePath(at(facts)));
+    fchownat(AT_FDCWD, at(facts), facts.uid, facts.gid);
+    fchmodat(AT_FDCWD, at(facts), facts.mode);
+    for (const [name, value] of facts.xattrs) lsetxattr(at(facts), name, Buffer.from(value, 'hex'));
+  }
+  for (const facts of directories) utimensat(AT_FDCWD, at(facts), BigInt(facts.mtimeNs));
+}

@@ -1,0 +1,13 @@
+/** A fetch in a process of its own: argv is data directory, embedded images, reference; prints the image's id or the error. */
+import { messageOf } from '../../../src/model/errors.ts';
+import { fetchImage } from '../../../src/stage0/fetch/fetch.ts';
+import { openStore } from '../../../src/state/images/store.ts';
+
+const [, , dataDir = '', embedded = '', reference = ''] = process.argv;
+fetchImage(reference, { store: openStore(dataDir), embedded, progress: ({ doneBytes }) => void process.stdout.write(`${doneBytes}\n`) }).then(
+  ({ id }) => void process.stdout.write(`${id}\n`),
+  (error: unknown) => {
+    process.stdout.write(`${messageOf(error)}\n`);
+    process.exitCode = 1;
+  },
+);
