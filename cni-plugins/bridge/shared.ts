@@ -47,7 +47,13 @@ export function ensureBridgeAddress(socket: RouteSocket, bridge: Link, address: 
   if (inTheWay.length > 0 && !force) {
     throw new CniError(cniCode.internal, `${JSON.stringify(bridge.name)} already has an IP address different from ${cidrText(address)}`, inTheWay.map(cidrText).join(', '));
   }
-  for (const have of inTheWay) socket.request([deleteAddress(bridge.index, have)]);
+  for (const have of inTheWay) {
+    try {
+      socket.request([deleteAddress(bridge.index, have)]);
+    } catch (error) {
+      if (!isErrno(error, 'EADDRNOTAVAIL')) throw error; // with a primary address its secondaries go too
+    }
+  }
   try {
     socket.request([addAddress(bridge.index, address)]);
   } catch (error) {

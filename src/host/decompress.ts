@@ -16,7 +16,8 @@ const magics: readonly (readonly [Compression, readonly number[]])[] = [
 ];
 
 /** How data is compressed, told from its first bytes (six are enough). A tar never begins with any of these. */
-export const compressionOf = (first: Uint8Array): Compression => magics.find(([, magic]) => magic.every((byte, i) => first[i] === byte))?.[0] ?? 'none';
+export const compressionOf = (first: Uint8Array): Compression =>
+  magics.find(([, magic]) => magic.every((byte, i) => first[i] === byte))?.[0] ?? 'none';
 
 const chunkBytes = 256 * 1024;
 
@@ -56,16 +57,20 @@ export async function decompress(kind: Compression, source: Chunks, sink: Sink, 
         await unzstd(source, guarded, what);
         return;
       default:
-        throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, { hint: 'OCI images have gzip, zstd or no compression' });
+        throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, {
+          hint: 'OCI images have gzip, zstd or no compression',
+        });
     }
   } catch (error) {
     throw error instanceof SinkError ? error.reason : error;
   }
 }
 
-const into = (sink: Sink) => async (chunks: AsyncIterable<Buffer>): Promise<void> => {
-  for await (const chunk of chunks) sink(chunk);
-};
+const into =
+  (sink: Sink) =>
+  async (chunks: AsyncIterable<Buffer>): Promise<void> => {
+    for await (const chunk of chunks) sink(chunk);
+  };
 
 async function gunzip(source: Chunks, sink: Sink, what: string): Promise<void> {
   try {
@@ -81,8 +86,15 @@ async function gunzip(source: Chunks, sink: Sink, what: string): Promise<void> {
 async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
   const { execa } = await import('execa');
   const child = execa('zstd', ['-d', '-c', '-q'], {
-    stdin: 'pipe', stdout: 'pipe', stderr: 'pipe', buffer: { stdout: false, stderr: true }, maxBuffer: 65_536, encoding: 'buffer', reject: false,
-    extendEnv: false, env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    buffer: { stdout: false, stderr: true },
+    maxBuffer: 65_536,
+    encoding: 'buffer',
+    reject: false,
+    extendEnv: false,
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
   });
   // Fed and emptied at the same time; a decoder that stopped reading ends the feeding with EPIPE, and its exit says why.
   const feeding = pipeline(Readable.from(source), child.stdin).then(
@@ -99,10 +111,20 @@ async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
   const fed = await feeding;
   const result = await child;
   if (failure !== undefined) throw failure;
-  if (isErrno(result, 'ENOENT')) throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'zstd is not installed, and a layer is compressed with it', { hint: 'apt install zstd', cause: result });
+  if (isErrno(result, 'ENOENT'))
+    throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'zstd is not installed, and a layer is compressed with it', {
+      hint: 'apt install zstd',
+      cause: result,
+    });
   if (fed !== undefined && !isErrno(fed, 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE')) throw fed;
   if (result.exitCode !== 0) {
-    const reason = printable(Buffer.from(result.stderr ?? '').toString()).trim().split('\n')[0] ?? '';
-    throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is not whole zstd data: ${reason === '' ? `zstd ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`);
+    const reason =
+      printable(Buffer.from(result.stderr ?? '').toString())
+        .trim()
+        .split('\n')[0] ?? '';
+    throw new RuntimeError(
+      'ERR_LAYER_CORRUPT',
+      `${what} is not whole zstd data: ${reason === '' ? `zstd ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`,
+    );
   }
 }

@@ -11,14 +11,17 @@ const shown = (value: unknown): string => {
   const text = printable(JSON.stringify(value) ?? 'undefined');
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
-const must = (what: string) => (issue: { input?: unknown }) => (issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${shown(issue.input)}`);
+const must = (what: string) => (issue: { input?: unknown }) =>
+  issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${shown(issue.input)}`;
 
 const text = z.string({ error: must('a string') });
 const texts = z.array(text, { error: must('a list of strings') });
 const nameMap = z.record(z.string(), z.unknown(), { error: must('an object') });
 const textMap = z.record(z.string(), text, { error: must('an object of strings') });
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { error: must('sha256: and 64 hexadecimal digits') });
-const size = z.number({ error: must('a number of bytes') }).check(z.refine((value) => Number.isSafeInteger(value) && value >= 0, { error: must('a number of bytes') }));
+const size = z
+  .number({ error: must('a number of bytes') })
+  .check(z.refine((value) => Number.isSafeInteger(value) && value >= 0, { error: must('a number of bytes') }));
 
 const platform = z.object({ os: text, architecture: text, variant: z.nullish(text) }, { error: must('an object') });
 const descriptor = z.object(
@@ -29,7 +32,10 @@ export type Descriptor = z.infer<typeof descriptor>;
 export type Platform = z.infer<typeof platform>;
 
 const version = z.literal(2, { error: must('2') });
-const index = z.object({ schemaVersion: version, mediaType: z.nullish(text), manifests: z.array(descriptor, { error: must('a list of descriptors') }) }, { error: must('an object') });
+const index = z.object(
+  { schemaVersion: version, mediaType: z.nullish(text), manifests: z.array(descriptor, { error: must('a list of descriptors') }) },
+  { error: must('an object') },
+);
 const manifest = z.object(
   { schemaVersion: version, mediaType: z.nullish(text), config: descriptor, layers: z.array(descriptor, { error: must('a list of descriptors') }) },
   { error: must('an object') },
@@ -57,13 +63,18 @@ const config = z.object(
     architecture: text,
     variant: z.nullish(text),
     config: z.nullish(settings),
-    rootfs: z.object({ type: z.literal('layers', { error: must('"layers"') }), diff_ids: z.array(digest, { error: must('a list of digests') }) }, { error: must('an object') }),
+    rootfs: z.object(
+      { type: z.literal('layers', { error: must('"layers"') }), diff_ids: z.array(digest, { error: must('a list of digests') }) },
+      { error: must('an object') },
+    ),
   },
   { error: must('an object') },
 );
 const layout = z.object({ imageLayoutVersion: z.literal('1.0.0', { error: must('"1.0.0"') }) }, { error: must('an object') });
 const dockerManifest = z
-  .array(z.object({ Config: text, RepoTags: z.nullish(texts), Layers: z.nullish(texts) }, { error: must('an object') }), { error: must('a list of images') })
+  .array(z.object({ Config: text, RepoTags: z.nullish(texts), Layers: z.nullish(texts) }, { error: must('an object') }), {
+    error: must('a list of images'),
+  })
   .check(z.minLength(1, 'must name at least one image'));
 export type DockerManifest = z.infer<typeof dockerManifest>;
 
@@ -78,7 +89,10 @@ export interface CheckedConfig {
 }
 
 const atPath = (path: readonly PropertyKey[]): string =>
-  path.reduce<string>((whole, step) => (typeof step === 'number' ? `${whole}[${step}]` : whole === '' ? String(step) : `${whole}.${String(step)}`), '');
+  path.reduce<string>(
+    (whole, step) => (typeof step === 'number' ? `${whole}[${step}]` : whole === '' ? String(step) : `${whole}.${String(step)}`),
+    '',
+  );
 
 /** Parses and checks one JSON document. `what` names it in the error. @throws ERR_IMAGE_INVALID with one detail a fault */
 function check<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, what: string): T {
@@ -92,7 +106,9 @@ function check<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, what: string): T 
   if (result.success) return result.data;
   const faults = result.error.issues.map(({ path, message }) => printable(`${atPath(path)} ${message}`.trim()));
   const [first = ''] = faults;
-  throw new RuntimeError('ERR_IMAGE_INVALID', faults.length === 1 ? `${what}: ${first}` : `${what} has ${faults.length} faults`, { details: faults.length === 1 ? [] : faults });
+  throw new RuntimeError('ERR_IMAGE_INVALID', faults.length === 1 ? `${what}: ${first}` : `${what} has ${faults.length} faults`, {
+    details: faults.length === 1 ? [] : faults,
+  });
 }
 
 export const checkIndex = (bytes: Uint8Array, what: string): OciIndex => check(index, bytes, what);

@@ -43,11 +43,17 @@ async function uncompressed(file: ByteRange, target: string, what: string, limit
   const fd = openSync(target, 'wx+', 0o600);
   let bytes = 0;
   try {
-    await decompress(compressionOf(beginningOf(file, 6)), chunksOf(file), (chunk) => {
-      bytes += chunk.length;
-      if (bytes > limits.maxArchiveBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
-      for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
-    }, what);
+    await decompress(
+      compressionOf(beginningOf(file, 6)),
+      chunksOf(file),
+      (chunk) => {
+        bytes += chunk.length;
+        if (bytes > limits.maxArchiveBytes)
+          throw new RuntimeError('ERR_LAYER_LIMIT', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
+        for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+      },
+      what,
+    );
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -71,7 +77,8 @@ function indexMembers(tar: ByteRange, what: string, limits: ImageLimits): Map<st
     entry(entry: TarEntry) {
       const name = normalised(entry.name);
       if (entry.type === 'file') members.set(name, { offset: reader.dataOffset, bytes: entry.bytes });
-      else if (entry.type === 'symlink') members.set(name, { linkTo: normalised(entry.linkName.startsWith('/') ? entry.linkName : `${name}/../${entry.linkName}`) });
+      else if (entry.type === 'symlink')
+        members.set(name, { linkTo: normalised(entry.linkName.startsWith('/') ? entry.linkName : `${name}/../${entry.linkName}`) });
       else if (entry.type === 'hardlink') members.set(name, { linkTo: normalised(entry.linkName) });
       if (entry.type === 'file') reader.skipBody();
     },
@@ -79,7 +86,7 @@ function indexMembers(tar: ByteRange, what: string, limits: ImageLimits): Map<st
     end: () => undefined,
   };
   const reader = new TarReader(handler, { ...limits, maxFileBytes: limits.maxArchiveBytes }, what, limits.maxArchiveBytes);
-  for (let at = 0; at < tar.bytes; ) {
+  for (let at = 0; at < tar.bytes;) {
     const chunk = beginningOf({ ...tar, offset: at, bytes: tar.bytes - at }, stepBytes);
     reader.push(chunk);
     at += chunk.length;
@@ -91,7 +98,8 @@ function indexMembers(tar: ByteRange, what: string, limits: ImageLimits): Map<st
   }
   reader.finish();
   for (const [name, member] of members) {
-    if ('offset' in member && member.offset + member.bytes > tar.bytes) throw new RuntimeError('ERR_IMAGE_INVALID', `${what} is cut short in ${name}`);
+    if ('offset' in member && member.offset + member.bytes > tar.bytes)
+      throw new RuntimeError('ERR_IMAGE_INVALID', `${what} is cut short in ${name}`);
   }
   return members;
 }
@@ -102,5 +110,7 @@ function openMember(tar: ByteRange, members: ReadonlyMap<string, Member>, wanted
     if (links === maxLinks) throw new RuntimeError('ERR_IMAGE_INVALID', `${wanted} of ${what} is a loop of links`);
     member = members.get(member.linkTo);
   }
-  return member === undefined ? undefined : { fd: tar.fd, offset: tar.offset + member.offset, bytes: member.bytes, [Symbol.dispose]: () => undefined };
+  return member === undefined
+    ? undefined
+    : { fd: tar.fd, offset: tar.offset + member.offset, bytes: member.bytes, [Symbol.dispose]: () => undefined };
 }

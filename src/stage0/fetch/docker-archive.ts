@@ -15,7 +15,10 @@ import { checkLayerCount, digestOf, readDocument, type SourceImage } from './sou
 type Entry = DockerManifest[number];
 
 /** @throws ERR_IMAGE_INVALID, ERR_IMAGE_DIGEST, ERR_IMAGE_NOT_FOUND, ERR_IMAGE_REFERENCE, ERR_IMAGE_PLATFORM, ERR_LAYER_LIMIT */
-export function readDockerImage(files: ImageFiles, { ref, platform, limits }: { readonly ref: string | undefined; readonly platform: WantedPlatform; readonly limits: ImageLimits }): SourceImage {
+export function readDockerImage(
+  files: ImageFiles,
+  { ref, platform, limits }: { readonly ref: string | undefined; readonly platform: WantedPlatform; readonly limits: ImageLimits },
+): SourceImage {
   const entry = selectEntry(checkDockerManifest(readDocument(files, 'manifest.json', limits), `manifest.json of ${files.what}`), ref, files.what);
   const configBytes = readDocument(files, entry.Config, limits);
   const configDigest = digestOf(configBytes);
@@ -60,17 +63,22 @@ function selectEntry(entries: DockerManifest, ref: string | undefined, what: str
   }
   const place = /^@(\d+)$/.exec(ref)?.[1];
   const wanted = canonicalImageName(ref);
-  const found = place === undefined ? entries.find(({ RepoTags }) => (RepoTags ?? []).some((tag) => tag === ref || canonicalImageName(tag) === wanted)) : entries[Number(place)];
+  const found =
+    place === undefined
+      ? entries.find(({ RepoTags }) => (RepoTags ?? []).some((tag) => tag === ref || canonicalImageName(tag) === wanted))
+      : entries[Number(place)];
   if (found === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `${what} has no image named ${JSON.stringify(printable(ref))}`, choices);
   return found;
 }
 
 /** The same bytes for the same image, however its archive was packed. */
 function manifestFor(configDigest: string, configBytes: number, diffIds: readonly string[], tarBytes: readonly number[]): Buffer {
-  return Buffer.from(JSON.stringify({
-    schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: configDigest, size: configBytes },
-    layers: diffIds.map((digest, i) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: tarBytes[i] ?? 0 })),
-  }));
+  return Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: configDigest, size: configBytes },
+      layers: diffIds.map((digest, i) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size: tarBytes[i] ?? 0 })),
+    }),
+  );
 }

@@ -49,7 +49,8 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
     const stored = fetch.store.find(reference);
     if (stored !== undefined) return stored;
-    if (parsed.kind === 'id') throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for sha256-${parsed.hex}`, { hint: 'rkt fetch puts images into the store' });
+    if (parsed.kind === 'id')
+      throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for sha256-${parsed.hex}`, { hint: 'rkt fetch puts images into the store' });
     return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
   } catch (error) {
     // What the store itself could not do; faults of the image have their own codes.
@@ -84,7 +85,12 @@ async function fetchByName(name: string, written: string, fetch: Fetch): Promise
   const embedded = embeddedNames(fetch.embedded);
   if (embedded.includes(name)) {
     const path = join(fetch.embedded, name.replace(/:latest$/, ''));
-    const image = readOciImage(directoryFiles(path, `the embedded image ${name}`), { ref: undefined, path, platform: fetch.platform, limits: fetch.limits });
+    const image = readOciImage(directoryFiles(path, `the embedded image ${name}`), {
+      ref: undefined,
+      path,
+      platform: fetch.platform,
+      limits: fetch.limits,
+    });
     // A later rkt brings a later image under the same name.
     return storeImage({ ...image, names: [name] }, written, { namesStamp: stampOf(join(path, 'index.json')) }, fetch);
   }
@@ -100,14 +106,19 @@ async function fetchByName(name: string, written: string, fetch: Fetch): Promise
 async function fetchPath({ transport, path: written, ref }: PathReference, fetch: Fetch): Promise<StoredImage> {
   const path = resolve(written);
   const kind = kindOfPath(path);
-  if (kind === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no ${transport === 'oci' ? 'directory' : 'file'} ${printable(written)}`);
-  if (transport === 'oci' && kind === 'file') throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a file`, { hint: `oci-archive:${printable(written)}` });
-  if (transport !== 'oci' && transport !== undefined && kind === 'directory') throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a directory`, { hint: `oci:${printable(written)}` });
+  if (kind === undefined)
+    throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no ${transport === 'oci' ? 'directory' : 'file'} ${printable(written)}`);
+  if (transport === 'oci' && kind === 'file')
+    throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a file`, { hint: `oci-archive:${printable(written)}` });
+  if (transport !== 'oci' && transport !== undefined && kind === 'directory')
+    throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a directory`, { hint: `oci:${printable(written)}` });
 
   const { store, platform } = fetch;
   // Everything in a layout hangs on its index; an archive is one file.
   const stamp = stampOf(kind === 'directory' ? join(path, 'index.json') : path);
-  const key = createHash('sha256').update(JSON.stringify([transport ?? '', path, ref ?? '', platform])).digest('hex');
+  const key = createHash('sha256')
+    .update(JSON.stringify([transport ?? '', path, ref ?? '', platform]))
+    .digest('hex');
   const known = store.findSource(key);
   if (known !== undefined) return known;
 
@@ -127,7 +138,11 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
 }
 
 /** Reads an image as what it is said to be; an archive nobody spoke about is looked at. */
-function readImage(files: ImageFiles, as: Transport | 'archive', request: { readonly ref: string | undefined; readonly path: string; readonly platform: WantedPlatform; readonly limits: ImageLimits }): SourceImage {
+function readImage(
+  files: ImageFiles,
+  as: Transport | 'archive',
+  request: { readonly ref: string | undefined; readonly path: string; readonly platform: WantedPlatform; readonly limits: ImageLimits },
+): SourceImage {
   const has = (path: string): boolean => {
     using range = files.open(path);
     return range !== undefined;
@@ -136,7 +151,10 @@ function readImage(files: ImageFiles, as: Transport | 'archive', request: { read
   // `docker save` of today writes both; the layout has the digests.
   if (has('oci-layout') && has('index.json')) return readOciImage(files, request);
   if (as === 'archive' && has('manifest.json')) return readDockerImage(files, request);
-  throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} is not an image: it has no ${as === 'archive' ? 'index.json and no manifest.json' : 'oci-layout'}`);
+  throw new RuntimeError(
+    'ERR_IMAGE_INVALID',
+    `${files.what} is not an image: it has no ${as === 'archive' ? 'index.json and no manifest.json' : 'oci-layout'}`,
+  );
 }
 
 interface SourceFacts {
@@ -165,7 +183,12 @@ async function storeImage(image: SourceImage, written: string, facts: SourceFact
 
 /** The layers one can see, and if need be one on top that corrects their directories. */
 async function mountedLayers(store: ImageStore, records: readonly LayerRecord[]): Promise<Digest[]> {
-  const visible = records.slice(Math.max(0, records.findLastIndex(({ opaqueRoot }) => opaqueRoot)));
+  const visible = records.slice(
+    Math.max(
+      0,
+      records.findLastIndex(({ opaqueRoot }) => opaqueRoot),
+    ),
+  );
   const layers = visible.map(({ diffId }) => diffId);
   const topDown = [...new Map(visible.toReversed().map((record) => [record.diffId, record])).values()];
   const roots = store.layerPaths({ layers });

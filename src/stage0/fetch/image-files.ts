@@ -24,7 +24,7 @@ const chunkBytes = 256 * 1024;
 
 /** The bytes of a range, one chunk at a time; the next one overwrites nothing of the one before. @throws ERR_IMAGE_INVALID when the file got shorter */
 export function* chunksOf(range: ByteRange, onRead: (doneBytes: number) => void = () => undefined): Generator<Buffer> {
-  for (let done = 0; done < range.bytes; ) {
+  for (let done = 0; done < range.bytes;) {
     const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, range.bytes - done));
     const got = readSync(range.fd, chunk, 0, chunk.length, range.offset + done);
     if (got === 0) throw new RuntimeError('ERR_IMAGE_INVALID', 'the image became shorter while it was read');

@@ -14,14 +14,25 @@ import type { SourceLayer } from './source-image.ts';
  * Puts a layer into the store if it is not there. Nothing of it is kept unless both digests are right.
  * @throws ERR_IMAGE_DIGEST, ERR_LAYER_CORRUPT, ERR_LAYER_ESCAPE, ERR_LAYER_LIMIT, ERR_STORE_IO
  */
-export function storeLayer(store: ImageStore, layer: SourceLayer, limits: ImageLimits, onRead: (doneBytes: number, totalBytes: number) => void): Promise<LayerRecord> {
+export function storeLayer(
+  store: ImageStore,
+  layer: SourceLayer,
+  limits: ImageLimits,
+  onRead: (doneBytes: number, totalBytes: number) => void,
+): Promise<LayerRecord> {
   return store.addLayer(layer.diffId, async (root) => {
     using blob = layer.open();
     return await unpackBlob(blob, layer, root, limits, onRead);
   });
 }
 
-async function unpackBlob(blob: ByteRange, layer: SourceLayer, root: string, limits: ImageLimits, onRead: (doneBytes: number, totalBytes: number) => void): Promise<Omit<LayerRecord, 'diffId'>> {
+async function unpackBlob(
+  blob: ByteRange,
+  layer: SourceLayer,
+  root: string,
+  limits: ImageLimits,
+  onRead: (doneBytes: number, totalBytes: number) => void,
+): Promise<Omit<LayerRecord, 'diffId'>> {
   const { what } = layer;
   const blobHash = createHash('sha256');
   const tarHash = createHash('sha256');
@@ -34,10 +45,15 @@ async function unpackBlob(blob: ByteRange, layer: SourceLayer, root: string, lim
     }
   };
   try {
-    await decompress(compressionOf(beginningOf(blob, 6)), read(), (chunk) => {
-      tarHash.update(chunk);
-      reader.push(chunk);
-    }, what);
+    await decompress(
+      compressionOf(beginningOf(blob, 6)),
+      read(),
+      (chunk) => {
+        tarHash.update(chunk);
+        reader.push(chunk);
+      },
+      what,
+    );
     reader.finish();
   } catch (error) {
     // A blob that was damaged on its way is not the packer's fault: say so.
@@ -56,5 +72,6 @@ function verifyWhole(blob: ByteRange, { digest, what }: SourceLayer, cause: unkn
 }
 
 function compare(expected: string | undefined, actual: string, what: string, part: string, cause?: unknown): void {
-  if (expected !== undefined && expected !== actual) throw new RuntimeError('ERR_IMAGE_DIGEST', `${what}: its ${part} has the digest ${actual}, not ${expected}`, { cause });
+  if (expected !== undefined && expected !== actual)
+    throw new RuntimeError('ERR_IMAGE_DIGEST', `${what}: its ${part} has the digest ${actual}, not ${expected}`, { cause });
 }

@@ -12,10 +12,17 @@ import { checkLayerCount, digestOf, readDocument, type SourceImage, type SourceL
 const indexTypes = ['application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json'];
 const manifestTypes = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'];
 const layerTypes = [
-  'application/vnd.oci.image.layer.v1.tar', 'application/vnd.oci.image.layer.v1.tar+gzip', 'application/vnd.oci.image.layer.v1.tar+zstd',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar', 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
-  'application/vnd.docker.image.rootfs.diff.tar', 'application/vnd.docker.image.rootfs.diff.tar.gzip', 'application/vnd.docker.image.rootfs.diff.tar.zstd',
-  'application/vnd.docker.image.rootfs.foreign.diff.tar', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+  'application/vnd.oci.image.layer.v1.tar',
+  'application/vnd.oci.image.layer.v1.tar+gzip',
+  'application/vnd.oci.image.layer.v1.tar+zstd',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
+  'application/vnd.docker.image.rootfs.diff.tar',
+  'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  'application/vnd.docker.image.rootfs.diff.tar.zstd',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
 ];
 const refName = 'org.opencontainers.image.ref.name';
 const fullName = 'io.containerd.image.name';
@@ -57,8 +64,12 @@ function selectImage(entries: readonly Descriptor[], { ref, platform }: OciReque
   const images = entries.filter(({ mediaType }) => mediaType == null || indexTypes.includes(mediaType) || manifestTypes.includes(mediaType));
   const tagOf = ({ annotations }: Descriptor): string | undefined => annotations?.[refName];
   const known = [...new Set(images.flatMap((image) => tagOf(image) ?? []))];
-  const pick = (candidates: readonly Descriptor[]): Descriptor => (candidates.length === 1 && candidates[0] !== undefined ? candidates[0] : choosePlatform(candidates, platform, what));
-  const choices = { details: known.map((tag) => printable(tag)), hint: known.length === 0 ? 'its images have no names' : `put one of the names after the path: …:${printable(known[0] ?? '')}` };
+  const pick = (candidates: readonly Descriptor[]): Descriptor =>
+    candidates.length === 1 && candidates[0] !== undefined ? candidates[0] : choosePlatform(candidates, platform, what);
+  const choices = {
+    details: known.map((tag) => printable(tag)),
+    hint: known.length === 0 ? 'its images have no names' : `put one of the names after the path: …:${printable(known[0] ?? '')}`,
+  };
   if (ref !== undefined) {
     const named = images.filter((image) => tagOf(image) === ref || image.annotations?.[fullName] === ref);
     if (named.length === 0) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `${what} has no image named ${JSON.stringify(printable(ref))}`, choices);
@@ -78,9 +89,14 @@ function resolveManifest(files: ImageFiles, top: Descriptor, { platform, limits 
     const bytes = readBlob(files, descriptor, limits);
     const type = descriptor.mediaType ?? manifestTypes[0] ?? '';
     if (manifestTypes.includes(type)) return { bytes, digest: descriptor.digest };
-    if (!indexTypes.includes(type)) throw new RuntimeError('ERR_IMAGE_INVALID', `${descriptor.digest} of ${files.what} is no image but ${printable(type)}`);
+    if (!indexTypes.includes(type))
+      throw new RuntimeError('ERR_IMAGE_INVALID', `${descriptor.digest} of ${files.what} is no image but ${printable(type)}`);
     const { manifests } = checkIndex(bytes, `index ${descriptor.digest}`);
-    descriptor = choosePlatform(manifests.filter(({ mediaType }) => mediaType == null || indexTypes.includes(mediaType) || manifestTypes.includes(mediaType)), platform, files.what);
+    descriptor = choosePlatform(
+      manifests.filter(({ mediaType }) => mediaType == null || indexTypes.includes(mediaType) || manifestTypes.includes(mediaType)),
+      platform,
+      files.what,
+    );
   }
   throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} has indexes inside indexes, ${maxDepth} deep`);
 }
@@ -88,7 +104,11 @@ function resolveManifest(files: ImageFiles, top: Descriptor, { platform, limits 
 function openBlob(files: ImageFiles, { digest, size, urls }: Descriptor): ByteRange {
   const range = files.open(`blobs/${digest.replace(':', '/')}`);
   if (range === undefined) {
-    throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} has no blob ${digest}`, urls == null ? {} : { hint: `it is kept elsewhere: ${printable(urls.join(' '))}` });
+    throw new RuntimeError(
+      'ERR_IMAGE_INVALID',
+      `${files.what} has no blob ${digest}`,
+      urls == null ? {} : { hint: `it is kept elsewhere: ${printable(urls.join(' '))}` },
+    );
   }
   if (range.bytes !== size) {
     range[Symbol.dispose]();
@@ -101,7 +121,8 @@ function openBlob(files: ImageFiles, { digest, size, urls }: Descriptor): ByteRa
 function readBlob(files: ImageFiles, descriptor: Descriptor, limits: ImageLimits): Buffer {
   openBlob(files, descriptor)[Symbol.dispose]();
   const bytes = readDocument(files, `blobs/${descriptor.digest.replace(':', '/')}`, limits);
-  if (digestOf(bytes) !== descriptor.digest) throw new RuntimeError('ERR_IMAGE_DIGEST', `blob ${descriptor.digest} of ${files.what} has the digest ${digestOf(bytes)}`);
+  if (digestOf(bytes) !== descriptor.digest)
+    throw new RuntimeError('ERR_IMAGE_DIGEST', `blob ${descriptor.digest} of ${files.what} has the digest ${digestOf(bytes)}`);
   return bytes;
 }
 
@@ -109,7 +130,10 @@ function sourceLayer(files: ImageFiles, descriptor: Descriptor, diffId: Digest):
   const { mediaType, digest } = descriptor;
   if (mediaType != null && !layerTypes.includes(mediaType)) {
     const encrypted = mediaType.endsWith('+encrypted');
-    throw new RuntimeError('ERR_IMAGE_INVALID', `layer ${digest} of ${files.what} is ${encrypted ? 'encrypted' : `${printable(mediaType)}, which is no file system`}`);
+    throw new RuntimeError(
+      'ERR_IMAGE_INVALID',
+      `layer ${digest} of ${files.what} is ${encrypted ? 'encrypted' : `${printable(mediaType)}, which is no file system`}`,
+    );
   }
   return { diffId, digest, what: `layer ${digest}`, open: () => openBlob(files, descriptor) };
 }
@@ -117,7 +141,9 @@ function sourceLayer(files: ImageFiles, descriptor: Descriptor, diffId: Digest):
 /** A full name when the layout gives one; else the layout's own name with the tag, so that `oci:./web:1` can be run as `web:1`. */
 function namesOf({ annotations }: Descriptor, path: string): string[] {
   const given = annotations?.[refName] ?? '';
-  const own = basename(path).replace(/(\.oci)?(\.tar|\.tgz)?(\.gz|\.zst)?$/, '').toLowerCase();
+  const own = basename(path)
+    .replace(/(\.oci)?(\.tar|\.tgz)?(\.gz|\.zst)?$/, '')
+    .toLowerCase();
   const candidates = [annotations?.[fullName] ?? '', /[/:]/.test(given) ? given : given === '' ? own : `${own}:${given}`];
   return [...new Set(candidates.flatMap((candidate) => canonicalImageName(candidate) ?? []))];
 }

@@ -3,7 +3,16 @@ import { RuntimeError } from '../../model/errors.ts';
 import type { Descriptor, Platform } from '../../model/oci-schema.ts';
 
 /** Go's names for what Node calls architectures. */
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', arm64: 'arm64', arm: 'arm', ppc64: 'ppc64le', s390x: 's390x', riscv64: 'riscv64', loong64: 'loong64' };
+const architectures: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  arm64: 'arm64',
+  arm: 'arm',
+  ppc64: 'ppc64le',
+  s390x: 's390x',
+  riscv64: 'riscv64',
+  loong64: 'loong64',
+};
 
 export interface WantedPlatform {
   readonly os: string;

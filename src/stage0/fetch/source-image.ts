@@ -42,5 +42,6 @@ export function checkLayerCount(manifestLayers: number, config: CheckedConfig, l
   if (manifestLayers !== config.diffIds.length) {
     throw new RuntimeError('ERR_IMAGE_INVALID', `${what} lists ${manifestLayers} layers, its configuration ${config.diffIds.length}`);
   }
-  if (manifestLayers > limits.maxLayers) throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
+  if (manifestLayers > limits.maxLayers)
+    throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
 }

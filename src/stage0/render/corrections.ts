@@ -76,10 +76,13 @@ function contributors(layers: readonly UnpackedTree[], path: string): UnpackedTr
 /** The directories of a layer that corrects `layers` (top first), parents before children; none when nothing is wrong. */
 export function correctionsOf(layers: readonly UnpackedTree[]): DirectoryFacts[] {
   const implicit = new Map(layers.map((layer) => [layer, new Set(layer.implicit)]));
-  const source = (found: readonly UnpackedTree[], path: string): UnpackedTree | undefined => found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
+  const whitedOut = new Map(layers.map((layer) => [layer, new Set(layer.whitedOut)]));
+  const source = (found: readonly UnpackedTree[], path: string): UnpackedTree | undefined =>
+    found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
   const isWrong = (path: string): boolean => {
     const found = contributors(layers, path);
-    return found.length > 0 && (source(found, path) !== found[0] || (found.length === 1 && found[0]?.whitedOut.includes(path) === true));
+    const [top] = found;
+    return top !== undefined && (source(found, path) !== top || (found.length === 1 && whitedOut.get(top)?.has(path) === true));
   };
   const candidates = new Set(layers.flatMap((layer) => [...layer.implicit, ...layer.whitedOut]).filter((path) => path !== ''));
   const wanted = new Set([...candidates].filter(isWrong).flatMap(prefixes));
@@ -98,7 +101,9 @@ function factsOf(root: string, path: string): DirectoryFacts {
     uid: Number(stat.uid),
     gid: Number(stat.gid),
     mtimeNs: String(stat.mtimeNs),
-    xattrs: readXattrs(at).filter(([name]) => !isOverlayXattr(name)).map(([name, value]) => [name, value.toString('hex')]),
+    xattrs: readXattrs(at)
+      .filter(([name]) => !isOverlayXattr(name))
+      .map(([name, value]) => [name, value.toString('hex')]),
   };
 }
 

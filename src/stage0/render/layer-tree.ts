@@ -3,7 +3,7 @@
  * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
  * @see openat2(2); native.md E
  */
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Dirent, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { corrupt, shownName } from './tar-header.ts';
@@ -52,7 +52,7 @@ export const nodePath = (path: Name): string | Buffer => (typeof path === 'strin
 /** Removes the directory `leaf` if there is nothing in it but whiteouts and directories of such; false when there is more. */
 export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
   const root = nodePath(leafPath(parentFd, leaf));
-  const entries = readdirSync(root, { recursive: true, withFileTypes: true }) as Dirent[];
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
   if (!entries.every((entry) => entry.isDirectory() || entry.isCharacterDevice())) return false;
   rmSync(root, { recursive: true });
   return true;
@@ -70,7 +70,11 @@ export class LayerTree implements Disposable {
   readonly #rootPath: string;
 
   /** `maxImplicit`: how many directories may be made that the layer does not list. */
-  constructor(root: string, readonly what: string, readonly maxImplicit: number) {
+  constructor(
+    root: string,
+    readonly what: string,
+    readonly maxImplicit: number,
+  ) {
     this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     this.#rootPath = readlinkSync(`/proc/self/fd/${this.rootFd}`, 'latin1');
   }
@@ -134,11 +138,15 @@ export class LayerTree implements Disposable {
     if (!this.makeDirectory(parentFd, leaf)) {
       const kind = kindOf(parentFd, leaf);
       if (kind === 'symlink') {
-        throw new RuntimeError('ERR_LAYER_ESCAPE', `${this.what}: an entry goes through the symbolic link ${JSON.stringify(shownName(path))}, which leads to nothing in this layer`);
+        throw new RuntimeError(
+          'ERR_LAYER_ESCAPE',
+          `${this.what}: an entry goes through the symbolic link ${JSON.stringify(shownName(path))}, which leads to nothing in this layer`,
+        );
       }
       throw corrupt(`${this.what}: an entry is inside ${JSON.stringify(shownName(path))}, which is a ${kind ?? 'thing'} and not a directory`);
     }
-    if (this.implicit.size >= this.maxImplicit) throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
+    if (this.implicit.size >= this.maxImplicit)
+      throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
     this.implicit.add(joined(this.realPath(parentFd), leaf));
     const name = rawName(leaf);
     fchownat(parentFd, name, 0, 0);

@@ -14,7 +14,7 @@ const xattrPrefix = 'SCHILY.xattr.';
 export function parsePax(body: Buffer, where: string): Map<string, Buffer> {
   const records = new Map<string, Buffer>();
   const sparse: string[] = [];
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const space = body.indexOf(0x20, at);
     const digits = space < 0 ? '' : body.toString('latin1', at, space);
     if (!/^[0-9]{1,9}$/.test(digits)) {
@@ -72,7 +72,8 @@ const noXattrs: ReadonlyMap<string, Buffer> = new Map();
 export function paxXattrs(records: PaxRecords): ReadonlyMap<string, Buffer> {
   let xattrs: Map<string, Buffer> | undefined;
   for (const [key, value] of records) {
-    if (key.startsWith(xattrPrefix) && key.length > xattrPrefix.length) (xattrs ??= new Map<string, Buffer>()).set(key.slice(xattrPrefix.length), Buffer.from(value));
+    if (key.startsWith(xattrPrefix) && key.length > xattrPrefix.length)
+      (xattrs ??= new Map<string, Buffer>()).set(key.slice(xattrPrefix.length), Buffer.from(value));
   }
   return xattrs ?? noXattrs;
 }

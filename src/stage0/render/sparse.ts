@@ -41,7 +41,7 @@ export function parseMapText(text: string, where: string): Region[] {
  */
 export function parseMapBlocks(blocks: Buffer, where: string): Region[] | undefined {
   const lines: string[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const end = blocks.indexOf(0x0a, at);
     if (end < 0) {
       // A number has at most 16 digits: a longer line will never become one.
@@ -61,7 +61,10 @@ export function gnuRegions(block: Buffer, kind: 'header' | 'extension', where: s
   for (let i = 0; i < count; i++) {
     const at = start + i * 24;
     if (block[at] === 0) break;
-    regions.push({ offset: numberField(block, at, 12, `${where}: sparse offset`), bytes: numberField(block, at + 12, 12, `${where}: sparse length`) });
+    regions.push({
+      offset: numberField(block, at, 12, `${where}: sparse offset`),
+      bytes: numberField(block, at + 12, 12, `${where}: sparse length`),
+    });
   }
   return { regions, more: block[flag] === 1 };
 }

@@ -46,7 +46,8 @@ export interface RawHeader {
 /** Bytes of a name as a person would read them, safe for a terminal. */
 export const shownName = (name: string): string => printable(Buffer.from(name, 'latin1').toString('utf8')).slice(0, 200);
 
-export const corrupt = (what: string, cause?: unknown): RuntimeError => new RuntimeError('ERR_LAYER_CORRUPT', what, cause === undefined ? {} : { cause });
+export const corrupt = (what: string, cause?: unknown): RuntimeError =>
+  new RuntimeError('ERR_LAYER_CORRUPT', what, cause === undefined ? {} : { cause });
 
 /** True for the 512 zero bytes that end an archive (two of them). */
 export const isZeroBlock = (block: Buffer): boolean => block.every((byte) => byte === 0);

@@ -18,7 +18,16 @@ export interface TarHandler {
 }
 
 const types: Readonly<Record<string, EntryType>> = {
-  '0': 'file', '\0': 'file', '7': 'file', S: 'file', '1': 'hardlink', '2': 'symlink', '3': 'character', '4': 'block', '5': 'directory', '6': 'fifo',
+  '0': 'file',
+  '\0': 'file',
+  '7': 'file',
+  S: 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'character',
+  '4': 'block',
+  '5': 'directory',
+  '6': 'fifo',
 };
 
 type Phase = 'header' | 'extended' | 'gnu-sparse' | 'sparse-map' | 'body' | 'padding' | 'one-zero-block' | 'trailer';
@@ -51,11 +60,16 @@ export class TarReader {
   #claimedBytes = 0;
 
   /** `what` names the archive in errors. */
-  constructor(readonly handler: TarHandler, readonly limits: ImageLimits, readonly what: string, readonly maxBytes = limits.maxLayerBytes) {}
+  constructor(
+    readonly handler: TarHandler,
+    readonly limits: ImageLimits,
+    readonly what: string,
+    readonly maxBytes = limits.maxLayerBytes,
+  ) {}
 
   /** Takes the next bytes. @throws ERR_LAYER_CORRUPT, ERR_LAYER_LIMIT, and whatever the handler throws */
   push(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       const taken = this.#take(chunk, at);
       at += taken;
       this.position += taken;
@@ -66,7 +80,8 @@ export class TarReader {
   /** No more bytes. @throws ERR_LAYER_CORRUPT when the archive stops in the middle of something */
   finish(): void {
     // Many writers leave out the zero blocks, some the padding of the last file: what matters is whole.
-    const whole = (this.#phase === 'header' && this.#carried === 0 && !this.#pendingExtended()) || ['padding', 'one-zero-block', 'trailer'].includes(this.#phase);
+    const whole =
+      (this.#phase === 'header' && this.#carried === 0 && !this.#pendingExtended()) || ['padding', 'one-zero-block', 'trailer'].includes(this.#phase);
     if (!whole) throw corrupt(`${this.what} is cut short: it ends after ${this.position} bytes`);
   }
 
@@ -232,7 +247,8 @@ export class TarReader {
       this.#phase = 'sparse-map';
       return undefined;
     }
-    if (type === 'file' && mapText !== undefined) this.#current.regions = checkRegions(parseMapText(mapText.toString('latin1'), where), bytes, storedBytes, where);
+    if (type === 'file' && mapText !== undefined)
+      this.#current.regions = checkRegions(parseMapText(mapText.toString('latin1'), where), bytes, storedBytes, where);
     return this.#announce();
   }
 
@@ -240,7 +256,8 @@ export class TarReader {
     const maxFileBytes = Math.min(this.limits.maxFileBytes, this.maxBytes);
     const largest = Math.max(bytes, storedBytes);
     if (bytes < 0) throw corrupt(`${where} has a negative size`);
-    if (largest > maxFileBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${where} claims ${largest} bytes; the limit for one file is ${maxFileBytes}`);
+    if (largest > maxFileBytes)
+      throw new RuntimeError('ERR_LAYER_LIMIT', `${where} claims ${largest} bytes; the limit for one file is ${maxFileBytes}`);
     this.#claimedBytes += largest;
     if (this.#claimedBytes > this.maxBytes) throw this.#limit(`claims files of more than ${this.maxBytes} bytes`);
   }

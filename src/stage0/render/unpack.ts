@@ -5,7 +5,23 @@
  * @see OCI image-spec 1.1 layer.md; Documentation/filesystems/overlayfs.rst "whiteouts and opaque directories"; native.md E
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
-import { Errno, O, RESOLVE, fchmodat, fchownat, fsetxattr, isErrno, linkat, lsetxattr, mknodat, openat2, seek, symlinkat, unlinkat, utimensat } from '../../host/linux.ts';
+import {
+  Errno,
+  O,
+  RESOLVE,
+  fchmodat,
+  fchownat,
+  fsetxattr,
+  isErrno,
+  linkat,
+  lsetxattr,
+  mknodat,
+  openat2,
+  seek,
+  symlinkat,
+  unlinkat,
+  utimensat,
+} from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
 import { LayerTree, isOverlayXattr, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
@@ -45,7 +61,11 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #opaqueRoot = false;
 
   /** `root`: an empty directory of our own; `what` names the layer in errors. */
-  constructor(root: string, limits: ImageLimits, readonly what: string) {
+  constructor(
+    root: string,
+    limits: ImageLimits,
+    readonly what: string,
+  ) {
     this.#tree = new LayerTree(root, what, limits.maxEntries);
     this.#limits = limits;
   }
@@ -96,7 +116,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const name = rawName(leaf);
     switch (entry.type) {
       case 'directory':
-        if (!this.#tree.makeDirectory(parentFd, leaf) && kindOf(parentFd, leaf) !== 'directory') throw twoTypes(where, kindOf(parentFd, leaf), 'directory');
+        if (!this.#tree.makeDirectory(parentFd, leaf) && kindOf(parentFd, leaf) !== 'directory')
+          throw twoTypes(where, kindOf(parentFd, leaf), 'directory');
         this.#tree.listed(parentFd, leaf);
         this.#describe(parentFd, leaf, entry);
         this.#directories.set(`${path.parent}/${leaf}`, { path, mtimeNs: entry.mtimeNs });
@@ -112,7 +133,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
         return;
       case 'symlink':
         if (entry.linkName === '') throw corrupt(`${where} is a symbolic link to nothing`);
-        if (entry.linkName.length > this.#limits.maxPathBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a target of ${entry.linkName.length} bytes`);
+        if (entry.linkName.length > this.#limits.maxPathBytes)
+          throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a target of ${entry.linkName.length} bytes`);
         this.#replacing(path, parentFd, entry, where, () => symlinkat(rawName(entry.linkName), parentFd, name));
         this.#describe(parentFd, leaf, entry);
         return;
@@ -126,7 +148,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
   #link(entry: TarEntry, path: LayerPath, parentFd: number, where: string): void {
     const target = splitLayerPath(entry.linkName, this.#limits, `${where}: its target`);
     const fromFd = this.#tree.existing(target.parent);
-    const missing = (cause?: unknown): RuntimeError => corrupt(`${where} is a hard link to ${JSON.stringify(shownName(entry.linkName))}, which this layer does not have`, cause);
+    const missing = (cause?: unknown): RuntimeError =>
+      corrupt(`${where} is a hard link to ${JSON.stringify(shownName(entry.linkName))}, which this layer does not have`, cause);
     if (fromFd === undefined || target.leaf === '') throw missing();
     if (this.#whitedOut.size > 0 && kindOf(fromFd, target.leaf) === 'whiteout') throw missing();
     try {
@@ -165,7 +188,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     if (file === undefined) return;
     this.#guard(this.what, () => {
       if (file.position !== position) seek(file.fd, position);
-      for (let at = 0; at < chunk.length; ) at += writeSync(file.fd, chunk, at);
+      for (let at = 0; at < chunk.length;) at += writeSync(file.fd, chunk, at);
       file.position = position + chunk.length;
     });
   }
@@ -223,7 +246,8 @@ export class LayerUnpacker implements TarHandler, Disposable {
   }
 }
 
-const twoTypes = (where: string, there: string | undefined, entry: string): RuntimeError => corrupt(`${where} is a ${entry}, and was a ${there ?? 'thing'} before`);
+const twoTypes = (where: string, there: string | undefined, entry: string): RuntimeError =>
+  corrupt(`${where} is a ${entry}, and was a ${there ?? 'thing'} before`);
 
 /** dev_t as the kernel takes it from mknod(2) (new_encode_dev). */
 function deviceOf({ type, major, minor }: TarEntry, where: string): number {

@@ -68,7 +68,9 @@ export function readImage(path: string): StoredImage | undefined {
 
 export function readLayer(path: string): LayerRecord | undefined {
   const value = readObject(path);
-  return value !== undefined && isDigestText(value['diffId']) && typeof value['tarBytes'] === 'number' ? (value as unknown as LayerRecord) : undefined;
+  return value !== undefined && isDigestText(value['diffId']) && typeof value['tarBytes'] === 'number'
+    ? (value as unknown as LayerRecord)
+    : undefined;
 }
 
 /** A reference that still holds. */

@@ -66,7 +66,7 @@ export function placeFile(staging: Staging, target: string, content: string | Ui
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
   const fd = openSync(temporary, 'w', 0o640);
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -51,7 +51,9 @@ export interface ImageStore {
 
 const namesOf = (directory: string): string[] => {
   try {
-    return readdirSync(directory).filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => name.slice(0, -'.json'.length));
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
@@ -79,7 +81,10 @@ export function openStore(dataDir: string): ImageStore {
   const byPrefix = (hex: string): StoredImage | undefined => {
     if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: 'give at least two digits after sha256-' });
     const found = namesOf(paths.images).filter((name) => name.startsWith(hex));
-    if (found.length > 1) throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: sha256-${hex} matches ${found.length} images`, { details: found.slice(0, 10).map((name) => `sha256-${name}`) });
+    if (found.length > 1)
+      throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: sha256-${hex} matches ${found.length} images`, {
+        details: found.slice(0, 10).map((name) => `sha256-${name}`),
+      });
     return found[0] === undefined ? undefined : image(`sha256:${found[0]}` as Digest);
   };
 
@@ -91,8 +96,10 @@ export function openStore(dataDir: string): ImageStore {
   const layer = (diffId: Digest): LayerRecord | undefined => {
     if (!exists(paths.layer(diffId))) return undefined;
     const record = readLayer(paths.layerRecord(diffId));
-    if (false) {
-      throw new RuntimeError('ERR_STORE_IO', `layers ${diffId} and ${record.diffId} have the same short name ${layerId(diffId)}`, { hint: 'one of the two images was made to do that: do not trust either' });
+    if (record !== undefined && record.diffId !== diffId) {
+      throw new RuntimeError('ERR_STORE_IO', `layers ${diffId} and ${record.diffId} have the same short name ${layerId(diffId)}`, {
+        hint: 'one of the two images was made to do that: do not trust either',
+      });
     }
     return record;
   };
@@ -110,8 +117,14 @@ export function openStore(dataDir: string): ImageStore {
     },
     findSource: (key) => byReference(paths.source(key)),
     layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
-    list: () => namesOf(paths.images).sort().flatMap((hex) => readImage(paths.image(`sha256:${hex}` as Digest)) ?? []),
-    names: () => namesOf(paths.names).map((name) => name.replaceAll('%2F', '/')).sort(),
+    list: () =>
+      namesOf(paths.images)
+        .sort()
+        .flatMap((hex) => readImage(paths.image(`sha256:${hex}` as Digest)) ?? []),
+    names: () =>
+      namesOf(paths.names)
+        .map((name) => name.replaceAll('%2F', '/'))
+        .sort(),
 
     async addLayer(diffId, fill) {
       const there = layer(diffId);

@@ -53,10 +53,10 @@ test('a pair: host end enslaved and up, peer in its namespace; the ports of a br
 test('an error names its message and carries the kernel’s words; the messages around it were applied', () => {
   withBridge('rb0', (socket, index) => {
     const once = addAddress(index, cidr('10.7.0.1/24'));
-    expect(() => socket.request([addAddress(index, cidr('10.7.0.9/24')), once, once, addAddress(index, cidr('10.7.0.2/24'))])).toThrow(/add address 10\.7\.0\.1\/24: EEXIST \(.*already assigned.*\)/);
-    expect(listAddresses(socket, index, 4).map(cidrText).sort()).toEqual(['10.7.0.1/24', '10.7.0.2/24', '10.7.0.9/24']);
-    socket.request([deleteAddress(index, cidr('10.7.0.9/24'))]);
-    expect(() => socket.request([deleteAddress(index, cidr('10.7.0.9/24'))])).toThrow(/delete address 10\.7\.0\.9\/24: EADDRNOTAVAIL/);
+    expect(() => socket.request([addAddress(index, cidr('10.6.0.9/24')), once, once, addAddress(index, cidr('10.7.0.2/24'))])).toThrow(/add address 10\.7\.0\.1\/24: EEXIST \(.*already assigned.*\)/);
+    expect(listAddresses(socket, index, 4).map(cidrText).sort()).toEqual(['10.6.0.9/24', '10.7.0.1/24', '10.7.0.2/24']);
+    socket.request([deleteAddress(index, cidr('10.6.0.9/24'))]);
+    expect(() => socket.request([deleteAddress(index, cidr('10.6.0.9/24'))])).toThrow(/delete address 10\.6\.0\.9\/24: EADDRNOTAVAIL/);
     expect(listAddresses(socket, index, 4), 'the socket is not confused by what went wrong').toHaveLength(2);
   });
 });
@@ -85,7 +85,7 @@ test('routes: several ways to one destination, the same way twice is EEXIST, opt
     expect(ip('-6', 'route', 'show', 'fd99::/64')).toMatch(/fd07::2[\s\S]*fd07::3/);
     expect(() => socket.request([via('fd07::3')])).toThrow(/add route fd99::\/64 via fd07::3: EEXIST/);
     socket.request([addRoute(index, { dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, priority: 5, mtu: 1300, advmss: 1200 })]);
-    expect(ip('route', 'show', 'table', '1234').trim()).toBe('10.99.0.0/16 via 10.7.0.2 dev rb0 metric 5 mtu 1300 advmss 1200');
+    expect(ip('route', 'show', 'table', '1234').replace(' linkdown', '').trim()).toBe('10.99.0.0/16 via 10.7.0.2 dev rb0 metric 5 mtu 1300 advmss 1200');
     expect(listRoutes(socket, index, 4)).toContainEqual({ dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, scope: 0 });
   });
 });

@@ -11,7 +11,8 @@ import { fetchImage, type FetchOptions } from '../../../src/stage0/fetch/fetch.t
 import { openStore, type ImageStore } from '../../../src/state/images/store.ts';
 
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
-export const run = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+export const run = (program: string, ...args: string[]): string =>
+  execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
 /** One test's directory and store; gone after it. */
 export class ImageRig {
@@ -44,7 +45,9 @@ export class ImageRig {
   stored(): string[] {
     const cas = join(this.store.dataDir, 'cas');
     if (!existsSync(cas)) return [];
-    return readdirSync(cas, { recursive: true, encoding: 'utf8' }).filter((path) => !/^(blobs|blobs\/sha256|images|names|sources|layers|tmp)$/.test(path)).sort();
+    return readdirSync(cas, { recursive: true, encoding: 'utf8' })
+      .filter((path) => !/^(blobs|blobs\/sha256|images|names|sources|layers|tmp)$/.test(path))
+      .sort();
   }
   /** The layers of `image` as an overlay mount shows them. */
   mounted<T>(image: StoredImage, look: (root: string) => T): T {
@@ -74,21 +77,48 @@ export interface LayoutInput {
   readonly config?: Record<string, unknown>;
   readonly platform?: { readonly os: string; readonly architecture: string };
   /** changes what is about to be written, for images that lie */
-  readonly change?: (documents: { config: Record<string, unknown>; manifest: { layers: { digest: string; size: number; mediaType: string }[]; config: { digest: string; size: number } }; index: { manifests: { digest: string; size: number }[] } }) => void;
+  readonly change?: (documents: {
+    config: Record<string, unknown>;
+    manifest: { layers: { digest: string; size: number; mediaType: string }[]; config: { digest: string; size: number } };
+    index: { manifests: { digest: string; size: number }[] };
+  }) => void;
 }
 export const hostArchitecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 /** Writes an OCI layout. @returns its directory */
-export function writeLayout(directory: string, layers: readonly LayerBytes[], { tag = 'latest', config: settings = {}, platform = { os: 'linux', architecture: hostArchitecture }, change }: LayoutInput = {}): string {
+export function writeLayout(
+  directory: string,
+  layers: readonly LayerBytes[],
+  { tag = 'latest', config: settings = {}, platform = { os: 'linux', architecture: hostArchitecture }, change }: LayoutInput = {},
+): string {
   const blobs = join(directory, 'blobs/sha256');
   mkdirSync(blobs, { recursive: true });
   const put = (bytes: Uint8Array | string, mediaType: string) => {
     writeFileSync(join(blobs, sha256(bytes)), bytes);
     return { mediaType, digest: `sha256:${sha256(bytes)}`, size: Buffer.byteLength(bytes) };
   };
-  const config: Record<string, unknown> = { ...platform, config: settings, rootfs: { type: 'layers', diff_ids: layers.map(({ tar }) => `sha256:${sha256(tar)}`) } };
-  const manifest = { schemaVersion: 2, config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: '', size: 0 }, layers: layers.map(({ blob, mediaType }) => put(blob, mediaType ?? 'application/vnd.oci.image.layer.v1.tar')) };
-  const index = { schemaVersion: 2, manifests: [{ mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: '', size: 0, platform, annotations: { 'org.opencontainers.image.ref.name': tag } }] };
+  const config: Record<string, unknown> = {
+    ...platform,
+    config: settings,
+    rootfs: { type: 'layers', diff_ids: layers.map(({ tar }) => `sha256:${sha256(tar)}`) },
+  };
+  const manifest = {
+    schemaVersion: 2,
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: '', size: 0 },
+    layers: layers.map(({ blob, mediaType }) => put(blob, mediaType ?? 'application/vnd.oci.image.layer.v1.tar')),
+  };
+  const index = {
+    schemaVersion: 2,
+    manifests: [
+      {
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        digest: '',
+        size: 0,
+        platform,
+        annotations: { 'org.opencontainers.image.ref.name': tag },
+      },
+    ],
+  };
   const documents = { config, manifest, index };
   change?.(documents);
   if (manifest.config.digest === '') Object.assign(manifest.config, put(JSON.stringify(config), manifest.config.mediaType));
@@ -104,10 +134,14 @@ function xattrsOf(path: Buffer): string[] {
   const list = Buffer.alloc(65_536);
   const length = raw('llistxattr', terminated, list, list.length);
   if (length <= 0) return [];
-  return list.toString('latin1', 0, length - 1).split('\0').sort().map((name) => {
-    const value = Buffer.alloc(65_536);
-    return `${name}=${value.toString('hex', 0, Math.max(0, raw('lgetxattr', terminated, name, value, value.length)))}`;
-  });
+  return list
+    .toString('latin1', 0, length - 1)
+    .split('\0')
+    .sort()
+    .map((name) => {
+      const value = Buffer.alloc(65_536);
+      return `${name}=${value.toString('hex', 0, Math.max(0, raw('lgetxattr', terminated, name, value, value.length)))}`;
+    });
 }
 
 /**
@@ -121,13 +155,24 @@ export function treeOf(root: string, options: { readonly ignore?: RegExp } = {})
     const stat = lstatSync(path, { bigint: true });
     const known = stat.isDirectory() ? undefined : firstName.get(stat.ino);
     firstName.set(stat.ino, known ?? name);
-    const kind = stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? `link to ${readlinkSync(path, 'latin1')}` : stat.isFile() ? `file ${stat.size} ${sha256(readFileSync(path)).slice(0, 12)}`
-      : stat.isFIFO() ? 'fifo' : `${stat.isBlockDevice() ? 'block' : 'character'} ${stat.rdev >> 8n & 0xfffn}:${(stat.rdev & 0xffn) | (stat.rdev >> 12n & 0xfff00n)}`;
+    const kind = stat.isDirectory()
+      ? 'directory'
+      : stat.isSymbolicLink()
+        ? `link to ${readlinkSync(path, 'latin1')}`
+        : stat.isFile()
+          ? `file ${stat.size} ${sha256(readFileSync(path)).slice(0, 12)}`
+          : stat.isFIFO()
+            ? 'fifo'
+            : `${stat.isBlockDevice() ? 'block' : 'character'} ${(stat.rdev >> 8n) & 0xfffn}:${(stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)}`;
     // The time of the root is nobody's: not every tool puts the root into the archive.
     const time = name === '' ? '' : ` ${stat.mtimeNs}`;
-    lines.push(`${name || '.'}: ${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.uid}:${stat.gid}${time}${known === undefined ? '' : ` = ${known}`} ${xattrsOf(path).join(' ')}`.trimEnd());
+    lines.push(
+      `${name || '.'}: ${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.uid}:${stat.gid}${time}${known === undefined ? '' : ` = ${known}`} ${xattrsOf(path).join(' ')}`.trimEnd(),
+    );
     if (!stat.isDirectory()) return;
-    for (const child of (readdirSync(path, { encoding: 'buffer' }) as Buffer[]).map((entry) => entry.toString('latin1')).sort()) {
+    for (const child of readdirSync(path, { encoding: 'buffer' })
+      .map((entry) => entry.toString('latin1'))
+      .sort()) {
       const below = name === '' ? child : `${name}/${child}`;
       if (options.ignore?.test(below) !== true) visit(Buffer.concat([path, Buffer.from(`/${child}`, 'latin1')]), below);
     }

@@ -22,15 +22,23 @@ beforeAll(() => {
   const directory = `/tmp/rkt-fetch-driver-${process.pid}`;
   driver = join(directory, 'driver.cjs');
   buildSync({
-    entryPoints: [join(import.meta.dirname, 'fetch-driver.ts')], outfile: driver, bundle: true, platform: 'node', format: 'cjs', target: 'node20', logLevel: 'error',
+    entryPoints: [join(import.meta.dirname, 'fetch-driver.ts')],
+    outfile: driver,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    logLevel: 'error',
     define: { __DIST__: JSON.stringify(__DIST__), 'import.meta.url': 'undefined' },
   });
   return () => rmSync(directory, { recursive: true, force: true });
 });
 
 /** Many small files: long enough to be interrupted. */
-const manyFiles = (count: number) => gzipped(tarArchive(Array.from({ length: count }, (_, i) => ({ name: `d${i % 50}/f${i}`, data: `content ${i}` }))));
-const start = (reference: string): ChildProcess => spawn(process.execPath, [driver, rig.store.dataDir, rig.path('embedded'), reference], { stdio: ['ignore', 'pipe', 'inherit'] });
+const manyFiles = (count: number) =>
+  gzipped(tarArchive(Array.from({ length: count }, (_, i) => ({ name: `d${i % 50}/f${i}`, data: `content ${i}` }))));
+const start = (reference: string): ChildProcess =>
+  spawn(process.execPath, [driver, rig.store.dataDir, rig.path('embedded'), reference], { stdio: ['ignore', 'pipe', 'inherit'] });
 async function outcome(child: ChildProcess): Promise<string> {
   let out = '';
   child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
@@ -60,7 +68,10 @@ describe('several processes', () => {
 
   test('the same layer twice in one process: the second waits for the first', async () => {
     const layers = [manyFiles(500)];
-    const [one, two] = [writeLayout(rig.path('one'), layers, { config: { User: '1' } }), writeLayout(rig.path('two'), layers, { config: { User: '2' } })];
+    const [one, two] = [
+      writeLayout(rig.path('one'), layers, { config: { User: '1' } }),
+      writeLayout(rig.path('two'), layers, { config: { User: '2' } }),
+    ];
     const images = await Promise.all([rig.fetch(`oci:${one}`), rig.fetch(`oci:${two}`)]);
     expect(new Set(images.map(({ id }) => id)).size).toBe(2);
     expect(rig.store.layerPaths(images[0])).toEqual(rig.store.layerPaths(images[1]));
@@ -107,8 +118,10 @@ describe('what is found', () => {
     const layout = writeLayout(rig.path('web'), [layer], { tag: '1' });
     const image = await rig.fetch(`oci:${layout}:1`);
     const hex = image.id.slice('sha256:'.length);
-    for (const text of ['web:1', image.id, `sha256-${hex}`, `sha256-${hex.slice(0, 6)}`, `sha256:${hex.slice(0, 2)}`, `web@${image.id}`]) expect(rig.store.find(text)?.id, text).toBe(image.id);
-    for (const text of ['web', 'web:2', `sha256-${hex.slice(0, 5)}${hex[5] === '0' ? '1' : '0'}`, './web', `oci:${layout}`]) expect(rig.store.find(text), text).toBeUndefined();
+    for (const text of ['web:1', image.id, `sha256-${hex}`, `sha256-${hex.slice(0, 6)}`, `sha256:${hex.slice(0, 2)}`, `web@${image.id}`])
+      expect(rig.store.find(text)?.id, text).toBe(image.id);
+    for (const text of ['web', 'web:2', `sha256-${hex.slice(0, 5)}${hex[5] === '0' ? '1' : '0'}`, './web', `oci:${layout}`])
+      expect(rig.store.find(text), text).toBeUndefined();
     expect(() => rig.store.find('sha256-a')).toThrow(expect.objectContaining({ code: 'ERR_IMAGE_REFERENCE', message: 'image ID too short' }));
     expect(rig.store.find('web:1')?.name).toBe('web:1');
     expect(rig.store.list().map(({ id, name }) => [id, name])).toEqual([[image.id, 'web:1']]);
@@ -120,7 +133,9 @@ describe('what is found', () => {
       const image = await rig.fetch(`oci:${writeLayout(rig.path(`web${i}`), [layer], { config: { User: String(i) } })}`);
       const short = image.id.slice('sha256:'.length, 'sha256:'.length + 2);
       if (seen.has(short)) {
-        expect(() => rig.store.find(`sha256-${short}`)).toThrow(expect.objectContaining({ code: 'ERR_IMAGE_REFERENCE', message: expect.stringContaining('ambiguous image ID') as string }));
+        expect(() => rig.store.find(`sha256-${short}`)).toThrow(
+          expect.objectContaining({ code: 'ERR_IMAGE_REFERENCE', message: expect.stringContaining('ambiguous image ID') as string }),
+        );
         return;
       }
       seen.set(short, image.id);
@@ -159,7 +174,13 @@ describe('what is found', () => {
     const image = await rig.fetch(`oci:${layout}`);
     const [tree = ''] = rig.store.layerPaths(image);
     const record = rig.path('data/cas/images', `${image.id.slice('sha256:'.length)}.json`);
-    for (const damage of [() => rmSync(tree, { recursive: true }), () => rmSync(`${tree}.json`), () => writeFileSync(record, '{"id":'), () => writeFileSync(record, '[]'), () => rmSync(record)]) {
+    for (const damage of [
+      () => rmSync(tree, { recursive: true }),
+      () => rmSync(`${tree}.json`),
+      () => writeFileSync(record, '{"id":'),
+      () => writeFileSync(record, '[]'),
+      () => rmSync(record),
+    ]) {
       damage();
       expect((await rig.fetch(`oci:${layout}`)).id).toBe(image.id);
       expect(rig.store.find('web')?.id).toBe(image.id);
@@ -204,7 +225,9 @@ test('a full disk leaves nothing, and says what to do', async () => {
   const data = rig.directory('data');
   run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'small', data);
   try {
-    await expect(rig.fetch(writeLayout(rig.path('web'), [gzipped(tarArchive([{ name: 'big', data: Buffer.alloc(3_000_000, 'x') }]))]))).rejects.toMatchObject({ code: 'ERR_STORE_IO', hint: expect.stringContaining('disk is full') as string });
+    await expect(
+      rig.fetch(writeLayout(rig.path('web'), [gzipped(tarArchive([{ name: 'big', data: Buffer.alloc(3_000_000, 'x') }]))])),
+    ).rejects.toMatchObject({ code: 'ERR_STORE_IO', hint: expect.stringContaining('disk is full') as string });
     expect(rig.stored()).toEqual([]);
     expect(tryLock(data, 'exclusive')?.release()).toBeUndefined();
   } finally {

@@ -47,11 +47,14 @@ describe('a layer of everything', () => {
 });
 
 /** Times rounded down to whole seconds, as GNU's format stores them. */
-const wholeSecondsDown = (lines: string[]): string[] => lines.map((line) => line.replace(/ (-?\d+)( = \S.*)?$/, (whole, ns: string, link = '') => {
-  if (ns.length < 5) return whole;
-  const time = BigInt(ns);
-  return ` ${time - (((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)}${link as string}`;
-}));
+const wholeSecondsDown = (lines: string[]): string[] =>
+  lines.map((line) =>
+    line.replace(/ (-?\d+)( = \S.*)?$/, (whole, ns: string, link = '') => {
+      if (ns.length < 5) return whole;
+      const time = BigInt(ns);
+      return ` ${time - (((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)}${link as string}`;
+    }),
+  );
 
 describe('transports', () => {
   /** What umoci makes of the image; it knows no names that are not UTF-8 nor attributes it may not set. */
@@ -62,18 +65,34 @@ describe('transports', () => {
 
   test('oci, oci-archive, docker-archive and zstd give the same tree as umoci', async () => {
     const tree = richTree(rig.directory('tree'));
-    const layout = writeLayout(rig.path('web'), [gzipped(tarOf(tree, '--format=posix'))], { tag: '1.0', config: { Cmd: ['/bin/sh'], ExposedPorts: { '80/tcp': {} } } });
+    const layout = writeLayout(rig.path('web'), [gzipped(tarOf(tree, '--format=posix'))], {
+      tag: '1.0',
+      config: { Cmd: ['/bin/sh'], ExposedPorts: { '80/tcp': {} } },
+    });
     const from = `oci:${layout}:1.0`;
     run('skopeo', 'copy', '-q', from, `oci-archive:${rig.path('a.tar')}:1.0`);
     run('skopeo', 'copy', '-q', from, `docker-archive:${rig.path('d.tar')}:web:1.0`);
     const expected = oracle(layout, '1.0');
     expect(expected.length).toBeGreaterThan(35);
 
-    const references = [from, `oci-archive:${rig.path('a.tar')}:1.0`, `docker-archive:${rig.path('d.tar')}`, `docker-archive:${rig.path('d.tar')}:web:1.0`, rig.path('web:1.0'), rig.path('a.tar'), rig.path('d.tar')];
+    const references = [
+      from,
+      `oci-archive:${rig.path('a.tar')}:1.0`,
+      `docker-archive:${rig.path('d.tar')}`,
+      `docker-archive:${rig.path('d.tar')}:web:1.0`,
+      rig.path('web:1.0'),
+      rig.path('a.tar'),
+      rig.path('d.tar'),
+    ];
     for (const reference of references) {
       rmSync(rig.store.dataDir, { recursive: true, force: true });
       const image = await rig.fetch(reference);
-      expect(image, reference).toMatchObject({ name: reference, config: { cmd: ['/bin/sh'], exposedPorts: ['80/tcp'] }, os: 'linux', architecture: hostArchitecture });
+      expect(image, reference).toMatchObject({
+        name: reference,
+        config: { cmd: ['/bin/sh'], exposedPorts: ['80/tcp'] },
+        os: 'linux',
+        architecture: hostArchitecture,
+      });
       const [layer = ''] = rig.store.layerPaths(image);
       expect(treeOf(layer), reference).toEqual(expected);
     }
@@ -102,13 +121,21 @@ describe('transports', () => {
 
   test('an image of podman save and docker save: layers behind links, layers that are compressed', async () => {
     const tar = tarOf(richTree(rig.directory('tree')), '--format=posix');
-    const config = JSON.stringify({ os: 'linux', architecture: hostArchitecture, config: {}, rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(tar)}`, `sha256:${sha256(tar)}`] } });
+    const config = JSON.stringify({
+      os: 'linux',
+      architecture: hostArchitecture,
+      config: {},
+      rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(tar)}`, `sha256:${sha256(tar)}`] },
+    });
     const box = rig.directory('box');
     run('mkdir', `${box}/one`, `${box}/two`);
     writeFileSync(`${box}/one/layer.tar`, gzipSync(tar));
     run('ln', '-s', '../one/layer.tar', `${box}/two/layer.tar`);
     writeFileSync(`${box}/${sha256(config)}.json`, config);
-    writeFileSync(`${box}/manifest.json`, JSON.stringify([{ Config: `${sha256(config)}.json`, RepoTags: ['quay.io/ann/web:2'], Layers: ['one/layer.tar', 'two/layer.tar'] }]));
+    writeFileSync(
+      `${box}/manifest.json`,
+      JSON.stringify([{ Config: `${sha256(config)}.json`, RepoTags: ['quay.io/ann/web:2'], Layers: ['one/layer.tar', 'two/layer.tar'] }]),
+    );
     run('tar', '-C', box, '-cf', rig.path('d.tar'), '.');
     const image = await rig.fetch(rig.path('d.tar'));
     expect(image.layers).toHaveLength(2);
@@ -138,11 +165,16 @@ describe('which image of several', () => {
     const box = rig.path('box');
     const mine = writeLayout(rig.path('mine'), [layer()], { config: { User: 'mine' } });
     const other = writeLayout(rig.path('other'), [layer()], { config: { User: 'other' }, platform: { os: 'linux', architecture: 's390x' } });
-    const entryOf = (layout: string): { digest: string; annotations?: Record<string, string> } => (JSON.parse(readFileSync(`${layout}/index.json`, 'utf8')) as { manifests: [{ digest: string }] }).manifests[0];
+    const entryOf = (layout: string): { digest: string; annotations?: Record<string, string> } =>
+      (JSON.parse(readFileSync(`${layout}/index.json`, 'utf8')) as { manifests: [{ digest: string }] }).manifests[0];
     run('cp', '-r', mine, box);
     run('cp', '-r', `${other}/blobs`, box);
-    const index = (manifests: unknown[]): string => JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests });
-    const inner = index([{ ...entryOf(other), annotations: undefined }, { ...entryOf(mine), annotations: undefined }]);
+    const index = (manifests: unknown[]): string =>
+      JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests });
+    const inner = index([
+      { ...entryOf(other), annotations: undefined },
+      { ...entryOf(mine), annotations: undefined },
+    ]);
     writeFileSync(`${box}/blobs/sha256/${sha256(inner)}`, inner);
     const nested = { mediaType: 'application/vnd.oci.image.index.v1+json', digest: `sha256:${sha256(inner)}`, size: inner.length };
     const tagged = (entry: object, tag: string): object => ({ ...entry, annotations: { 'org.opencontainers.image.ref.name': tag } });
@@ -159,7 +191,10 @@ describe('which image of several', () => {
   test('the wrong transport, a file that is no image', async () => {
     const layout = writeLayout(rig.path('web'), [layer()]);
     run('skopeo', 'copy', '-q', `oci:${layout}:latest`, `oci-archive:${rig.path('a.tar')}:latest`);
-    await expect(rig.fetch(`oci:${rig.path('a.tar')}`)).rejects.toMatchObject({ code: 'ERR_IMAGE_REFERENCE', hint: `oci-archive:${rig.path('a.tar')}` });
+    await expect(rig.fetch(`oci:${rig.path('a.tar')}`)).rejects.toMatchObject({
+      code: 'ERR_IMAGE_REFERENCE',
+      hint: `oci-archive:${rig.path('a.tar')}`,
+    });
     await expect(rig.fetch(`docker-archive:${layout}`)).rejects.toMatchObject({ code: 'ERR_IMAGE_REFERENCE', hint: `oci:${layout}` });
     await expect(rig.fetch(`docker-archive:${rig.path('a.tar')}`)).rejects.toMatchObject({ code: 'ERR_IMAGE_INVALID' });
     await expect(rig.fetch(rig.path('none.tar'))).rejects.toMatchObject({ code: 'ERR_IMAGE_NOT_FOUND' });

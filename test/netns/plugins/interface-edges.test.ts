@@ -128,6 +128,14 @@ test('bridge: DEL of a configuration that names something this plugin refuses (R
   removeNetns(one.netns);
 });
 
+test('bridge: forceAddress with several addresses in the way (deleting one takes its secondaries along)', () => {
+  const one = world('force', v4);
+  ip('link', 'add', 'tbr0', 'type', 'bridge');
+  for (const address of ['10.8.0.1/24', '10.8.0.2/24', '10.7.0.1/24']) ip('addr', 'add', address, 'dev', 'tbr0');
+  withAttachment(bridge, one, { bridge: 'tbr0', isGateway: true, forceAddress: true }, () => expect(globalAddresses(linkNamed('tbr0'))).toEqual(['10.9.0.1/24']));
+  ip('link', 'del', 'tbr0');
+});
+
 test('ptp: the route to an address follows it to its new pod while the old link is still there', () => {
   const old = world('old', v4);
   const fresh = world('fresh', v4);

@@ -1,6 +1,6 @@
 /** What an app finds around itself. @see rkt.md 2.5, 2.6, 2.7, 2.11 */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { useHost } from '../../rig/host.ts';
@@ -165,10 +165,10 @@ describe('two apps', () => {
         netns: '/run/netns/rkt-two',
         apps: [
           { run: 'mkdir /www; echo page > /www/index.html; echo note > /dev/shm/note; touch /dev/mqueue/q; exec httpd -f -p 127.0.0.1:80 -h /www' },
-          { run: 'until wget -q -O - http://127.0.0.1/ 2>/dev/null; do sleep 0.02; done; cat /dev/shm/note; ls /dev/mqueue; ip -o link | wc -l; pid=$(pidof httpd); kill $pid; exit 0' },
+          { run: 'until wget -q -O - http://127.0.0.1/ 2>/dev/null; do sleep 0.02; done; cat /dev/shm/note; ls /dev/mqueue; readlink /proc/self/ns/net; pid=$(pidof httpd); kill $pid; exit 0' },
         ],
       });
-      expect(ended.stdout).toBe('page\nnote\nq\n1\n');
+      expect(ended.stdout).toBe(`page\nnote\nq\nnet:[${statSync('/run/netns/rkt-two').ino}]\n`);
       expect(ended.code).toBe(143);
     } finally {
       execFileSync('ip', ['netns', 'del', 'rkt-two']);

@@ -102,6 +102,14 @@ export class PodRig {
     writeFileSync(path, `#!/bin/sh\n${line}\nexec ${path}.real "$@"\n`, { mode: 0o755 });
   }
 
+  /** A directory with a crun that never gets anywhere. */
+  stuckCrun(): string {
+    const directory = join(this.root, 'stuck');
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'crun'), '#!/bin/sh\nexec sleep 1000\n', { mode: 0o755 });
+    return directory;
+  }
+
   /** `rkt enter` through the same driver. */
   enter(pod: RunningPod, app: string, ...command: string[]): SpawnSyncReturns<string> {
     return spawnSync('/usr/bin/node', [this.#driver, 'enter', pod.dir, app, ...command], { encoding: 'utf8', env: { ...process.env, RKT_TEST_POD: pod.id, TERM: 'linux' } });

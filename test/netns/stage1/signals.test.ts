@@ -47,8 +47,10 @@ describe('stop', () => {
     for (const signal of ['SIGTERM', 'SIGTERM'] as const) pod.child.kill(signal);
     await new Promise((done) => void setTimeout(done, 150));
     expect(pod.child.exitCode).toBe(null);
+    const began = performance.now();
     pod.child.kill('SIGINT');
     expect((await pod.ended).code).toBe(137);
+    expect(performance.now() - began).toBeLessThan(5_000); // half the grace time
   });
   test('TERM while the apps are being started', async () => {
     const pod = rig.start({ apps: [{ run: `trap 'exit 4' TERM; ${loop}` }, { run: ['/bin/sleep', '1000'] }] });
@@ -129,6 +131,13 @@ describe('sudden death', () => {
       await pod.ended;
       await noneLeft(pod);
     }
+  });
+  test('of the supervisor takes a crun along that is stuck', async () => {
+    const pod = rig.start({ through: ['env', `PATH=${rig.stuckCrun()}:/usr/bin:/bin`], apps: [{ run: ['/bin/true'] }] });
+    await until(() => childrenOf(pod.pid).some((pid) => commandOf(pid).includes('sleep')), () => 'the false crun was never seen');
+    process.kill(pod.pid, 'SIGKILL');
+    await pod.ended;
+    await noneLeft(pod);
   });
   test('of crun while it starts an app: 254, nothing left', async () => {
     const pod = rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] });

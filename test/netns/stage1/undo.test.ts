@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { tryLock } from '../../../src/host/flock.ts';
 import { createPodCgroup, currentCgroupLayout, removePodCgroup } from '../../../src/stage1/flavors/oci/cgroup.ts';
-import { ociFlavor } from '../../../src/stage1/flavors/oci/flavor.ts';
 import { enterPrivateMounts, leavePrivateMounts, mountOverlay, mountShm } from '../../../src/stage1/flavors/oci/mounts.ts';
 import { useHost } from '../../rig/host.ts';
 import { PodRig, until } from './pod-rig.ts';

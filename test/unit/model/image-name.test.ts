@@ -15,8 +15,30 @@ describe('image names', () => {
     ['oci', 'oci:latest'],
   ])('%s is %s', (text, expected) => expect(canonicalImageName(text)).toBe(expected));
 
-  test.each(['', 'Web', './web', '/web', '../web', 'web:', 'web/', 'a//b', 'web:-x', `web:${'t'.repeat(129)}`, 'a'.repeat(201), 'we b', 'web\n', 'oci:web', 'docker-archive:web.tar',
-    'sha256:abc', '-web', 'web-', 'a..b', 'a/../b', '.web', 'web@sha256:00'])('%j is not one', (text) => expect(canonicalImageName(text)).toBeUndefined());
+  test.each([
+    '',
+    'Web',
+    './web',
+    '/web',
+    '../web',
+    'web:',
+    'web/',
+    'a//b',
+    'web:-x',
+    `web:${'t'.repeat(129)}`,
+    'a'.repeat(201),
+    'we b',
+    'web\n',
+    'oci:web',
+    'docker-archive:web.tar',
+    'sha256:abc',
+    '-web',
+    'web-',
+    'a..b',
+    'a/../b',
+    '.web',
+    'web@sha256:00',
+  ])('%j is not one', (text) => expect(canonicalImageName(text)).toBeUndefined());
 
   test('a long hostile name is decided at once', () => {
     const start = performance.now();

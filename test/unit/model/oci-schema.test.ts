@@ -20,11 +20,23 @@ function faultsOf(check: (bytes: Uint8Array, what: string) => unknown, value: un
 
 describe('manifest', () => {
   test('what is needed and nothing more', () => {
-    const manifest = { schemaVersion: 2, config: descriptor, layers: [descriptor, { ...descriptor, annotations: null, urls: null }], annotations: { a: 'b' }, subject: { any: 1 } };
+    const manifest = {
+      schemaVersion: 2,
+      config: descriptor,
+      layers: [descriptor, { ...descriptor, annotations: null, urls: null }],
+      annotations: { a: 'b' },
+      subject: { any: 1 },
+    };
     expect(checkManifest(bytes(manifest), 'it').layers).toHaveLength(2);
   });
   test('every fault is listed', () => {
-    expect(faultsOf(checkManifest, { schemaVersion: 1, config: { ...descriptor, digest: 'sha256:../../etc' }, layers: [{ digest, size: -1 }, { digest: digest.toUpperCase(), size: 1.5 }, 7] })).toEqual([
+    expect(
+      faultsOf(checkManifest, {
+        schemaVersion: 1,
+        config: { ...descriptor, digest: 'sha256:../../etc' },
+        layers: [{ digest, size: -1 }, { digest: digest.toUpperCase(), size: 1.5 }, 7],
+      }),
+    ).toEqual([
       'schemaVersion must be 2, not 1',
       'config.digest must be sha256: and 64 hexadecimal digits, not "sha256:../../etc"',
       'layers[0].size must be a number of bytes, not -1',
@@ -33,8 +45,12 @@ describe('manifest', () => {
       'layers[2] must be a descriptor, not 7',
     ]);
   });
-  test.each([['{', ['it is not JSON']], ['\u00ff', ['it is not JSON']], ['null', ['it: must be an object, not null']], ['{}', [
-    'schemaVersion is missing; must be 2', 'config is missing; must be a descriptor', 'layers is missing; must be a list of descriptors']]])('%j', (text, expected) => {
+  test.each([
+    ['{', ['it is not JSON']],
+    ['\u00ff', ['it is not JSON']],
+    ['null', ['it: must be an object, not null']],
+    ['{}', ['schemaVersion is missing; must be 2', 'config is missing; must be a descriptor', 'layers is missing; must be a list of descriptors']],
+  ])('%j', (text, expected) => {
     expect(faultsOf(checkManifest, text)).toEqual(expected);
   });
   test('bytes that are not UTF-8', () => {
@@ -51,17 +67,36 @@ describe('configuration', () => {
   const rootfs = { type: 'layers', diff_ids: [digest] };
   test('nothing is undefined or null afterwards', () => {
     expect(checkConfig(bytes({ os: 'linux', architecture: 'amd64', config: { Cmd: null, Labels: null }, rootfs }), 'it')).toEqual({
-      os: 'linux', architecture: 'amd64', variant: '', diffIds: [digest],
+      os: 'linux',
+      architecture: 'amd64',
+      variant: '',
+      diffIds: [digest],
       config: { entrypoint: [], cmd: [], env: [], user: '', workingDir: '', exposedPorts: [], volumes: [], stopSignal: '', labels: {} },
     });
     expect(checkConfig(bytes({ os: 'linux', architecture: 'arm', variant: 'v7', rootfs }), 'it').variant).toBe('v7');
   });
   test('all of it', () => {
     const config = {
-      User: '33:33', ExposedPorts: { '80/tcp': {}, '53/udp': {} }, Env: ['A=b'], Entrypoint: ['/x'], Cmd: ['y'], Volumes: { '/data': {} }, WorkingDir: '/w', Labels: { a: 'b' }, StopSignal: 'SIGQUIT',
+      User: '33:33',
+      ExposedPorts: { '80/tcp': {}, '53/udp': {} },
+      Env: ['A=b'],
+      Entrypoint: ['/x'],
+      Cmd: ['y'],
+      Volumes: { '/data': {} },
+      WorkingDir: '/w',
+      Labels: { a: 'b' },
+      StopSignal: 'SIGQUIT',
     };
     expect(checkConfig(bytes({ os: 'linux', architecture: 'amd64', config, rootfs }), 'it').config).toEqual({
-      user: '33:33', exposedPorts: ['80/tcp', '53/udp'], env: ['A=b'], entrypoint: ['/x'], cmd: ['y'], volumes: ['/data'], workingDir: '/w', labels: { a: 'b' }, stopSignal: 'SIGQUIT',
+      user: '33:33',
+      exposedPorts: ['80/tcp', '53/udp'],
+      env: ['A=b'],
+      entrypoint: ['/x'],
+      cmd: ['y'],
+      volumes: ['/data'],
+      workingDir: '/w',
+      labels: { a: 'b' },
+      stopSignal: 'SIGQUIT',
     });
   });
   test('faults', () => {
@@ -81,6 +116,9 @@ test('the small files', () => {
   expect(faultsOf(checkLayoutFile, { imageLayoutVersion: '1.0.0' })).toEqual([]);
   expect(faultsOf(checkLayoutFile, { imageLayoutVersion: '2' })).toEqual(['it: imageLayoutVersion must be "1.0.0", not "2"']);
   expect(faultsOf(checkDockerManifest, [])).toEqual(['it: must name at least one image']);
-  expect(faultsOf(checkDockerManifest, [{ Layers: [1] }])).toEqual(['[0].Config is missing; must be a string', '[0].Layers[0] must be a string, not 1']);
+  expect(faultsOf(checkDockerManifest, [{ Layers: [1] }])).toEqual([
+    '[0].Config is missing; must be a string',
+    '[0].Layers[0] must be a string, not 1',
+  ]);
   expect(checkDockerManifest(bytes([{ Config: 'c', RepoTags: null, Layers: null }]), 'it')).toHaveLength(1);
 });

@@ -67,12 +67,12 @@ describe('routes', () => {
     expect(attributes(body.subarray(12))).toEqual(['4:04000000', '15:fe000000', '5:0a010001']);
   });
   test('without gateway: link scope; scope 0, table, priority, source and metrics as given', () => {
-    expect(addRoute(4, { dst: cidr('10.0.0.0/8') }).body[7]).toBe(RT_SCOPE.LINK);
+    expect(addRoute(4, { dst: cidr('10.0.0.0/8') }).body[6]).toBe(RT_SCOPE.LINK);
     const { body } = addRoute(4, { dst: cidr('10.0.0.0/8'), scope: 0, table: 1000, priority: 7, source: ip('10.0.0.2'), mtu: 1300, advmss: 1200 });
-    expect([body[4], body[7]]).toEqual([252, 0]);
+    expect([body[4], body[6]]).toEqual([252, 0]);
     expect(attributes(body.subarray(12))).toEqual(['1:0a000000', '4:04000000', '15:e8030000', '7:0a000002', '6:07000000', `${8 | 0x8000}:0800020014050000` + '08000800b0040000']);
   });
-  test('IPv6 routes have no scope', () => expect(addRoute(4, { dst: cidr('fd00::/64'), scope: 253 }).body[7]).toBe(0));
+  test('IPv6 routes have no scope', () => expect(addRoute(4, { dst: cidr('fd00::/64'), scope: 253 }).body[6]).toBe(0));
   test('add appends, ensure replaces', () => {
     expect(ensureRoute(4, { dst: cidr('10.0.0.1/32') }).flags).toBe(0x500);
   });

@@ -2,11 +2,17 @@ import { expect, test } from 'vitest';
 import type { Digest } from '../../../../src/model/ids.ts';
 import { checkPlatform, choosePlatform, platformOf } from '../../../../src/stage0/fetch/platform.ts';
 
-const index = (...platforms: string[]) => platforms.map((text, i) => {
-  const [os = '', architecture = '', variant] = text.split('/');
-  return { digest: `sha256:${String(i).padStart(64, '0')}` as Digest, size: 1, ...(text === '' ? {} : { platform: { os, architecture, variant } }) };
-});
-const chosen = (platforms: string[], arch: string, variant = ''): number => Number(choosePlatform(index(...platforms), { ...platformOf(arch), variant }, 'it').digest.slice(-3));
+const index = (...platforms: string[]) =>
+  platforms.map((text, i) => {
+    const [os = '', architecture = '', variant] = text.split('/');
+    return {
+      digest: `sha256:${String(i).padStart(64, '0')}` as Digest,
+      size: 1,
+      ...(text === '' ? {} : { platform: { os, architecture, variant } }),
+    };
+  });
+const chosen = (platforms: string[], arch: string, variant = ''): number =>
+  Number(choosePlatform(index(...platforms), { ...platformOf(arch), variant }, 'it').digest.slice(-3));
 
 test.each([
   [['linux/arm64', 'linux/amd64'], 'x64', '', 1],
@@ -24,8 +30,14 @@ test.each([
 ])('%j on %s %s', (platforms, arch, variant, expected) => expect(chosen(platforms, arch, variant)).toBe(expected));
 
 test('nothing fits', () => {
-  expect(() => chosen(['linux/arm64/v8', 'windows/amd64', 'unknown/unknown'], 'x64')).toThrow(expect.objectContaining({
-    code: 'ERR_IMAGE_PLATFORM', message: 'it is not for linux/amd64', details: ['it is for linux/arm64/v8', 'it is for windows/amd64'],
-  }));
-  expect(() => checkPlatform({ os: 'linux', architecture: 's390x' }, platformOf('x64'), 'it')).toThrow('it is for linux/s390x, this machine is linux/amd64');
+  expect(() => chosen(['linux/arm64/v8', 'windows/amd64', 'unknown/unknown'], 'x64')).toThrow(
+    expect.objectContaining({
+      code: 'ERR_IMAGE_PLATFORM',
+      message: 'it is not for linux/amd64',
+      details: ['it is for linux/arm64/v8', 'it is for windows/amd64'],
+    }),
+  );
+  expect(() => checkPlatform({ os: 'linux', architecture: 's390x' }, platformOf('x64'), 'it')).toThrow(
+    'it is for linux/s390x, this machine is linux/amd64',
+  );
 });

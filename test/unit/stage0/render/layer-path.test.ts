@@ -5,12 +5,28 @@ import { defaultLimits } from '../../../../src/stage0/render/limits.ts';
 const split = (name: string) => splitLayerPath(name, defaultLimits, 'it');
 
 test.each([
-  ['a', '', 'a'], ['./a/b/', 'a', 'b'], ['/etc/passwd', 'etc', 'passwd'], ['//a//./b', 'a', 'b'], ['.', '', ''], ['./', '', ''], ['/', '', ''], ['a/..b', 'a', '..b'], ['...', '', '...'],
+  ['a', '', 'a'],
+  ['./a/b/', 'a', 'b'],
+  ['/etc/passwd', 'etc', 'passwd'],
+  ['//a//./b', 'a', 'b'],
+  ['.', '', ''],
+  ['./', '', ''],
+  ['/', '', ''],
+  ['a/..b', 'a', '..b'],
+  ['...', '', '...'],
 ])('%j', (name, parent, leaf) => expect(split(name)).toEqual({ parent, leaf }));
 
 test.each([
-  ['..', 'ERR_LAYER_ESCAPE'], ['../x', 'ERR_LAYER_ESCAPE'], ['/../x', 'ERR_LAYER_ESCAPE'], ['a/../b', 'ERR_LAYER_ESCAPE'], ['a/..', 'ERR_LAYER_ESCAPE'], ['a/../../b', 'ERR_LAYER_ESCAPE'],
-  ['', 'ERR_LAYER_CORRUPT'], ['a\0b', 'ERR_LAYER_CORRUPT'], ['x'.repeat(256), 'ERR_LAYER_LIMIT'], ['a/'.repeat(2048), 'ERR_LAYER_LIMIT'],
+  ['..', 'ERR_LAYER_ESCAPE'],
+  ['../x', 'ERR_LAYER_ESCAPE'],
+  ['/../x', 'ERR_LAYER_ESCAPE'],
+  ['a/../b', 'ERR_LAYER_ESCAPE'],
+  ['a/..', 'ERR_LAYER_ESCAPE'],
+  ['a/../../b', 'ERR_LAYER_ESCAPE'],
+  ['', 'ERR_LAYER_CORRUPT'],
+  ['a\0b', 'ERR_LAYER_CORRUPT'],
+  ['x'.repeat(256), 'ERR_LAYER_LIMIT'],
+  ['a/'.repeat(2048), 'ERR_LAYER_LIMIT'],
 ])('%j is refused', (name, code) => expect(() => split(name)).toThrow(expect.objectContaining({ code })));
 
 test('whiteouts', () => {

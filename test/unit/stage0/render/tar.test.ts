@@ -10,12 +10,16 @@ type Seen = Partial<TarEntry> & { content: string };
 function read(archive: Buffer, step = archive.length, limits: Partial<ImageLimits> = {}): Seen[] {
   const seen: Seen[] = [];
   let content: Buffer = Buffer.alloc(0);
-  const reader = new TarReader({
-    entry: (entry) => (content = Buffer.alloc(entry.bytes, '.')),
-    data: (chunk, position) => void chunk.copy(content, position),
-    end: ({ name, type, linkName, mode, uid, gid, mtimeNs, major, minor, xattrs, bytes }) =>
-      void seen.push({ name, type, linkName, mode, uid, gid, mtimeNs, major, minor, xattrs, bytes, content: content.toString('latin1') }),
-  }, { ...defaultLimits, ...limits }, 'it');
+  const reader = new TarReader(
+    {
+      entry: (entry) => (content = Buffer.alloc(entry.bytes, '.')),
+      data: (chunk, position) => void chunk.copy(content, position),
+      end: ({ name, type, linkName, mode, uid, gid, mtimeNs, major, minor, xattrs, bytes }) =>
+        void seen.push({ name, type, linkName, mode, uid, gid, mtimeNs, major, minor, xattrs, bytes, content: content.toString('latin1') }),
+    },
+    { ...defaultLimits, ...limits },
+    'it',
+  );
   for (let at = 0; at < archive.length; at += step) reader.push(archive.subarray(at, at + step));
   reader.finish();
   expect(reader.position).toBe(archive.length);
@@ -27,7 +31,11 @@ const record = (key: string, value: string): string => {
   return `${length} ${key}=${value}\n`;
 };
 /** An extended header in front of a member. */
-const pax = (records: readonly (readonly [string, string])[], type = 'x'): TarMember => ({ name: 'PaxHeaders/x', type, data: Buffer.from(records.map(([key, value]) => record(key, value)).join(''), 'latin1') });
+const pax = (records: readonly (readonly [string, string])[], type = 'x'): TarMember => ({
+  name: 'PaxHeaders/x',
+  type,
+  data: Buffer.from(records.map(([key, value]) => record(key, value)).join(''), 'latin1'),
+});
 const patched = (member: TarMember, change: (header: Buffer) => void): Buffer => {
   const bytes = tarMember(member);
   const header = bytes.subarray(0, 512);
@@ -58,7 +66,20 @@ describe('members', () => {
     { name: 'empty' },
   ]);
   test.each([archive.length, 512, 511, 513, 1, 1024])('pieces of %i bytes', (step) => {
-    expect(read(archive, step).map(({ name, type, content, linkName, mode, uid, gid, mtimeNs, major, minor }) => [name, type, content.length, linkName, mode, uid, gid, mtimeNs, major, minor])).toEqual([
+    expect(
+      read(archive, step).map(({ name, type, content, linkName, mode, uid, gid, mtimeNs, major, minor }) => [
+        name,
+        type,
+        content.length,
+        linkName,
+        mode,
+        uid,
+        gid,
+        mtimeNs,
+        major,
+        minor,
+      ]),
+    ).toEqual([
       ['dir/', 'directory', 0, '', 0o1777, 0, 0, 5_000_000_000n, 0, 0],
       ['dir/file', 'file', 5, '', 0o4755, 1000, 2000, 1_700_000_000_000_000_000n, 0, 0],
       ['dir/hard', 'hardlink', 0, 'dir/file', 0o644, 0, 0, 0n, 0, 0],
@@ -78,21 +99,24 @@ describe('members', () => {
     expect(read(Buffer.alloc(10_240))).toEqual([]);
   });
   test('a prefix, only where the magic promises one', () => {
-    const prefixed = (magic: string, tail = '') => patched({ name: 'leaf' }, (header) => {
-      header.write(magic, 257, 'latin1');
-      header.write('some/dir', 345);
-      header.write('99999', 345 + 131);
-      header.write(tail, 508, 'latin1');
-    });
+    const prefixed = (magic: string, tail = '') =>
+      patched({ name: 'leaf' }, (header) => {
+        header.write(magic, 257, 'latin1');
+        header.write('some/dir', 345);
+        header.write('99999', 345 + 131);
+        header.write(tail, 508, 'latin1');
+      });
     expect(read(prefixed('ustar\u000000'))[0]?.name).toBe('some/dir/leaf');
     expect(read(prefixed('ustar\u000000', 'tar\0'))[0]?.name).toBe('some/dir/leaf');
     expect(read(prefixed('ustar  \0'))[0]?.name).toBe('leaf');
   });
   test('base-256 and signed checksums', () => {
-    const [entry] = read(patched({ name: 'a' }, (header) => {
-      Buffer.from('80000000ffffff00', 'hex').copy(header, 108);
-      Buffer.from('ffffffffffffffffffffff00', 'hex').copy(header, 136);
-    }));
+    const [entry] = read(
+      patched({ name: 'a' }, (header) => {
+        Buffer.from('80000000ffffff00', 'hex').copy(header, 108);
+        Buffer.from('ffffffffffffffffffffff00', 'hex').copy(header, 136);
+      }),
+    );
     expect(entry).toMatchObject({ uid: 0xffffff00, mtimeNs: -256_000_000_000n });
     const signed = tarHeader({ name: '\u00e9t\u00e9' });
     let sum = 8 * 0x20;
@@ -104,16 +128,33 @@ describe('members', () => {
 
 describe('extended headers', () => {
   test('pax: path, link, ids, nanoseconds, attributes; and only for the next member', () => {
-    const [one, two] = read(Buffer.concat([
-      ...[pax([['path', 'long/'.repeat(60)], ['linkpath', '\u00c3\u00a9'], ['uid', '3000000000'], ['gid', '7'], ['mtime', '1.000000001'], ['SCHILY.xattr.user.a=b', 'v\0w'], ['comment', 'x']]), { name: 'x', type: '2', linkName: 'y' }, { name: 'b' }].map(tarMember),
-    ]), 100);
+    const [one, two] = read(
+      Buffer.concat(
+        [
+          pax([
+            ['path', 'long/'.repeat(60)],
+            ['linkpath', '\u00c3\u00a9'],
+            ['uid', '3000000000'],
+            ['gid', '7'],
+            ['mtime', '1.000000001'],
+            ['SCHILY.xattr.user.a=b', 'v\0w'],
+            ['comment', 'x'],
+          ]),
+          { name: 'x', type: '2', linkName: 'y' },
+          { name: 'b' },
+        ].map(tarMember),
+      ),
+      100,
+    );
     // A key ends at its first "=": attributes with one in their name cannot be told from their value.
     expect(one).toMatchObject({ name: 'long/'.repeat(60), linkName: '\u00c3\u00a9', uid: 3_000_000_000, gid: 7, mtimeNs: 1_000_000_001n });
     expect([...(one?.xattrs ?? [])].map(([key, value]) => [key, value.toString('latin1')])).toEqual([['user.a', 'b=v\0w']]);
     expect(two).toMatchObject({ name: 'b', uid: 0, xattrs: new Map() });
   });
   test('a size larger than its header field holds', () => {
-    expect(read(Buffer.concat([tarMember(pax([['size', '3']])), patched({ name: 'a', data: 'abc' }, (header) => header.fill(0, 124, 136))]))[0]?.content).toBe('abc');
+    expect(
+      read(Buffer.concat([tarMember(pax([['size', '3']])), patched({ name: 'a', data: 'abc' }, (header) => header.fill(0, 124, 136))]))[0]?.content,
+    ).toBe('abc');
   });
   test('negative and short times', () => {
     const time = (text: string) => read(tarArchive([pax([['mtime', text]]), { name: 'a' }]))[0]?.mtimeNs;
@@ -122,15 +163,40 @@ describe('extended headers', () => {
     expect(time('2.1234567899')).toBe(2_123_456_789n);
   });
   test('global records, and a local one that takes them back', () => {
-    const members = read(tarArchive([pax([['uid', '9'], ['mtime', '4']], 'g'), { name: 'a', mtime: 1 }, pax([['mtime', '']]), { name: 'b', mtime: 1 }, { name: 'c' }]));
-    expect(members.map(({ uid, mtimeNs }) => [uid, mtimeNs])).toEqual([[9, 4_000_000_000n], [9, 1_000_000_000n], [9, 4_000_000_000n]]);
+    const members = read(
+      tarArchive([
+        pax(
+          [
+            ['uid', '9'],
+            ['mtime', '4'],
+          ],
+          'g',
+        ),
+        { name: 'a', mtime: 1 },
+        pax([['mtime', '']]),
+        { name: 'b', mtime: 1 },
+        { name: 'c' },
+      ]),
+    );
+    expect(members.map(({ uid, mtimeNs }) => [uid, mtimeNs])).toEqual([
+      [9, 4_000_000_000n],
+      [9, 1_000_000_000n],
+      [9, 4_000_000_000n],
+    ]);
   });
   test('GNU long names', () => {
     const long = 'n'.repeat(300);
-    const [entry] = read(tarArchive([{ name: '././@LongLink', type: 'K', data: `${long}2\0` }, { name: '././@LongLink', type: 'L', data: `${long}1\0` }, { name: 'x', type: '2' }]));
+    const [entry] = read(
+      tarArchive([
+        { name: '././@LongLink', type: 'K', data: `${long}2\0` },
+        { name: '././@LongLink', type: 'L', data: `${long}1\0` },
+        { name: 'x', type: '2' },
+      ]),
+    );
     expect(entry).toMatchObject({ name: `${long}1`, linkName: `${long}2` });
   });
-  test('a volume label is passed over', () => expect(read(tarArchive([{ name: 'label', type: 'V' }, { name: 'a' }])).map(({ name }) => name)).toEqual(['a']));
+  test('a volume label is passed over', () =>
+    expect(read(tarArchive([{ name: 'label', type: 'V' }, { name: 'a' }])).map(({ name }) => name)).toEqual(['a']));
 });
 
 describe('sparse files', () => {
@@ -148,27 +214,55 @@ describe('sparse files', () => {
     const archive = Buffer.concat([bytes, extension, Buffer.from('aabbccddeeff'), Buffer.alloc(500), tarMember({ name: 'next', data: 'z' })]);
     for (const step of [archive.length, 7]) {
       expect(read(archive, step).map(({ name, content }) => [name, content])).toEqual([
-        ['s', `${dots(5)}aa${dots(8)}bb${dots(8)}cc${dots(8)}dd${dots(8)}ee${dots(8)}ff${dots(13)}`], ['next', 'z'],
+        ['s', `${dots(5)}aa${dots(8)}bb${dots(8)}cc${dots(8)}dd${dots(8)}ee${dots(8)}ff${dots(13)}`],
+        ['next', 'z'],
       ]);
     }
   });
   test('pax 0.0 and 0.1', () => {
-    const head = [['GNU.sparse.size', '9'], ['GNU.sparse.numblocks', '2']] as const;
+    const head = [
+      ['GNU.sparse.size', '9'],
+      ['GNU.sparse.numblocks', '2'],
+    ] as const;
     const zero = pax([...head, ['GNU.sparse.offset', '1'], ['GNU.sparse.numbytes', '2'], ['GNU.sparse.offset', '6'], ['GNU.sparse.numbytes', '1']]);
     const one = pax([...head, ['GNU.sparse.map', '1,2,6,1'], ['GNU.sparse.name', 'real']]);
     expect(read(tarArchive([zero, { name: 'a', data: 'xyz' }]))[0]).toMatchObject({ name: 'a', content: '.xy...z..', bytes: 9 });
     expect(read(tarArchive([one, { name: 'a', data: 'xyz' }]))[0]).toMatchObject({ name: 'real', content: '.xy...z..' });
   });
   test('pax 1.0', () => {
-    const header = pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', 'real'], ['GNU.sparse.realsize', '9']]);
+    const header = pax([
+      ['GNU.sparse.major', '1'],
+      ['GNU.sparse.minor', '0'],
+      ['GNU.sparse.name', 'real'],
+      ['GNU.sparse.realsize', '9'],
+    ]);
     const map = Buffer.alloc(512);
     map.write('2\n1\n2\n6\n1\n');
-    for (const step of [10_000, 3]) expect(read(tarArchive([header, { name: 'a', data: Buffer.concat([map, Buffer.from('xyz')]) }, { name: 'b' }]), step)[0]).toMatchObject({ name: 'real', content: '.xy...z..' });
+    for (const step of [10_000, 3])
+      expect(read(tarArchive([header, { name: 'a', data: Buffer.concat([map, Buffer.from('xyz')]) }, { name: 'b' }]), step)[0]).toMatchObject({
+        name: 'real',
+        content: '.xy...z..',
+      });
   });
   test.each([
-    ['1,2,2,1', 'not in order'], ['1,9', 'not in order'], ['1,2', 'speaks of 2 bytes, 3 are stored'], ['1,2,3', 'damaged'], ['a,b', 'damaged'], ['-1,3', 'damaged'],
+    ['1,2,2,1', 'not in order'],
+    ['1,9', 'not in order'],
+    ['1,2', 'speaks of 2 bytes, 3 are stored'],
+    ['1,2,3', 'damaged'],
+    ['a,b', 'damaged'],
+    ['-1,3', 'damaged'],
   ])('map %s', (map, message) => {
-    expect(failure(tarArchive([pax([['GNU.sparse.size', '9'], ['GNU.sparse.map', map]]), { name: 'a', data: 'xyz' }]))).toMatchObject({ code: 'ERR_LAYER_CORRUPT', message: expect.stringContaining(message) });
+    expect(
+      failure(
+        tarArchive([
+          pax([
+            ['GNU.sparse.size', '9'],
+            ['GNU.sparse.map', map],
+          ]),
+          { name: 'a', data: 'xyz' },
+        ]),
+      ),
+    ).toMatchObject({ code: 'ERR_LAYER_CORRUPT', message: expect.stringContaining(message) });
   });
 });
 
@@ -184,7 +278,11 @@ describe('what is refused', () => {
     ['a header after a zero block', Buffer.concat([Buffer.alloc(512), good]), 'something follows'],
     ['an unknown type', tarArchive([{ name: 'a', type: 'M' }]), 'unknown type "M"'],
     ['a negative size', patched({ name: 'a' }, (header) => header.fill(0xff, 124, 136)), 'negative'],
-    ['a size beyond counting', patched({ name: 'a' }, (header) => Buffer.from('80ffffffffffffffffffffff', 'hex').copy(header, 124)), 'beyond any measure'],
+    [
+      'a size beyond counting',
+      patched({ name: 'a' }, (header) => Buffer.from('80ffffffffffffffffffffff', 'hex').copy(header, 124)),
+      'beyond any measure',
+    ],
     ['a size in letters', patched({ name: 'a' }, (header) => header.write('12z', 124)), 'not an octal number'],
     ['a directory with data', tarArchive([{ name: 'a/', data: 'x' }]), 'directory with data'],
     ['a NUL in a pax path', tarArchive([pax([['path', 'a\0b']]), { name: 'a' }]), 'NUL'],
@@ -203,8 +301,31 @@ describe('what is refused', () => {
     ['5 GB claimed in octal', tarArchive([{ name: 'a', size: 5 * 1024 ** 3 }, { name: 'a' }]), { maxFileBytes: 1024 ** 3 }],
     ['10 GB claimed in binary', big('0', (header) => Buffer.from('800000000000000280000000', 'hex').copy(header, 124)), {}],
     ['10 GB of nothing, old GNU', big('S', (header) => Buffer.from('800000000000000280000000', 'hex').copy(header, 483)), {}],
-    ['10 GB of nothing, pax', tarArchive([pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.realsize', String(10 * 1024 ** 3)]]), { name: 'a' }]), {}],
-    ['many small claims', tarArchive(Array.from({ length: 3 }, (_, i) => pax([['GNU.sparse.size', '400'], ['GNU.sparse.map', '0,0'], ['GNU.sparse.name', `n${i}`]])).flatMap((header) => [header, { name: 'a' }])), { maxLayerBytes: 1000 }],
+    [
+      '10 GB of nothing, pax',
+      tarArchive([
+        pax([
+          ['GNU.sparse.major', '1'],
+          ['GNU.sparse.minor', '0'],
+          ['GNU.sparse.realsize', String(10 * 1024 ** 3)],
+        ]),
+        { name: 'a' },
+      ]),
+      {},
+    ],
+    [
+      'many small claims',
+      tarArchive(
+        Array.from({ length: 3 }, (_, i) =>
+          pax([
+            ['GNU.sparse.size', '400'],
+            ['GNU.sparse.map', '0,0'],
+            ['GNU.sparse.name', `n${i}`],
+          ]),
+        ).flatMap((header) => [header, { name: 'a' }]),
+      ),
+      { maxLayerBytes: 1000 },
+    ],
     ['too many entries', tarArchive([{ name: 'a' }, { name: 'b' }, { name: 'c' }]), { maxEntries: 2 }],
     ['too long a stream', Buffer.alloc(4096), { maxLayerBytes: 4000 }],
     ['a huge long name', tarArchive([{ name: 'l', type: 'L', data: 'x'.repeat(2000) }, { name: 'a' }]), { maxHeaderBytes: 1000 }],
@@ -223,18 +344,26 @@ function patchedByte(bytes: Buffer, at: number): Buffer {
 }
 
 test('a reader of headers steps over data', () => {
-  const archive = tarArchive([{ name: 'a', data: 'x'.repeat(5000) }, { name: 'b', data: 'yy' }, { name: 'c', type: '5' }]);
+  const archive = tarArchive([
+    { name: 'a', data: 'x'.repeat(5000) },
+    { name: 'b', data: 'yy' },
+    { name: 'c', type: '5' },
+  ]);
   const offsets: [string, string][] = [];
   let read_ = 0;
-  const reader: TarReader = new TarReader({
-    entry: (entry) => {
-      offsets.push([entry.name, archive.toString('latin1', reader.dataOffset, reader.dataOffset + entry.bytes).slice(0, 3)]);
-      if (entry.type === 'file') reader.skipBody();
+  const reader: TarReader = new TarReader(
+    {
+      entry: (entry) => {
+        offsets.push([entry.name, archive.toString('latin1', reader.dataOffset, reader.dataOffset + entry.bytes).slice(0, 3)]);
+        if (entry.type === 'file') reader.skipBody();
+      },
+      data: () => expect.fail('nobody wanted data'),
+      end: () => undefined,
     },
-    data: () => expect.fail('nobody wanted data'),
-    end: () => undefined,
-  }, defaultLimits, 'it');
-  for (let at = 0; at < archive.length; ) {
+    defaultLimits,
+    'it',
+  );
+  for (let at = 0; at < archive.length;) {
     reader.push(archive.subarray(at, at + 100));
     read_ += 100;
     at += 100;
@@ -243,6 +372,10 @@ test('a reader of headers steps over data', () => {
     at += step;
   }
   reader.finish();
-  expect(offsets).toEqual([['a', 'xxx'], ['b', 'yy'], ['c', '']]);
+  expect(offsets).toEqual([
+    ['a', 'xxx'],
+    ['b', 'yy'],
+    ['c', ''],
+  ]);
   expect(read_).toBeLessThan(3000);
 });
