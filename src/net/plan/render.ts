@@ -26,7 +26,7 @@ function withoutNetworks(mode: 'host' | 'none'): string[] {
   return [
     ...wrap('', 'The pod gets a network namespace with nothing in it but lo (127.0.0.1, ::1). It reaches nobody and nobody reaches it.'),
     '',
-    ...wrap('', 'Removed when the pod ends: the namespace.'),
+    ...wrap('', 'Removed by "rkt gc" once the pod has exited: the namespace.'),
   ];
 }
 
@@ -39,7 +39,7 @@ function contained(networks: readonly PlannedNetwork[]): string[] {
     ...networks.flatMap((network) => ['', ...networkLines(network)]),
     ...(shared.length === 0 ? [] : ['', 'Shared with other pods, made if absent:', ...shared.flatMap(([what, fate]) => wrap(`  ${what.padEnd(Math.max(...shared.map(([name]) => name.length)))}  `, fate))]),
     '',
-    'Removed when the pod ends, or by "rkt gc" after a crash:',
+    'Removed by "rkt gc" or "rkt rm" once the pod has exited:',
     ...networks.toReversed().flatMap(removal),
     '  the namespace with every interface in it',
   ];
