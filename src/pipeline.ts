@@ -3,14 +3,14 @@
  * Fetch → manifest → plan → pod directory → journal → effects → launch; and back by undoing the journal.
  */
 import { actionsFor } from './compose/actions.ts';
-import { cniServices, foreignAttachments, planServices } from './compose/cni.ts';
+import { cniServices, planServices } from './compose/cni.ts';
+import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
 import { applySteps } from './effects/execute.ts';
 import { Journal } from './effects/journal.ts';
 import type { GcPolicy } from './gc/mark.ts';
-import { sweepNetworks } from './gc/networks.ts';
-import { removePod, sweepPods, type SweepEvent, type SweepServices } from './gc/sweep.ts';
-import { bootId, now } from './host/clock.ts';
-import { readText, writeAtomic } from './host/files.ts';
+import { removePod, sweepPods, type SweepEvent } from './gc/sweep.ts';
+import { bootId } from './host/clock.ts';
+import { writeAtomic } from './host/files.ts';
 import { SIGNAL, pendingSignal, trapSignals } from './host/linux.ts';
 import { startTimeOf } from './host/process.ts';
 import { newPodId } from './host/uuid.ts';
@@ -19,7 +19,6 @@ import type { StoredImage } from './model/oci.ts';
 import type { NetOptions, Progress, RunOptions } from './model/options.ts';
 import type { NetPlan } from './model/plan.ts';
 import type { Settings } from './model/settings.ts';
-import { gcList } from './net/cni/list.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
 import type { AppPorts } from './net/ports.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
@@ -29,7 +28,8 @@ import { stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';
 import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
 import { openStore } from './state/images/store.ts';
-import { podInfo, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
+import { sweepTemporary } from './state/images/staging.ts';
+import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
 import { podFiles } from './state/pod/layout.ts';
 import { findPod, listPods } from './state/pod/lifecycle.ts';
 
@@ -41,9 +41,17 @@ export { renderPlan } from './net/plan/render.ts';
 export async function runPod(settings: Settings, options: RunOptions): Promise<never> {
   const id = newPodId();
   if (options.uuidFile !== undefined) writeUuidFile(options.uuidFile, id);
-  const images = await fetchImages(settings, options.apps.map((app) => app.reference), options.progress);
-  const manifest = podManifest(options.apps.flatMap((app, i) => images[i] === undefined ? [] : [{ ...app, image: images[i] }]));
-  const plan = planNetwork(settings, options, manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] })));
+  const images = await fetchImages(
+    settings,
+    options.apps.map((app) => app.reference),
+    options.progress,
+  );
+  const manifest = podManifest(options.apps.flatMap((app, i) => (images[i] === undefined ? [] : [{ ...app, image: images[i] }])));
+  const plan = planNetwork(
+    settings,
+    options,
+    manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] })),
+  );
   for (const warning of plan.warnings) options.warn(warning);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
@@ -51,9 +59,21 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const files = podFiles(pod.dir);
   using journal = Journal.open(files.journal, bootId());
   const store = openStore(settings.dataDir);
-  const facts = { pod, manifest, images, layersOf: (image: StoredImage) => store.layerPaths(image), netns: plan.mode === 'host' ? undefined : netnsPath(id), ...options };
+  const facts = {
+    pod,
+    manifest,
+    images,
+    layersOf: (image: StoredImage) => store.layerPaths(image),
+    netns: plan.mode === 'host' ? undefined : netnsPath(id),
+    ...options,
+  };
   let stage1 = stage1Pod({ ...facts, resolvConf: undefined });
-  const actions = actionsFor({ dataDir: settings.dataDir, cni: cniServices(files.netCalls), flavor: ociFlavor, launching: { pod: () => stage1, lockFd: pod.lock.fd } });
+  const actions = actionsFor({
+    dataDir: settings.dataDir,
+    cni: cniServices(files.netCalls),
+    flavor: ociFlavor,
+    launching: { pod: () => stage1, lockFd: pod.lock.fd },
+  });
   try {
     applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
     const networks = attachedNetworks(journal.entries);
@@ -78,25 +98,21 @@ export async function fetchImages(settings: Settings, references: readonly strin
 }
 
 /** What `run` would do to the network. Touches nothing, needs no root. */
-export const planNetwork = (settings: Settings, options: NetOptions, apps: readonly AppPorts[]): NetPlan => planPodNetwork(settings, options, apps, planServices);
+export const planNetwork = (settings: Settings, options: NetOptions, apps: readonly AppPorts[]): NetPlan =>
+  planPodNetwork(settings, options, apps, planServices);
 
 /** Pods as `rkt list` shows them: not embryos, not what gc has finished with but for its files. */
 export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, ['run', 'exited-garbage', 'prepare', 'prepared']).map(podInfo);
 export const findPodInfo = ({ dataDir }: Settings, uuid: string): PodInfo => podInfo(findPod(dataDir, uuid));
 export const waitForExit = ({ dataDir }: Settings, uuid: string, timeoutMs: number): void => waitForPodExit(dataDir, uuid, timeoutMs);
 
-export function podManifestText({ dataDir }: Settings, uuid: string): string {
-  const pod = findPod(dataDir, uuid);
-  const text = readText(podFiles(pod.dir).manifest);
-  if (text === undefined) throw new RuntimeError('ERR_POD_MANIFEST', `pod ${pod.id} has no manifest: its run was cut short`);
-  return text;
-}
+export const podManifestText = ({ dataDir }: Settings, uuid: string): string => manifestText(findPod(dataDir, uuid));
 
 /** @returns the line to print */
 export function stopPod({ dataDir }: Settings, uuid: string, force: boolean): string {
   const pod = findPod(dataDir, uuid);
   if (pod.state.startsWith('exited')) return `pod "${pod.id}" is already exited`;
-  if (pod.state !== 'running') throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} is ${pod.state}, not running`);
+  requireRunning(pod);
   ociFlavor.stop(pod.dir, { force, graceMs: 10_000 });
   return `"${pod.id}"`;
 }
@@ -104,31 +120,24 @@ export function stopPod({ dataDir }: Settings, uuid: string, force: boolean): st
 /** Becomes a command in an app; never returns. */
 export function enterPod(settings: Settings, uuid: string, what: { readonly app: string | undefined; readonly command: readonly string[] }): never {
   const pod = findPodInfo(settings, uuid);
-  if (pod.state !== 'running') throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} is ${pod.state}, not running`);
-  const apps = pod.manifest?.apps.map((app) => app.name) ?? [];
-  const app = what.app ?? (apps.length === 1 ? apps[0] : undefined);
-  if (app === undefined) throw new RuntimeError('ERR_APP_NOT_FOUND', `pod ${pod.id} has several apps: say which`, { details: apps, hint: `--app=${apps[0] ?? 'NAME'}` });
+  requireRunning(pod);
+  const app = appToEnter(pod, what.app);
   return ociFlavor.enter(pod.dir, pod.id, app, what.command.length === 0 ? ['/bin/sh'] : what.command);
 }
 
-/** One gc: pods first, then what networks without pods still hold. */
+/** One gc: pods first, then what networks without pods still hold, then what interrupted fetches left. */
 export function collectGarbage(settings: Settings, policy: GcPolicy, report: (event: SweepEvent) => void): void {
   sweepPods(sweepServices(settings, report), policy);
-  if (!policy.markOnly) clearUnusedNetworks(settings, report);
+  if (policy.markOnly) return;
+  clearUnusedNetworks(settings, report);
+  sweepTemporary(settings.dataDir);
 }
 
 export function removePodNow(settings: Settings, uuid: string): string {
   const pod = findPod(settings.dataDir, uuid);
-  removePod(pod, sweepServices(settings, () => undefined));
+  removePod(
+    pod,
+    sweepServices(settings, () => undefined),
+  );
   return `"${pod.id}"`;
-}
-
-function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
-  const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
-  return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
-}
-
-function clearUnusedNetworks({ dataDir }: Settings, report: (event: SweepEvent) => void): void {
-  const services = cniServices(undefined);
-  sweepNetworks(dataDir, (network) => gcList(network, [], services), foreignAttachments, (network, error) => report({ kind: 'failed', id: `network ${network}`, reasons: [error] }));
 }

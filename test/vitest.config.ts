@@ -13,7 +13,16 @@ const project = (name: string, include: string[], timeoutMs: number) => ({
  */
 const rootProject = (name: string, include: string[], timeoutMs: number) => ({
   extends: true as const,
-  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, maxWorkers: 1, fileParallelism: false, sequence: { groupOrder: 1 } },
+  test: {
+    name,
+    include,
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    pool: 'forks' as const,
+    maxWorkers: 1,
+    fileParallelism: false,
+    sequence: { groupOrder: 1 },
+  },
 });
 
 export default defineConfig({

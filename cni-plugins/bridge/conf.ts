@@ -31,7 +31,11 @@ export function readConf(req: PluginRequest): BridgeConf {
   if (!isIfName(name)) throw new CniError(cniCode.config, `bridge ${JSON.stringify(name)} is not an interface name`);
   if (flag('hairpinMode') && flag('promiscMode')) throw new CniError(cniCode.config, 'cannot set hairpin mode and promiscuous mode at the same time');
   if ((conf.integer('vlan', 0, 4094) ?? 0) !== 0 || (conf.list('vlanTrunk') ?? []).length > 0) {
-    throw new CniError(cniCode.unsupportedField, `vlan ${JSON.stringify(conf.value('vlan') ?? conf.value('vlanTrunk'))} is not supported`, 'a bridge with VLAN filtering needs a kernel that has it');
+    throw new CniError(
+      cniCode.unsupportedField,
+      `vlan ${JSON.stringify(conf.value('vlan') ?? conf.value('vlanTrunk'))} is not supported`,
+      'a bridge with VLAN filtering needs a kernel that has it',
+    );
   }
   if (flag('macspoofchk')) throw new CniError(cniCode.unsupportedField, 'macspoofchk true is not supported');
   if (flag('disableContainerInterface')) throw new CniError(cniCode.unsupportedField, 'disableContainerInterface true is not supported');

@@ -8,8 +8,25 @@ import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/p
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
 import { attachmentText, networkText } from '../../src/model/ruleset.ts';
 import {
-  addressesToForget, allOf, checkPodEnd, configurePodEnd, createPair, deleteIfThere, deleteOwnPair, deletePair, dnsOf, enableForwarding, hostLinks, keyOf, leasesOf, ownLeases,
-  refuseUnusable, routeRequests, routesOf, staleLinks, type Lease,
+  addressesToForget,
+  allOf,
+  checkPodEnd,
+  configurePodEnd,
+  createPair,
+  deleteIfThere,
+  deleteOwnPair,
+  deletePair,
+  dnsOf,
+  enableForwarding,
+  hostLinks,
+  keyOf,
+  leasesOf,
+  ownLeases,
+  refuseUnusable,
+  routeRequests,
+  routesOf,
+  staleLinks,
+  type Lease,
 } from '../skel/interface.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
@@ -31,7 +48,12 @@ function routesFor(result: CniResult, leases: readonly Lease[], conf: BridgeConf
   if (!conf.isDefaultGateway) return routes;
   const families = new Set(leases.map(({ address }) => address.ip.family));
   const extra = ([ipv4Default, ipv6Default] as const).flatMap((dst): Route[] => {
-    if (dst === undefined || !families.has(dst.ip.family) || routes.some((route) => route.dst.prefixLen === 0 && route.dst.ip.family === dst.ip.family)) return [];
+    if (
+      dst === undefined ||
+      !families.has(dst.ip.family) ||
+      routes.some((route) => route.dst.prefixLen === 0 && route.dst.ip.family === dst.ip.family)
+    )
+      return [];
     return [{ dst, gateway: leases.find(({ address, gateway }) => address.ip.family === dst.ip.family && gateway !== undefined)?.gateway }];
   });
   return [...routes, ...extra];
@@ -50,7 +72,10 @@ function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf): { br
       );
       return { bridge: found, host };
     } catch (error) {
-      const lost = bridge === undefined ? isErrno(error, 'ENODEV') : isErrno(error, 'ENODEV', 'EINVAL') && linkByName(socket, conf.bridge)?.index !== bridge.index;
+      const lost =
+        bridge === undefined
+          ? isErrno(error, 'ENODEV')
+          : isErrno(error, 'ENODEV', 'EINVAL') && linkByName(socket, conf.bridge)?.index !== bridge.index;
       if (!lost || attempt >= bridgeAttempts) throw error;
     }
   }
@@ -92,7 +117,11 @@ export const plugin: Plugin = {
     const host = hostLinks(socket, keyOf(req)).find(({ index }) => index === inside.peer);
     if (host === undefined) throw new CniError(cniCode.internal, `the host end of ${req.ifName} is missing`);
     if (host.master !== bridge.index) throw new CniError(cniCode.internal, `${host.name} is not a port of ${conf.bridge}`);
-    if (conf.ipMasq) checkMasquerade(keyOf(req), leases.map(({ address }) => address));
+    if (conf.ipMasq)
+      checkMasquerade(
+        keyOf(req),
+        leases.map(({ address }) => address),
+      );
   },
 
   del(req, ctx) {
@@ -102,7 +131,9 @@ export const plugin: Plugin = {
   gc(req, ctx) {
     const { bridge, ipamType } = readRemains(req);
     const network = req.conf.name;
-    const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
+    const alive = new Set(
+      req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })),
+    );
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -130,7 +161,9 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
   if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
   const routes = routesFor(ipam ?? { cniVersion: '' }, leases, conf);
   // Before the pod's end: its routes lead through this address.
-  if (conf.isGateway) for (const { address, gateway } of leases) if (gateway !== undefined) ensureBridgeAddress(socket, bridge, { ip: gateway, prefixLen: address.prefixLen }, conf.forceAddress);
+  if (conf.isGateway)
+    for (const { address, gateway } of leases)
+      if (gateway !== undefined) ensureBridgeAddress(socket, bridge, { ip: gateway, prefixLen: address.prefixLen }, conf.forceAddress);
   const inside = withNetns(req.netns, () => {
     using pod = new RouteSocket();
     const link = linkByName(pod, req.ifName);
@@ -139,7 +172,11 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
     return link;
   });
   if (conf.isGateway) enableForwarding(leases, ctx);
-  if (conf.ipMasq) ensureMasquerade(keyOf(req), leases.map(({ address }) => address));
+  if (conf.ipMasq)
+    ensureMasquerade(
+      keyOf(req),
+      leases.map(({ address }) => address),
+    );
   const dns = dnsOf(conf.dns, ipam?.dns);
   return {
     cniVersion: req.conf.cniVersion,
@@ -148,8 +185,16 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
       { name: host.name, mac: host.mac },
       { name: req.ifName, mac: inside.mac, sandbox: req.netns },
     ],
-    ips: leases.map(({ address, gateway }) => ({ address: `${address.ip.text}/${address.prefixLen}`, interface: 2, ...(gateway === undefined ? {} : { gateway: gateway.text }) })),
-    routes: routes.map((route, i) => ({ ...ipam?.routes?.[i], dst: `${route.dst.ip.text}/${route.dst.prefixLen}`, ...(route.gateway === undefined || ipam?.routes?.[i]?.gw === undefined && i < (ipam?.routes?.length ?? 0) ? {} : { gw: route.gateway.text }) })),
+    ips: leases.map(({ address, gateway }) => ({
+      address: `${address.ip.text}/${address.prefixLen}`,
+      interface: 2,
+      ...(gateway === undefined ? {} : { gateway: gateway.text }),
+    })),
+    routes: routes.map((route, i) => ({
+      ...ipam?.routes?.[i],
+      dst: `${route.dst.ip.text}/${route.dst.prefixLen}`,
+      ...(route.gateway === undefined || (ipam?.routes?.[i]?.gw === undefined && i < (ipam?.routes?.length ?? 0)) ? {} : { gw: route.gateway.text }),
+    })),
     ...(dns === undefined ? {} : { dns }),
   };
 }

@@ -1,5 +1,16 @@
 /** The bridge itself: what all pods of a network share. Made by the first attachment, removed by gc after the last. */
-import { addAddress, createBridge, deleteAddress, deleteLink, linkByName, listAddresses, listLinks, setPromiscuous, setUp, type Link } from '../../src/host/netlink/rtnetlink.ts';
+import {
+  addAddress,
+  createBridge,
+  deleteAddress,
+  deleteLink,
+  linkByName,
+  listAddresses,
+  listLinks,
+  setPromiscuous,
+  setUp,
+  type Link,
+} from '../../src/host/netlink/rtnetlink.ts';
 import type { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { cidrText, overlaps, type Cidr } from '../../src/model/cidr.ts';
@@ -16,7 +27,10 @@ export function ensureBridge(socket: RouteSocket, conf: BridgeConf): Link {
   if (found?.mac === bridgeMac(name)) settle(name);
   const existing = found ?? make(socket, conf);
   if (existing.kind !== 'bridge') throw new CniError(cniCode.internal, `${JSON.stringify(name)} already exists but is not a bridge`);
-  const changes = [...(existing.up ? [] : [setUp(existing.index, name)]), ...(conf.promiscuous && !existing.promiscuous ? [setPromiscuous(existing.index, true)] : [])];
+  const changes = [
+    ...(existing.up ? [] : [setUp(existing.index, name)]),
+    ...(conf.promiscuous && !existing.promiscuous ? [setPromiscuous(existing.index, true)] : []),
+  ];
   if (changes.length > 0) socket.request(changes);
   return existing;
 }
@@ -45,7 +59,11 @@ export function ensureBridgeAddress(socket: RouteSocket, bridge: Link, address: 
   if (present.some((have) => cidrText(have) === cidrText(address))) return;
   const inTheWay = present.filter((have) => (address.ip.family === 4 ? true : overlaps(have, address)));
   if (inTheWay.length > 0 && !force) {
-    throw new CniError(cniCode.internal, `${JSON.stringify(bridge.name)} already has an IP address different from ${cidrText(address)}`, inTheWay.map(cidrText).join(', '));
+    throw new CniError(
+      cniCode.internal,
+      `${JSON.stringify(bridge.name)} already has an IP address different from ${cidrText(address)}`,
+      inTheWay.map(cidrText).join(', '),
+    );
   }
   for (const have of inTheWay) {
     try {

@@ -30,14 +30,17 @@ function textOf(conf: PluginRequestConf, key: string): string {
 function readConf(conf: PluginRequestConf): FirewallConf {
   const notes: PluginNote[] = [];
   const backend = textOf(conf, 'backend');
-  if (!['', 'nftables', 'iptables', 'firewalld'].includes(backend)) throw new CniError(cniCode.config, `unrecognized firewall backend type: ${JSON.stringify(backend)}`);
-  if (backend === 'iptables' || backend === 'firewalld') notes.push({ what: 'backend', detail: `${backend} was asked for; forwarding is handled by nftables table inet rkt` });
+  if (!['', 'nftables', 'iptables', 'firewalld'].includes(backend))
+    throw new CniError(cniCode.config, `unrecognized firewall backend type: ${JSON.stringify(backend)}`);
+  if (backend === 'iptables' || backend === 'firewalld')
+    notes.push({ what: 'backend', detail: `${backend} was asked for; forwarding is handled by nftables table inet rkt` });
   for (const key of ['iptablesAdminChainName', 'firewalldZone']) {
     const value = textOf(conf, key);
     if (value !== '') notes.push({ what: key, detail: `not used (${JSON.stringify(value)})` });
   }
   const policy = textOf(conf, 'ingressPolicy');
-  if (policy !== '' && policy !== 'open' && policy !== 'same-bridge' && policy !== 'isolated') throw new CniError(cniCode.config, `unknown ingress policy: ${JSON.stringify(policy)}`);
+  if (policy !== '' && policy !== 'open' && policy !== 'same-bridge' && policy !== 'isolated')
+    throw new CniError(cniCode.config, `unknown ingress policy: ${JSON.stringify(policy)}`);
   return { ingressPolicy: policy === '' ? 'open' : policy, notes };
 }
 
@@ -76,7 +79,11 @@ export const plugin: Plugin = {
     const elements = elementsFor(req, conf, prevResult);
     withRuleset('open the firewall', () => claim(elements));
     if (conf.ingressPolicy === 'isolated' && !bridgedPacketsAreSeen()) {
-      ctx.note({ what: 'isolated', detail: 'pods on the same bridge are not kept apart: load br_netfilter with bridge-nf-call-iptables=1, or set portIsolation in the bridge plugin' });
+      ctx.note({
+        what: 'isolated',
+        detail:
+          'pods on the same bridge are not kept apart: load br_netfilter with bridge-nf-call-iptables=1, or set portIsolation in the bridge plugin',
+      });
     }
     return prevResult;
   },

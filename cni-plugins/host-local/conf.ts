@@ -19,7 +19,7 @@ const defaultDataDir = '/var/lib/cni/networks';
 
 function ipamOf({ conf }: PluginRequest): ConfReader {
   const ipam = new ConfReader(conf).object('ipam');
-  if (ipam === undefined) throw badConf('IPAM config missing \'ipam\' key');
+  if (ipam === undefined) throw badConf("IPAM config missing 'ipam' key");
   return ipam;
 }
 

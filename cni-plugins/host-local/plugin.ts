@@ -18,14 +18,22 @@ const openStore = (req: PluginRequest, create: boolean): LeaseStore | undefined 
 };
 
 /** Reserves one address of `set` (number `index`). */
-function allocate(store: LeaseStore, set: RangeSet, index: number, requested: Ip | undefined, { containerId, ifName }: PluginRequest): { ip: Ip; range: Range } {
+function allocate(
+  store: LeaseStore,
+  set: RangeSet,
+  index: number,
+  requested: Ip | undefined,
+  { containerId, ifName }: PluginRequest,
+): { ip: Ip; range: Range } {
   const held = store.leasesOf(containerId, ifName).find((ip) => rangeFor(set, ip) !== undefined);
   if (held !== undefined) throw fail(`${held.text} has been allocated to ${containerId}, duplicate allocation is not allowed`);
   if (requested !== undefined) {
     const range = rangeFor(set, requested);
     if (range === undefined) throw fail(`${requested.text} not in range set ${setText(set)}`);
-    if (requested.family === range.gateway.family && requested.value === range.gateway.value) throw fail(`requested ip ${requested.text} is subnet's gateway`);
-    if (!store.reserve(requested, containerId, ifName, index)) throw fail(`requested IP address ${requested.text} is not available in range set ${setText(set)}`);
+    if (requested.family === range.gateway.family && requested.value === range.gateway.value)
+      throw fail(`requested ip ${requested.text} is subnet's gateway`);
+    if (!store.reserve(requested, containerId, ifName, index))
+      throw fail(`requested IP address ${requested.text} is not available in range set ${setText(set)}`);
     return { ip: requested, range };
   }
   for (const candidate of candidates(set, store.last(index))) {
@@ -75,7 +83,8 @@ export const plugin: Plugin = {
 
   check(req) {
     using store = openStore(req, false);
-    if (store === undefined || heldBy(store, req).ips.length === 0) throw fail(`host-local: Failed to find address added by container ${req.containerId}`);
+    if (store === undefined || heldBy(store, req).ips.length === 0)
+      throw fail(`host-local: Failed to find address added by container ${req.containerId}`);
   },
 
   del(req) {

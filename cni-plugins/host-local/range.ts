@@ -21,11 +21,13 @@ export const setText = (set: RangeSet): string => set.map(rangeText).join(',');
 export function readRange(fields: ConfReader): Range {
   const text = fields.text('subnet') ?? '';
   const subnet = parseCidr(text);
-  if (subnet === undefined) throw badConf(`${fields.where === '' ? '' : `${fields.where}.`}subnet must be a subnet such as 10.1.0.0/16, not ${JSON.stringify(text)}`);
+  if (subnet === undefined)
+    throw badConf(`${fields.where === '' ? '' : `${fields.where}.`}subnet must be a subnet such as 10.1.0.0/16, not ${JSON.stringify(text)}`);
   const { family } = subnet.ip;
   if (subnet.prefixLen > (family === 4 ? 30 : 126)) throw badConf(`Network ${cidrText(subnet)} too small to allocate from`);
   const network = networkOf(subnet);
-  if (network.ip.value !== subnet.ip.value) throw badConf(`Network has host bits set. For a subnet mask of length ${subnet.prefixLen} the network address is ${network.ip.text}`);
+  if (network.ip.value !== subnet.ip.value)
+    throw badConf(`Network has host bits set. For a subnet mask of length ${subnet.prefixLen} the network address is ${network.ip.text}`);
 
   const inside = (key: 'rangeStart' | 'rangeEnd', name: string): Ip | undefined => {
     const ip = fields.ip(key);
@@ -54,7 +56,8 @@ export function checkSets(sets: readonly RangeSet[], cniVersion: string): void {
   });
   for (const family of [4, 6]) {
     const count = sets.filter((set) => set[0]?.start.family === family).length;
-    if (count > 1 && (cniVersion === '0.1.0' || cniVersion === '0.2.0')) throw badConf(`CNI version ${cniVersion} does not support more than 1 address per family`);
+    if (count > 1 && (cniVersion === '0.1.0' || cniVersion === '0.2.0'))
+      throw badConf(`CNI version ${cniVersion} does not support more than 1 address per family`);
   }
   sets.forEach((set, i) => {
     const other = sets.slice(0, i).findIndex((earlier) => earlier.some((a) => set.some((b) => overlap(a, b))));
@@ -69,7 +72,13 @@ export const rangeFor = (set: RangeSet, ip: Ip): Range | undefined =>
 
 /** Number of addresses that can be given away. */
 export const capacityOf = (set: RangeSet): bigint =>
-  set.reduce((sum, { start, end, gateway }) => sum + (end.value - start.value + 1n) - (gateway.family === start.family && gateway.value >= start.value && gateway.value <= end.value ? 1n : 0n), 0n);
+  set.reduce(
+    (sum, { start, end, gateway }) =>
+      sum +
+      (end.value - start.value + 1n) -
+      (gateway.family === start.family && gateway.value >= start.value && gateway.value <= end.value ? 1n : 0n),
+    0n,
+  );
 
 /** Every address of the set but the gateways, each once, beginning after `last` when the set has it, and wrapping. */
 export function* candidates(set: RangeSet, last: Ip | undefined): Generator<{ readonly ip: Ip; readonly range: Range }> {

@@ -201,7 +201,11 @@ export class LeaseStore implements Disposable {
   }
 
   #indexLines(name: string): string[] {
-    return readText(join(this.#index, name))?.split('\n').filter((line) => line !== '') ?? [];
+    return (
+      readText(join(this.#index, name))
+        ?.split('\n')
+        .filter((line) => line !== '') ?? []
+    );
   }
   #writeIndex(name: string, ips: readonly string[]): void {
     const text = `${ips.join('\n')}\n`;
@@ -222,7 +226,11 @@ const contentOf = ({ id, ifName }: Owner): string => (ifName === undefined ? id 
 /** Neither part can hold a colon or a slash. Ids too long for a file name may share an entry: what it lists is compared with the leases anyway. */
 function indexName({ id, ifName }: Owner): string {
   const tail = ifName === undefined ? '' : `:${ifName.replaceAll('/', '_')}`;
-  return Buffer.from(id.replaceAll('/', '_')).subarray(0, nameMax - Buffer.byteLength(tail)).toString('latin1') + tail;
+  return (
+    Buffer.from(id.replaceAll('/', '_'))
+      .subarray(0, nameMax - Buffer.byteLength(tail))
+      .toString('latin1') + tail
+  );
 }
 
 function unlinkIfThere(path: string): void {

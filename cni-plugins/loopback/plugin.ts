@@ -22,7 +22,8 @@ export const plugin: Plugin = {
       if (req.prevResult !== undefined) return req.prevResult;
       const addresses = ([4, 6] as const).flatMap((family) => listAddresses(socket, link.index, family));
       const stray = addresses.find(({ ip }) => !(ip.text.startsWith('127.') || ip.text === '::1'));
-      if (stray !== undefined) throw new CniError(cniCode.internal, `loopback interface has the address ${cidrText(stray)}, which is none of its own`);
+      if (stray !== undefined)
+        throw new CniError(cniCode.internal, `loopback interface has the address ${cidrText(stray)}, which is none of its own`);
       return {
         cniVersion: req.conf.cniVersion,
         interfaces: [{ name: lo, mac: '00:00:00:00:00:00', sandbox: req.netns }],

@@ -15,7 +15,8 @@ export interface PortmapConf {
 }
 
 const bad = (message: string): CniError => new CniError(cniCode.config, message);
-const unsupported = (key: string, value: unknown): CniError => new CniError(cniCode.unsupportedField, `unsupported field: ${key}: ${JSON.stringify(value)}`);
+const unsupported = (key: string, value: unknown): CniError =>
+  new CniError(cniCode.unsupportedField, `unsupported field: ${key}: ${JSON.stringify(value)}`);
 
 function flag(conf: PluginRequestConf, key: string, fallback: boolean): boolean {
   const value = knownKey(conf, key);
@@ -56,7 +57,8 @@ function readMappings(value: unknown): Mapping[] {
     const containerPort = portOf(knownKey(entry, 'containerPort'), 'container');
     const given = knownKey(entry, 'protocol') ?? '';
     const protocol = typeof given === 'string' ? given.toLowerCase() : given;
-    if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp') throw bad(`Invalid protocol ${JSON.stringify(protocol)} of host port ${hostPort}: tcp, udp or sctp`);
+    if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp')
+      throw bad(`Invalid protocol ${JSON.stringify(protocol)} of host port ${hostPort}: tcp, udp or sctp`);
     const hostIP = knownKey(entry, 'hostIP') ?? '';
     if (hostIP === '') return { hostPort, containerPort, protocol, host: undefined };
     const host = typeof hostIP === 'string' ? parseIp(hostIP) : undefined;

@@ -79,7 +79,9 @@ function udpOf(elements: readonly Element[]): PublishedUdp[] {
     const { port, protocol, address } = outsideOf(element);
     if (protocol !== 'udp') return [];
     const family = element.set.endsWith('4') ? 4 : 16;
-    return [{ pod: ipFromBytes(element.value.subarray(0, family)), port, host: address === '' ? undefined : parseCidr(`${address}/${family * 8}`)?.ip }];
+    return [
+      { pod: ipFromBytes(element.value.subarray(0, family)), port, host: address === '' ? undefined : parseCidr(`${address}/${family * 8}`)?.ip },
+    ];
   });
 }
 
@@ -127,7 +129,10 @@ export const plugin: Plugin = {
       } catch (error) {
         if (!(error instanceof HeldError)) throw error;
         const { port, protocol, address } = outsideOf(error.wanted);
-        throw new CniError(portTakenCode, `host port ${port}/${protocol}${address === '' ? '' : ` on ${address}`} is already published by ${error.holder}`);
+        throw new CniError(
+          portTakenCode,
+          `host port ${port}/${protocol}${address === '' ? '' : ` on ${address}`} is already published by ${error.holder}`,
+        );
       }
     });
     try {
@@ -153,7 +158,11 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     // Not only with mappings: a runtime may leave runtimeConfig out of DEL, and what an attachment has is known by its name.
-    forget(withRuleset('withdraw ports', () => release(ofAttachment(keyOf(req), sets, expectedOf(req)))), 'withdrawn', ctx);
+    forget(
+      withRuleset('withdraw ports', () => release(ofAttachment(keyOf(req), sets, expectedOf(req)))),
+      'withdrawn',
+      ctx,
+    );
   },
 
   gc(req, ctx) {

@@ -8,8 +8,27 @@ import { CniError, cniCode, cniVersions, type CniDns, type CniResult } from '../
 import { attachmentText, networkText } from '../../src/model/ruleset.ts';
 import { ConfReader } from '../skel/conf.ts';
 import {
-  addressesToForget, allOf, checkPodEnd, configuredDns, configurePodEnd, createPair, deleteIfThere, deleteOwnPair, deletePair, dnsOf, enableForwarding, ipamTypeOf, keyOf, leasesOf,
-  ownLeases, refuseUnusable, routeRequests, routesOf, setIfPresent, staleLinks, type Lease,
+  addressesToForget,
+  allOf,
+  checkPodEnd,
+  configuredDns,
+  configurePodEnd,
+  createPair,
+  deleteIfThere,
+  deleteOwnPair,
+  deletePair,
+  dnsOf,
+  enableForwarding,
+  ipamTypeOf,
+  keyOf,
+  leasesOf,
+  ownLeases,
+  refuseUnusable,
+  routeRequests,
+  routesOf,
+  setIfPresent,
+  staleLinks,
+  type Lease,
 } from '../skel/interface.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
 
@@ -61,7 +80,11 @@ export const plugin: Plugin = {
     ctx.delegate(conf.ipamType, 'CHECK', req);
     const leases = ownLeases(prevResult, req.ifName);
     checkPodEnd(req, prevResult, leases);
-    if (conf.ipMasq) checkMasquerade(keyOf(req), leases.map(({ address }) => address));
+    if (conf.ipMasq)
+      checkMasquerade(
+        keyOf(req),
+        leases.map(({ address }) => address),
+      );
   },
 
   del(req, ctx) {
@@ -71,7 +94,9 @@ export const plugin: Plugin = {
   gc(req, ctx) {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
-    const alive = new Set(req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })));
+    const alive = new Set(
+      req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })),
+    );
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -102,16 +127,30 @@ function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: reado
     const link = linkByName(pod, req.ifName);
     if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} vanished from ${req.netns}`);
     // The subnet is reached through the gateway, so the route that comes with the address must not exist.
-    configurePodEnd(pod, link, leases, [...distinct(leases.flatMap(gatewayRoutes), ({ dst }) => dst).map((route) => addRoute(link.index, route)), ...routeRequests(link, routesOf(ipam, leases))], ({ address }) =>
-      addAddress(link.index, address, { prefixRoute: false }),
+    configurePodEnd(
+      pod,
+      link,
+      leases,
+      [
+        ...distinct(leases.flatMap(gatewayRoutes), ({ dst }) => dst).map((route) => addRoute(link.index, route)),
+        ...routeRequests(link, routesOf(ipam, leases)),
+      ],
+      ({ address }) => addAddress(link.index, address, { prefixRoute: false }),
     );
     return link.mac;
   });
   socket.request([
-    ...distinct(leases.map(({ gateway }) => hostCidr(gateway)), (address) => address).map((address) => addAddress(host.index, address)),
+    ...distinct(
+      leases.map(({ gateway }) => hostCidr(gateway)),
+      (address) => address,
+    ).map((address) => addAddress(host.index, address)),
     ...leases.map(({ address }) => ensureRoute(host.index, { dst: hostCidr(address.ip), scope: RT_SCOPE.LINK })),
   ]);
-  if (conf.ipMasq) ensureMasquerade(keyOf(req), leases.map(({ address }) => address));
+  if (conf.ipMasq)
+    ensureMasquerade(
+      keyOf(req),
+      leases.map(({ address }) => address),
+    );
   const dns = dnsOf(conf.dns, ipam.dns);
   return {
     cniVersion: req.conf.cniVersion,
@@ -132,7 +171,8 @@ const gatewayRoutes = ({ address, gateway }: Routed): Route[] => [
 ];
 
 /** Addresses of one subnet share their gateway: the first of them says how it is reached. */
-const distinct = <T>(items: readonly T[], cidrOf: (item: T) => Cidr): T[] => [...new Map([...items].reverse().map((item) => [cidrText(cidrOf(item)), item])).values()].reverse();
+const distinct = <T>(items: readonly T[], cidrOf: (item: T) => Cidr): T[] =>
+  [...new Map([...items].reverse().map((item) => [cidrText(cidrOf(item)), item])).values()].reverse();
 
 function undo(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
   allOf([

@@ -15,7 +15,10 @@ export const badValue = (where: string, key: string, value: unknown, wanted: str
 
 /** Reads the members of one object; every method returns undefined for an absent key. */
 export class ConfReader {
-  constructor(readonly fields: Fields, readonly where = '') {}
+  constructor(
+    readonly fields: Fields,
+    readonly where = '',
+  ) {}
 
   value(key: string): unknown {
     return knownKey(this.fields, key);
@@ -28,13 +31,17 @@ export class ConfReader {
   }
   /** A whole number between `min` and `max`, both included. */
   integer(key: string, min: number, max: number): number | undefined {
-    return this.#typed(key, `a whole number from ${min} to ${max}`, (value) => (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : undefined));
+    return this.#typed(key, `a whole number from ${min} to ${max}`, (value) =>
+      typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : undefined,
+    );
   }
   list(key: string): readonly unknown[] | undefined {
     return this.#typed(key, 'a list', (value) => (Array.isArray(value) ? (value as unknown[]) : undefined));
   }
   texts(key: string): readonly string[] | undefined {
-    return this.#typed(key, 'a list of strings', (value) => (Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined));
+    return this.#typed(key, 'a list of strings', (value) =>
+      Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined,
+    );
   }
   /** Readers of a list of objects, each knowing its place (`ranges[0]`). */
   objects(key: string): readonly ConfReader[] | undefined {
@@ -49,11 +56,15 @@ export class ConfReader {
   }
   /** The empty string counts as absent, as in Go. */
   ip(key: string): Ip | undefined {
-    return this.value(key) === '' ? undefined : this.#typed(key, 'an IP address', (value) => (typeof value === 'string' ? parseIp(value) : undefined));
+    return this.value(key) === ''
+      ? undefined
+      : this.#typed(key, 'an IP address', (value) => (typeof value === 'string' ? parseIp(value) : undefined));
   }
   /** An address with prefix length; host bits are kept. */
   cidr(key: string): Cidr | undefined {
-    return this.#typed(key, 'an address with prefix length, such as 10.1.0.0/16', (value) => (typeof value === 'string' ? parseCidr(value) : undefined));
+    return this.#typed(key, 'an address with prefix length, such as 10.1.0.0/16', (value) =>
+      typeof value === 'string' ? parseCidr(value) : undefined,
+    );
   }
 
   #path(key: string): string {

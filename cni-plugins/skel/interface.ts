@@ -1,6 +1,18 @@
 /** What bridge and ptp do alike: addresses and routes of the pod's end, finding it again, checking it. @see cni.md 3 (common) */
 import { closeSync, openSync } from 'node:fs';
-import { addAddress, addRoute, deleteLink, linkByName, listAddresses, listLinks, listRoutes, setAlias, setUp, type Link, type Route } from '../../src/host/netlink/rtnetlink.ts';
+import {
+  addAddress,
+  addRoute,
+  deleteLink,
+  linkByName,
+  listAddresses,
+  listLinks,
+  listRoutes,
+  setAlias,
+  setUp,
+  type Link,
+  type Route,
+} from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket, type Request } from '../../src/host/netlink/socket.ts';
 import { netnsExists, withNetns } from '../../src/host/netns.ts';
 import { ensureSysctl } from '../../src/host/sysctl.ts';
@@ -32,7 +44,10 @@ export function leasesOf(result: CniResult): Lease[] {
 
 /** The leases of the attachment's own interface, of a result that may speak of others too. */
 export const ownLeases = (result: CniResult, ifName: string): Lease[] =>
-  leasesOf({ ...result, ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName) });
+  leasesOf({
+    ...result,
+    ips: (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === ifName),
+  });
 
 /**
  * What DEL and GC need of a configuration, read so that nothing in it can fail: they also follow an ADD that refused this
@@ -71,7 +86,10 @@ export function setIfPresent(key: string, value: string): void {
 /** Routers forward. What was switched on stays on, and is told. */
 export function enableForwarding(leases: readonly Lease[], ctx: PluginContext): void {
   const families = new Set(leases.map(({ address }) => address.ip.family));
-  for (const [family, key] of [[4, 'net/ipv4/ip_forward'], [6, 'net/ipv6/conf/all/forwarding']] as const) {
+  for (const [family, key] of [
+    [4, 'net/ipv4/ip_forward'],
+    [6, 'net/ipv6/conf/all/forwarding'],
+  ] as const) {
     if (!families.has(family)) continue;
     const before = ensureSysctl(key, '1');
     if (before !== undefined) ctx.note({ what: 'sysctl', detail: `${key.replaceAll('/', '.')} ${before} -> 1` });
@@ -87,11 +105,24 @@ export function routesOf(result: CniResult, leases: readonly Lease[]): Route[] {
     return { dst, gateway, ...optionsOf(route) };
   });
 }
-const optionsOf = ({ priority, table, scope, mtu, advmss }: CniRoute): Pick<Route, 'priority' | 'table' | 'scope' | 'mtu' | 'advmss'> => ({ priority, table: table ?? undefined, scope: scope ?? undefined, mtu, advmss });
-export const firstGateway = (leases: readonly Lease[], family: Family): Ip | undefined => leases.find(({ address, gateway }) => address.ip.family === family && gateway !== undefined)?.gateway;
+const optionsOf = ({ priority, table, scope, mtu, advmss }: CniRoute): Pick<Route, 'priority' | 'table' | 'scope' | 'mtu' | 'advmss'> => ({
+  priority,
+  table: table ?? undefined,
+  scope: scope ?? undefined,
+  mtu,
+  advmss,
+});
+export const firstGateway = (leases: readonly Lease[], family: Family): Ip | undefined =>
+  leases.find(({ address, gateway }) => address.ip.family === family && gateway !== undefined)?.gateway;
 
 /** Call in the pod's namespace. Addresses, up, then what `afterUp` wants, in one batch. */
-export function configurePodEnd(socket: RouteSocket, link: Link, leases: readonly Lease[], afterUp: readonly Request[], address: (lease: Lease) => Request = (lease) => addAddress(link.index, lease.address)): void {
+export function configurePodEnd(
+  socket: RouteSocket,
+  link: Link,
+  leases: readonly Lease[],
+  afterUp: readonly Request[],
+  address: (lease: Lease) => Request = (lease) => addAddress(link.index, lease.address),
+): void {
   if (leases.some(({ address: { ip } }) => ip.family === 6)) {
     setIfPresent('net/ipv6/conf/lo/disable_ipv6', '0');
     setIfPresent(`net/ipv6/conf/${link.name}/disable_ipv6`, '0');
@@ -149,7 +180,9 @@ export function podLink(netns: string, ifName: string): Link | undefined {
 /** Host ends of an attachment, by their alias. All its names are tried: whoever took one at ADD may be gone since. */
 export function hostLinks(socket: RouteSocket, key: AttachmentKey): Link[] {
   const alias = attachmentText(key);
-  return Array.from({ length: linkNameAttempts }, (_, attempt) => linkByName(socket, hostLinkName(key, attempt))).flatMap((link) => (link?.alias === alias ? [link] : []));
+  return Array.from({ length: linkNameAttempts }, (_, attempt) => linkByName(socket, hostLinkName(key, attempt))).flatMap((link) =>
+    link?.alias === alias ? [link] : [],
+  );
 }
 
 /** Undoes {@link createPair}, and nothing else: what has the pod's interface name may be somebody else's. */
@@ -207,7 +240,12 @@ export const asCni = (error: unknown): CniError => (error instanceof CniError ? 
 /** The `dns` of a configuration; undefined when no field of it is set (an empty list is set). */
 export function configuredDns(conf: ConfReader): CniDns | undefined {
   const dns = conf.object('dns');
-  const fields = Object.entries({ nameservers: dns?.texts('nameservers'), domain: dns?.text('domain') === '' ? undefined : dns?.text('domain'), search: dns?.texts('search'), options: dns?.texts('options') });
+  const fields = Object.entries({
+    nameservers: dns?.texts('nameservers'),
+    domain: dns?.text('domain') === '' ? undefined : dns?.text('domain'),
+    search: dns?.texts('search'),
+    options: dns?.texts('options'),
+  });
   const set = fields.filter(([, value]) => value !== undefined);
   return set.length === 0 ? undefined : (Object.fromEntries(set) as CniDns);
 }
@@ -222,9 +260,11 @@ export function checkPodEnd(req: PluginRequest, result: CniResult, leases: reado
     using socket = new RouteSocket();
     const link = linkByName(socket, req.ifName);
     if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} is missing in ${req.netns}`);
-    if (link.kind !== 'veth') throw new CniError(cniCode.internal, `interface ${req.ifName} is not a veth but ${link.kind === '' ? 'something else' : link.kind}`);
+    if (link.kind !== 'veth')
+      throw new CniError(cniCode.internal, `interface ${req.ifName} is not a veth but ${link.kind === '' ? 'something else' : link.kind}`);
     for (const { address } of leases) {
-      if (!listAddresses(socket, link.index, address.ip.family).some((have) => cidrText(have) === cidrText(address))) throw new CniError(cniCode.internal, `address ${cidrText(address)} is missing on ${req.ifName}`);
+      if (!listAddresses(socket, link.index, address.ip.family).some((have) => cidrText(have) === cidrText(address)))
+        throw new CniError(cniCode.internal, `address ${cidrText(address)} is missing on ${req.ifName}`);
     }
     for (const route of routesOf(result, leases)) {
       const have = listRoutes(socket, link.index, route.dst.ip.family).some(({ dst }) => cidrText(dst) === cidrText(route.dst));

@@ -56,7 +56,7 @@ function about(plugin: Plugin): never {
 /** The whole text: one write may take only part of it. */
 function print(fd: number, text: string): void {
   const bytes = Buffer.from(text);
-  for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
+  for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset);
 }
 
 function readStdin(): string {
@@ -93,9 +93,10 @@ function contextFor(stdin: string, env: Environment, options: ExecutableOptions)
     delegate(type, command, req) {
       const delegated = { ...env, CNI_COMMAND: command };
       const own = ownDelegate(type, req.path, options.ipam ?? []);
-      const ask = own === undefined
-        ? (verb: CniCommand) => execute(type, verb, req, stdin, delegated)
-        : (verb: CniCommand) => perform(own, parseRequest({ ...delegated, CNI_COMMAND: verb }, stdin), context);
+      const ask =
+        own === undefined
+          ? (verb: CniCommand) => execute(type, verb, req, stdin, delegated)
+          : (verb: CniCommand) => perform(own, parseRequest({ ...delegated, CNI_COMMAND: verb }, stdin), context);
       return ipamAnswer(command, ask);
     },
   };
@@ -139,13 +140,16 @@ const delegateTimeoutMs = 600_000;
 function execute(type: string, verb: CniCommand, req: PluginRequest, stdin: string, env: Environment): CniResult | undefined {
   const path = findExecutable(type, req.path);
   if (path === undefined) throw new CniError(cniCode.config, `failed to find plugin ${JSON.stringify(type)} in path ${JSON.stringify(req.path)}`);
-  const full = Object.fromEntries(Object.entries({ ...env, CNI_COMMAND: verb }).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  const full = Object.fromEntries(
+    Object.entries({ ...env, CNI_COMMAND: verb }).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
   const outcome = runProgram({ path, argv: [path], env: full, stdin: Buffer.from(stdin), timeoutMs: delegateTimeoutMs, maxBytes: 4 << 20 });
   if (outcome.kind === 'not-started') throw new CniError(cniCode.internal, `cannot run ${path}: ${outcome.reason}`);
   const [stdout, stderr] = [outcome.stdout.toString(), outcome.stderr.toString()];
   if (stderr !== '') print(2, stderr);
   if (outcome.kind !== 'exited') throw new CniError(cniCode.internal, `plugin ${type} did not finish: ${outcome.kind}`, stderr.trim());
-  if (outcome.status !== 0) throw parseErrorObject(stdout) ?? new CniError(cniCode.internal, `plugin ${type} failed with status ${outcome.status}`, (stdout + stderr).trim());
+  if (outcome.status !== 0)
+    throw parseErrorObject(stdout) ?? new CniError(cniCode.internal, `plugin ${type} failed with status ${outcome.status}`, (stdout + stderr).trim());
   if (verb !== 'ADD') return undefined;
   let value: unknown;
   try {

@@ -23,7 +23,8 @@ export function removeMasquerade(key: AttachmentKey, addresses: readonly Cidr[] 
 /** CHECK: throws when some of what {@link ensureMasquerade} made is missing. */
 export function checkMasquerade(key: AttachmentKey, addresses: readonly Cidr[]): void {
   const [missing] = withRuleset('masquerade', () => missingOf(masqueradeElements(key, addresses)));
-  if (missing !== undefined) throw new CniError(cniCode.internal, `masquerade of ${attachmentText(key)} is missing from set ${missing.set} of table inet rkt`);
+  if (missing !== undefined)
+    throw new CniError(cniCode.internal, `masquerade of ${attachmentText(key)} is missing from set ${missing.set} of table inet rkt`);
 }
 /** GC: removes the masquerade (and what is then empty: chains of subnets, the table) of attachments of `network` that are not in `valid`. */
 export function gcMasquerade(network: string, valid: readonly AttachmentId[]): void {

@@ -9,7 +9,10 @@ function hash(text: string): number {
 }
 
 /** Name of an attachment's link on the host; `attempt` > 0 when another one is taken. Always `veth` + 8 hex digits. */
-export const hostLinkName = (key: AttachmentKey, attempt = 0): string => `veth${hash(`${attachmentText(key)}#${attempt}`).toString(16).padStart(8, '0')}`;
+export const hostLinkName = (key: AttachmentKey, attempt = 0): string =>
+  `veth${hash(`${attachmentText(key)}#${attempt}`)
+    .toString(16)
+    .padStart(8, '0')}`;
 export const linkNameAttempts = 10;
 
 /**

@@ -37,6 +37,13 @@ function check(name: string, command: string, args: readonly string[], show = fa
 
 const results = await Promise.all(statics.map(([name, command, args]) => check(name, command, args)));
 if (!process.argv.includes('--static')) {
-  results.push(await check('unit, golden, architecture', 'vitest', ['run', '-c', 'test/vitest.config.ts', '--project', 'unit', '--project', 'golden', '--project', 'arch'], true));
+  results.push(
+    await check(
+      'unit, golden, architecture',
+      'vitest',
+      ['run', '-c', 'test/vitest.config.ts', '--project', 'unit', '--project', 'golden', '--project', 'arch'],
+      true,
+    ),
+  );
 }
 process.exit(results.every(Boolean) ? 0 : 1);

@@ -31,7 +31,10 @@ function inventory(): string[] {
     ...listed('/sys/class/net', 'link'),
     ...listed('/run/netns', 'network namespace'),
     ...listed('/var/lib/cni/networks/bridge', 'lease').filter((line) => /\d\.\d/.test(line) && !line.includes('last_reserved')),
-    ...readFileSync('/proc/self/mounts', 'utf8').split('\n').filter((line) => line.includes('rkt')).map((line) => `mount ${line}`),
+    ...readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('rkt'))
+      .map((line) => `mount ${line}`),
   ];
 }
 
@@ -65,12 +68,24 @@ async function demo(): Promise<void> {
   const uuidFile = join(dataDir, 'uuid');
   rktRun('net', 'plan', '--net=bridge');
 
-  const serve = ['run', '--net=bridge', `--uuid-file-save=${uuidFile}`, 'busybox', '--name=web', '--exec=/bin/sh', '--', '-c', 'mkdir -p /www && echo "hello from a pod" > /www/index.html && exec httpd -f -p 80 -h /www'];
+  const serve = [
+    'run',
+    '--net=bridge',
+    `--uuid-file-save=${uuidFile}`,
+    'busybox',
+    '--name=web',
+    '--exec=/bin/sh',
+    '--',
+    '-c',
+    'mkdir -p /www && echo "hello from a pod" > /www/index.html && exec httpd -f -p 80 -h /www',
+  ];
   show([...serve, '&']);
   const pod = spawn(rkt, [...options, ...serve], { stdio: 'inherit' });
   const ended = new Promise<number | null>((done) => void pod.on('exit', (status) => done(status)));
   const address = await waitFor('the pod', () => {
-    const pods = JSON.parse(execFileSync(rkt, [...options, 'list', '--format=json'], { encoding: 'utf8' })) as { networks?: { ip: string }[]; pid?: number }[] | null;
+    const pods = JSON.parse(execFileSync(rkt, [...options, 'list', '--format=json'], { encoding: 'utf8' })) as
+      | { networks?: { ip: string }[]; pid?: number }[]
+      | null;
     return pods?.[0]?.pid === undefined ? undefined : pods[0].networks?.[0]?.ip;
   });
   const page = await waitFor('the web server', () => fetchPage(`http://${address}/`));

@@ -95,7 +95,8 @@ const warmUps: readonly (readonly string[])[] = [
 function makeCodeCache(): void {
   for (const file of readdirSync(join(dist, 'lib'))) if (file.endsWith('.cache')) rmSync(join(dist, 'lib', file));
   const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(' ');
-  const warmUp = (node: string): string => warmUps.map((args) => `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`).join('\n');
+  const warmUp = (node: string): string =>
+    warmUps.map((args) => `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`).join('\n');
   const script = `mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib || exit\n${nodes().map(warmUp).join('\n')}\n:`;
   const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user'];
   spawnSync('unshare', ['--net', '--mount', ...asRoot, 'sh', '-c', script], { stdio: 'ignore', env: { PATH: process.env['PATH'] ?? '' } });
@@ -103,7 +104,11 @@ function makeCodeCache(): void {
 
 /** The Node that builds, and the machine's own, which users will run: each has its own code cache. */
 function nodes(): string[] {
-  const own = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/') && !path.includes('node_modules')).map((path) => join(path, 'node')).find((path) => existsSync(path));
+  const own = (process.env['PATH'] ?? '')
+    .split(':')
+    .filter((path) => path.startsWith('/') && !path.includes('node_modules'))
+    .map((path) => join(path, 'node'))
+    .find((path) => existsSync(path));
   return [...new Set([process.execPath, ...(own === undefined ? [] : [own])])];
 }
 
@@ -123,11 +128,22 @@ async function plugins(): Promise<void> {
 
 function native(): void {
   const headers = join(root, 'node_modules/node-api-headers/include');
-  compile(join(dist, 'linux.node'), [join(root, 'src/host/linux.c')], ['-O2', '-shared', '-fPIC', `-I${headers}`]);
+  const host = join(root, 'src/host');
+  compile(
+    join(dist, 'linux.node'),
+    ['linux.c', 'child.c'].map((file) => join(host, file)),
+    ['-O2', '-shared', '-fPIC', `-I${headers}`],
+    [join(host, 'addon.h')],
+  );
   const oci = join(root, 'src/stage1/flavors/oci');
   const files = readdirSync(oci).map((file) => join(oci, file));
   const sources = files.filter((file) => file.endsWith('.c'));
-  compile(join(dist, 'stage1/oci/rkt-supervisor'), sources, ['-static', '-Os', '-s'], files.filter((file) => file.endsWith('.h')));
+  compile(
+    join(dist, 'stage1/oci/rkt-supervisor'),
+    sources,
+    ['-static', '-Os', '-s'],
+    files.filter((file) => file.endsWith('.h')),
+  );
 }
 
 async function main(): Promise<void> {

@@ -6,7 +6,8 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h
 /** @throws ERR_CLI_USAGE */
 export function parseDurationMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1_000;
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) throw new RuntimeError('ERR_CLI_USAGE', `"${text}" is not a duration`, { hint: 'for example 500ms, 10s, 1h30m' });
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text))
+    throw new RuntimeError('ERR_CLI_USAGE', `"${text}" is not a duration`, { hint: 'for example 500ms, 10s, 1h30m' });
   let total = 0;
   for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) total += Number(count) * (unitMs[unit ?? 's'] ?? 0);
   return total;

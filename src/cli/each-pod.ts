@@ -11,7 +11,10 @@ export function eachPod(verb: string, uuids: readonly string[], act: (uuid: stri
     } catch (error) {
       failed++;
       const known = error instanceof RuntimeError ? error : undefined;
-      const lines = [`error: ${messageOf(error)}${known === undefined ? '' : ` [${known.code}]`}`, ...(known?.details ?? []).map((line) => `  - ${line}`)];
+      const lines = [
+        `error: ${messageOf(error)}${known === undefined ? '' : ` [${known.code}]`}`,
+        ...(known?.details ?? []).map((line) => `  - ${line}`),
+      ];
       if (known?.hint !== undefined) lines.push(`hint: ${known.hint}`);
       err(`${printable(lines.join('\n'))}\n`);
     }

@@ -7,7 +7,10 @@ import { commands, findCommand } from './registry.ts';
 const width = (): number => Math.min(process.stdout.columns ?? 100, 110);
 
 function describe(flag: Flag): string {
-  const extra = [...(flag.choices === undefined ? [] : [`one of ${flag.choices.join(', ')}`]), ...(flag.default === undefined ? [] : [`default ${flag.default}`])];
+  const extra = [
+    ...(flag.choices === undefined ? [] : [`one of ${flag.choices.join(', ')}`]),
+    ...(flag.default === undefined ? [] : [`default ${flag.default}`]),
+  ];
   return `${flag.help}${extra.length === 0 ? '' : ` (${extra.join('; ')})`}`;
 }
 

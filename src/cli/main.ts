@@ -66,7 +66,8 @@ function report(error: unknown, argv: readonly string[]): number {
   }
   const lines = [`error: ${known.message} [${known.code}]`, ...known.details.map((line) => `  - ${line}`)];
   if (known.hint !== undefined) lines.push(`hint: ${known.hint}`);
-  if (argv.includes('--debug') && known.stack !== undefined) lines.push(known.stack, ...(known.cause === undefined ? [] : [`caused by: ${messageOf(known.cause)}`]));
+  if (argv.includes('--debug') && known.stack !== undefined)
+    lines.push(known.stack, ...(known.cause === undefined ? [] : [`caused by: ${messageOf(known.cause)}`]));
   writeSync(2, `${printable(lines.join('\n'))}\n`);
   return known.exitCode;
 }

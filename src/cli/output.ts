@@ -3,11 +3,16 @@ import { writeSync } from 'node:fs';
 import { isErrno } from '../model/errors.ts';
 import type { Flag } from './command.ts';
 
-export const formatFlag = { type: 'string', value: 'FORMAT', choices: ['json', 'json-pretty'], help: 'print JSON instead of a table' } as const satisfies Flag;
+export const formatFlag = {
+  type: 'string',
+  value: 'FORMAT',
+  choices: ['json', 'json-pretty'],
+  help: 'print JSON instead of a table',
+} as const satisfies Flag;
 
 function write(fd: number, text: string): void {
   const bytes = Buffer.from(text);
-  for (let offset = 0; offset < bytes.length; ) {
+  for (let offset = 0; offset < bytes.length;) {
     try {
       offset += writeSync(fd, bytes, offset);
     } catch (error) {
@@ -18,4 +23,5 @@ function write(fd: number, text: string): void {
 }
 export const out = (text: string): void => write(1, text);
 export const err = (text: string): void => write(2, text);
-export const outJson = (value: unknown, format: string): void => out(`${JSON.stringify(value, undefined, format === 'json-pretty' ? '\t' : undefined)}\n`);
+export const outJson = (value: unknown, format: string): void =>
+  out(`${JSON.stringify(value, undefined, format === 'json-pretty' ? '\t' : undefined)}\n`);

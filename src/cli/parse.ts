@@ -23,9 +23,15 @@ function readFlags(command: string, flags: Flags, tokens: readonly string[]): Se
     boolean: ofType('boolean'),
     string: [...ofType('string'), ...ofType('list')],
     configuration: {
-      'halt-at-non-option': true, 'camel-case-expansion': false, 'dot-notation': false, 'parse-numbers': false,
-      'parse-positional-numbers': false, 'boolean-negation': false, 'short-option-groups': false,
-      'duplicate-arguments-array': true, 'greedy-arrays': false,
+      'halt-at-non-option': true,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'boolean-negation': false,
+      'short-option-groups': false,
+      'duplicate-arguments-array': true,
+      'greedy-arrays': false,
     },
   });
   const faults: string[] = [];
@@ -45,9 +51,11 @@ function readFlags(command: string, flags: Flags, tokens: readonly string[]): Se
       continue;
     }
     const texts = list.map(String);
-    if (texts.includes('') && flag.bare === undefined && !head.includes(`--${name}=`)) faults.push(`flag --${name} needs a value: --${name}=${flag.value ?? 'VALUE'}`);
+    if (texts.includes('') && flag.bare === undefined && !head.includes(`--${name}=`))
+      faults.push(`flag --${name} needs a value: --${name}=${flag.value ?? 'VALUE'}`);
     for (const text of texts) {
-      if (flag.choices !== undefined && !flag.choices.includes(text)) faults.push(`flag --${name}: ${JSON.stringify(text)} is not one of ${flag.choices.join(', ')}`);
+      if (flag.choices !== undefined && !flag.choices.includes(text))
+        faults.push(`flag --${name}: ${JSON.stringify(text)} is not one of ${flag.choices.join(', ')}`);
     }
     values[name] = flag.type === 'list' ? texts : texts.at(-1);
   }
@@ -75,7 +83,8 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
   const first = readFlags(command.name, known, tokens);
   const values = first.values as FlagValues<typeof globalFlags & Flags>;
   if (values.help) return { flags: values, global: values, operands: [], rest: [], images: [] };
-  if (command.imageFlags !== undefined) return { flags: values, global: values, operands: [], rest: [], images: readImages(command, command.imageFlags, first.remaining) };
+  if (command.imageFlags !== undefined)
+    return { flags: values, global: values, operands: [], rest: [], images: readImages(command, command.imageFlags, first.remaining) };
   const operands: string[] = [];
   let { remaining } = first;
   const merged: Record<string, unknown> = { ...first.values };

@@ -8,7 +8,8 @@ export const uuidFileFlag = { type: 'string', value: 'FILE', help: 'read the UUI
 /** The UUIDs (or prefixes) a command is given. @throws ERR_CLI_USAGE */
 export function podArguments(operands: readonly string[], uuidFile: string | undefined): readonly string[] {
   if (uuidFile === undefined) {
-    if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'which pod?', { hint: 'give a UUID (a unique beginning will do) or --uuid-file=FILE' });
+    if (operands.length === 0)
+      throw new RuntimeError('ERR_CLI_USAGE', 'which pod?', { hint: 'give a UUID (a unique beginning will do) or --uuid-file=FILE' });
     return operands;
   }
   if (operands.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'give UUIDs or --uuid-file, not both');

@@ -31,7 +31,9 @@ const groups = new Set(Object.keys(commands).flatMap((name) => (name.includes(' 
 export function findCommand(words: readonly string[]): { name: string; words: number } {
   const first = expand(words[0] ?? '', [...new Set(Object.keys(commands).map((name) => name.split(' ')[0] ?? ''))], '');
   if (!groups.has(first)) return { name: first, words: 1 };
-  const members = Object.keys(commands).filter((name) => name.startsWith(`${first} `)).map((name) => name.slice(first.length + 1));
+  const members = Object.keys(commands)
+    .filter((name) => name.startsWith(`${first} `))
+    .map((name) => name.slice(first.length + 1));
   if (words[1] === undefined || words[1].startsWith('-')) {
     throw new RuntimeError('ERR_CLI_UNKNOWN_COMMAND', `rkt ${first} needs one of: ${members.join(', ')}`, { hint: `rkt help ${first} says more` });
   }

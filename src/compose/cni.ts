@@ -22,7 +22,9 @@ export function cniServices(callsFile: string | undefined): CniServices {
     plugins: builtinPlugins,
     cacheDir,
     timeoutMs,
-    env: Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value === undefined || name.startsWith('CNI_') ? [] : [[name, value]]))),
+    env: Object.fromEntries(
+      Object.entries(process.env).flatMap(([name, value]) => (value === undefined || name.startsWith('CNI_') ? [] : [[name, value]])),
+    ),
     nowMs: monotonicMs,
     pause: sleepMs,
     record: (call) => {

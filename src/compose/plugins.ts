@@ -7,4 +7,6 @@ import { plugin as portmap } from '../../cni-plugins/portmap/plugin.ts';
 import { plugin as ptp } from '../../cni-plugins/ptp/plugin.ts';
 import type { Plugin } from '../model/cni/plugin.ts';
 
-export const builtinPlugins: ReadonlyMap<string, Plugin> = new Map([bridge, ptp, loopback, hostLocal, portmap, firewall].map((plugin) => [plugin.type, plugin]));
+export const builtinPlugins: ReadonlyMap<string, Plugin> = new Map(
+  [bridge, ptp, loopback, hostLocal, portmap, firewall].map((plugin) => [plugin.type, plugin]),
+);

@@ -84,7 +84,13 @@ export class Journal implements Disposable {
   #length: number;
   #synced = false;
 
-  private constructor(readonly path: string, readonly boot: string, fd: number, entries: Entry[], length: number) {
+  private constructor(
+    readonly path: string,
+    readonly boot: string,
+    fd: number,
+    entries: Entry[],
+    length: number,
+  ) {
     this.#fd = fd;
     this.entries = entries;
     this.#length = length;

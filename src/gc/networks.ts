@@ -26,7 +26,12 @@ export function journaledAttachments(dataDir: string): Map<string, AttachmentId[
  * @param clear - sends CNI GC with nothing valid; throws what the plugins report
  * @param foreign - attachments of other runtimes on a network of that name
  */
-export function sweepNetworks(dataDir: string, clear: (network: PlannedNetwork) => void, foreign: (network: string) => readonly AttachmentId[], report: (network: string, error: string) => void): void {
+export function sweepNetworks(
+  dataDir: string,
+  clear: (network: PlannedNetwork) => void,
+  foreign: (network: string) => readonly AttachmentId[],
+  report: (network: string, error: string) => void,
+): void {
   for (const record of recordedNetworks(dataDir)) {
     const { network, cleared } = record;
     using held = tryLockNetwork(dataDir, network.name);

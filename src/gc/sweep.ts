@@ -68,14 +68,20 @@ function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boo
 export function removePod(entry: PodEntry, services: SweepServices): void {
   const pod = entry.state === 'running' || entry.state === 'preparing' ? undefined : holdPod(entry);
   if (pod === undefined) {
-    throw new RuntimeError('ERR_POD_STATE', `pod ${entry.id} is ${entry.state}`, { hint: entry.state === 'running' ? `rkt stop ${entry.id.slice(0, 8)} first` : 'somebody else is working on it' });
+    throw new RuntimeError('ERR_POD_STATE', `pod ${entry.id} is ${entry.state}`, {
+      hint: entry.state === 'running' ? `rkt stop ${entry.id.slice(0, 8)} first` : 'somebody else is working on it',
+    });
   }
   try {
     const to = pod.phase === 'run' || pod.phase === 'exited-garbage' ? 'exited-garbage' : 'garbage';
     if (pod.phase !== to) move(pod, services.dataDir, to);
     const kept = deletePod(pod, services);
     if (kept.length === 0) emptyTrash(trashPath(services.dataDir));
-    else throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, { details: kept.map(explain), hint: 'cure the cause, then rkt gc tries again' });
+    else
+      throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, {
+        details: kept.map(explain),
+        hint: 'cure the cause, then rkt gc tries again',
+      });
   } finally {
     pod.lock.release();
   }

@@ -21,8 +21,14 @@ export function cgroupMounts(): CgroupMount[] {
     const [, , device = '', root, path = ''] = before.split(' ');
     const [type, , options = ''] = after.split(' ');
     if (root !== '/' || found.has(device) || !/^\/sys\/fs\/cgroup(\/|$)/.test(path)) continue;
-    if (type === 'cgroup2') found.set(device, { path, version: 2, controllers: (readText(join(path, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean) });
-    if (type === 'cgroup') found.set(device, { path, version: 1, controllers: options.split(',').filter((option) => !/^(rw|ro|xattr|clone_children|release_agent=.*|noprefix|none)$/.test(option)) });
+    if (type === 'cgroup2')
+      found.set(device, { path, version: 2, controllers: (readText(join(path, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean) });
+    if (type === 'cgroup')
+      found.set(device, {
+        path,
+        version: 1,
+        controllers: options.split(',').filter((option) => !/^(rw|ro|xattr|clone_children|release_agent=.*|noprefix|none)$/.test(option)),
+      });
   }
   return [...found.values()];
 }
@@ -62,7 +68,9 @@ export function removeCgroup(path: string, timeoutMs: number): void {
 function removeTree(path: string): void {
   let names: string[];
   try {
-    names = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    names = readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENODEV')) return;
     throw error;

@@ -31,7 +31,7 @@ export function writeAtomic(path: string, content: string | Uint8Array, options:
   const fd = openSync(temporary, 'w', options.mode ?? 0o640);
   try {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-    for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
+    for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset);
     if (options.durable) fsyncSync(fd);
     renameSync(temporary, path);
   } catch (error) {

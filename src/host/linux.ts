@@ -38,23 +38,98 @@ const native = createRequire(`${__DIST__}/`)(`${__DIST__}/linux.node`) as Native
 
 /** System call numbers: [x86_64, aarch64]. */
 const numbers = {
-  close: [3, 57], lseek: [8, 62], ioctl: [16, 29], getpid: [39, 172], socket: [41, 198], sendto: [44, 206],
-  recvfrom: [45, 207], bind: [49, 200], setsockopt: [54, 208], fcntl: [72, 25], flock: [73, 32],
-  fdatasync: [75, 83], fsync: [74, 82], syncfs: [306, 267], mount: [165, 40], umount2: [166, 39], sethostname: [170, 161],
-  fsetxattr: [190, 7], lsetxattr: [189, 6], lgetxattr: [192, 9], llistxattr: [195, 12], openat: [257, 56], mkdirat: [258, 34], mknodat: [259, 33], fchownat: [260, 54],
-  unlinkat: [263, 35], linkat: [265, 37], symlinkat: [266, 36], readlinkat: [267, 78], fchmodat: [268, 53],
-  unshare: [272, 97], utimensat: [280, 88], setns: [308, 268], renameat2: [316, 276], statfs: [137, 43],
-  kill: [62, 129], pidfd_open: [434, 434], pidfd_send_signal: [424, 424], openat2: [437, 437],
-  prlimit64: [302, 261], poll: [7, -1], ppoll: [271, 73], getpgid: [121, 155], prctl: [157, 167],
+  close: [3, 57],
+  lseek: [8, 62],
+  ioctl: [16, 29],
+  getpid: [39, 172],
+  socket: [41, 198],
+  sendto: [44, 206],
+  recvfrom: [45, 207],
+  bind: [49, 200],
+  setsockopt: [54, 208],
+  fcntl: [72, 25],
+  flock: [73, 32],
+  fdatasync: [75, 83],
+  fsync: [74, 82],
+  syncfs: [306, 267],
+  mount: [165, 40],
+  umount2: [166, 39],
+  sethostname: [170, 161],
+  fsetxattr: [190, 7],
+  lsetxattr: [189, 6],
+  lgetxattr: [192, 9],
+  llistxattr: [195, 12],
+  openat: [257, 56],
+  mkdirat: [258, 34],
+  mknodat: [259, 33],
+  fchownat: [260, 54],
+  unlinkat: [263, 35],
+  linkat: [265, 37],
+  symlinkat: [266, 36],
+  readlinkat: [267, 78],
+  fchmodat: [268, 53],
+  unshare: [272, 97],
+  utimensat: [280, 88],
+  setns: [308, 268],
+  renameat2: [316, 276],
+  statfs: [137, 43],
+  kill: [62, 129],
+  pidfd_open: [434, 434],
+  pidfd_send_signal: [424, 424],
+  openat2: [437, 437],
+  prlimit64: [302, 261],
+  poll: [7, -1],
+  ppoll: [271, 73],
+  getpgid: [121, 155],
+  prctl: [157, 167],
 } as const satisfies Record<string, readonly [number, number]>;
 const arch = process.arch === 'arm64' ? 1 : 0;
 
 const names: Record<number, string> = {
-  1: 'EPERM', 2: 'ENOENT', 3: 'ESRCH', 4: 'EINTR', 5: 'EIO', 6: 'ENXIO', 9: 'EBADF', 11: 'EAGAIN', 12: 'ENOMEM', 13: 'EACCES',
-  16: 'EBUSY', 17: 'EEXIST', 18: 'EXDEV', 19: 'ENODEV', 20: 'ENOTDIR', 21: 'EISDIR', 22: 'EINVAL', 23: 'ENFILE', 24: 'EMFILE', 26: 'ETXTBSY', 27: 'EFBIG',
-  28: 'ENOSPC', 30: 'EROFS', 31: 'EMLINK', 32: 'EPIPE', 34: 'ERANGE', 36: 'ENAMETOOLONG', 38: 'ENOSYS', 39: 'ENOTEMPTY', 40: 'ELOOP',
-  61: 'ENODATA', 75: 'EOVERFLOW', 85: 'ERESTART', 92: 'ENOPROTOOPT', 93: 'EPROTONOSUPPORT', 95: 'EOPNOTSUPP', 98: 'EADDRINUSE', 99: 'EADDRNOTAVAIL', 100: 'ENETDOWN', 101: 'ENETUNREACH',
-  105: 'ENOBUFS', 110: 'ETIMEDOUT', 113: 'EHOSTUNREACH', 122: 'EDQUOT',
+  1: 'EPERM',
+  2: 'ENOENT',
+  3: 'ESRCH',
+  4: 'EINTR',
+  5: 'EIO',
+  6: 'ENXIO',
+  9: 'EBADF',
+  11: 'EAGAIN',
+  12: 'ENOMEM',
+  13: 'EACCES',
+  16: 'EBUSY',
+  17: 'EEXIST',
+  18: 'EXDEV',
+  19: 'ENODEV',
+  20: 'ENOTDIR',
+  21: 'EISDIR',
+  22: 'EINVAL',
+  23: 'ENFILE',
+  24: 'EMFILE',
+  26: 'ETXTBSY',
+  27: 'EFBIG',
+  28: 'ENOSPC',
+  30: 'EROFS',
+  31: 'EMLINK',
+  32: 'EPIPE',
+  34: 'ERANGE',
+  36: 'ENAMETOOLONG',
+  38: 'ENOSYS',
+  39: 'ENOTEMPTY',
+  40: 'ELOOP',
+  61: 'ENODATA',
+  75: 'EOVERFLOW',
+  85: 'ERESTART',
+  92: 'ENOPROTOOPT',
+  93: 'EPROTONOSUPPORT',
+  95: 'EOPNOTSUPP',
+  98: 'EADDRINUSE',
+  99: 'EADDRNOTAVAIL',
+  100: 'ENETDOWN',
+  101: 'ENETUNREACH',
+  105: 'ENOBUFS',
+  110: 'ETIMEDOUT',
+  113: 'EHOSTUNREACH',
+  122: 'EDQUOT',
 };
 
 /** Name of an errno, `E<number>` when it has none here. */
@@ -63,7 +138,12 @@ export const errnoName = (errno: number): string => names[errno] ?? `E${errno}`;
 /** A failed system call. `code` reads like Node's (`ENOENT`), so one predicate serves both. */
 export class Errno extends Error {
   readonly code: string;
-  constructor(readonly call: string, readonly errno: number, readonly subject = '', readonly detail = '') {
+  constructor(
+    readonly call: string,
+    readonly errno: number,
+    readonly subject = '',
+    readonly detail = '',
+  ) {
     super(`${call}${subject === '' ? '' : ` ${subject}`}: ${errnoName(errno)}${detail === '' ? '' : ` (${detail})`}`);
     this.name = 'Errno';
     this.code = errnoName(errno);
@@ -83,9 +163,33 @@ function call(name: keyof typeof numbers, subject: string, ...args: Word[]): num
   }
 }
 
-export const O = { RDONLY: 0, WRONLY: 1, RDWR: 2, CREAT: 0o100, EXCL: 0o200, TRUNC: 0o1000, APPEND: 0o2000, NONBLOCK: 0o4000, DIRECTORY: 0o200000, NOFOLLOW: 0o400000, CLOEXEC: 0o2000000, PATH: 0o10000000 } as const;
+export const O = {
+  RDONLY: 0,
+  WRONLY: 1,
+  RDWR: 2,
+  CREAT: 0o100,
+  EXCL: 0o200,
+  TRUNC: 0o1000,
+  APPEND: 0o2000,
+  NONBLOCK: 0o4000,
+  DIRECTORY: 0o200000,
+  NOFOLLOW: 0o400000,
+  CLOEXEC: 0o2000000,
+  PATH: 0o10000000,
+} as const;
 export const CLONE = { NEWNS: 0x20000, NEWCGROUP: 0x2000000, NEWUTS: 0x4000000, NEWIPC: 0x8000000, NEWPID: 0x20000000, NEWNET: 0x40000000 } as const;
-export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND: 4096, REC: 16384, PRIVATE: 1 << 18, SLAVE: 1 << 19, SHARED: 1 << 20 } as const;
+export const MS = {
+  RDONLY: 1,
+  NOSUID: 2,
+  NODEV: 4,
+  NOEXEC: 8,
+  REMOUNT: 32,
+  BIND: 4096,
+  REC: 16384,
+  PRIVATE: 1 << 18,
+  SLAVE: 1 << 19,
+  SHARED: 1 << 20,
+} as const;
 export const MNT_DETACH = 2;
 export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 16 } as const;
 export const LOCK = { SH: 1, EX: 2, NB: 4, UN: 8 } as const;
@@ -123,10 +227,12 @@ export function openat2(dirFd: number, path: Name, flags: number, mode: number, 
   }
 }
 export const mkdirat = (dirFd: number, name: Name, mode: number): void => void call('mkdirat', text(name), dirFd, name, mode);
-export const mknodat = (dirFd: number, name: Name, mode: number, device: bigint | number): void => void call('mknodat', text(name), dirFd, name, mode, device);
+export const mknodat = (dirFd: number, name: Name, mode: number, device: bigint | number): void =>
+  void call('mknodat', text(name), dirFd, name, mode, device);
 export const symlinkat = (target: Name, dirFd: number, name: Name): void => void call('symlinkat', text(name), target, dirFd, name);
 export const linkat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('linkat', text(to), fromFd, from, toFd, to, 0);
-export const unlinkat = (dirFd: number, name: Name, directory = false): void => void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
+export const unlinkat = (dirFd: number, name: Name, directory = false): void =>
+  void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
 export const fchownat = (dirFd: number, name: Name, uid: number, gid: number): void =>
   void call('fchownat', text(name), dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
 export const fchmodat = (dirFd: number, name: Name, mode: number): void => void call('fchmodat', text(name), dirFd, name, mode);
@@ -181,7 +287,8 @@ export function setsockopt(fd: number, level: number, option: number, value: num
 }
 export const send = (fd: number, message: Uint8Array): number => call('sendto', `fd ${fd}`, fd, message, message.length, 0, null, 0);
 /** Receives one datagram into `into`; returns its full length (may exceed the buffer: MSG_TRUNC). */
-export const receive = (fd: number, into: Uint8Array, flags = 0): number => call('recvfrom', `fd ${fd}`, fd, into, into.length, flags | 0x20, null, null);
+export const receive = (fd: number, into: Uint8Array, flags = 0): number =>
+  call('recvfrom', `fd ${fd}`, fd, into, into.length, flags | 0x20, null, null);
 
 /** Filesystem type magic of `path` (statfs f_type). */
 export function filesystemType(path: string): number {
@@ -197,7 +304,12 @@ export function execve(path: string, argv: readonly string[], env: Readonly<Reco
 }
 
 /** Runs a program to its end; see linux.c for the process group, deadline and interrupt rules. */
-export function run(path: string, argv: readonly string[], env: Readonly<Record<string, string>>, options: { stdin?: Uint8Array; timeoutMs: number; maxBytes: number; cwd?: string }): NativeRun {
+export function run(
+  path: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  options: { stdin?: Uint8Array; timeoutMs: number; maxBytes: number; cwd?: string },
+): NativeRun {
   return native.run(path, [...argv], environmentList(env), options.stdin ?? null, options.timeoutMs, options.maxBytes, options.cwd ?? null);
 }
 

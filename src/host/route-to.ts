@@ -22,7 +22,18 @@ export function deviceTowards(ip: Ip): string | undefined {
     const rtmsg = Buffer.alloc(12);
     rtmsg[0] = ip.family === 4 ? 2 : 10;
     rtmsg[1] = bytes.length * 8;
-    send(fd, Buffer.concat(formatMessage({ type: RTM_GETROUTE, flags: NLM_F_REQUEST, seq: 1, port: 0, data: [rtmsg, ...formatAttribute({ type: RTA_DST, data: bytes })] })));
+    send(
+      fd,
+      Buffer.concat(
+        formatMessage({
+          type: RTM_GETROUTE,
+          flags: NLM_F_REQUEST,
+          seq: 1,
+          port: 0,
+          data: [rtmsg, ...formatAttribute({ type: RTA_DST, data: bytes })],
+        }),
+      ),
+    );
     const inbox = Buffer.alloc(8192);
     const [answer] = parseMessages(inbox.subarray(0, receive(fd, inbox)));
     if (answer?.type === NLMSG_ERROR) {
@@ -31,7 +42,8 @@ export function deviceTowards(ip: Ip): string | undefined {
       throw new Errno('route', errno, ip.text);
     }
     let index = 0;
-    if (answer?.type === RTM_NEWROUTE) parseAttributes(answer.data.subarray(12), (item) => void (item.type === RTA_OIF && (index = item.data.readUInt32LE(0))));
+    if (answer?.type === RTM_NEWROUTE)
+      parseAttributes(answer.data.subarray(12), (item) => void (item.type === RTA_OIF && (index = item.data.readUInt32LE(0))));
     return index === 0 ? undefined : deviceName(fd, index);
   } finally {
     close(fd);

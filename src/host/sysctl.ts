@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 /** Under /proc/sys/net only: keys come from configurations. */
 function pathOf(key: string): string {
   // Interface names may hold anything but a slash and white space (R13).
-  if (!/^net(\/[^/\s\0]+)+$/.test(key) || key.split('/').some((part) => part === '..' || part === '.')) throw new Error(`not a network setting: ${key}`);
+  if (!/^net(\/[^/\s\0]+)+$/.test(key) || key.split('/').some((part) => part === '..' || part === '.'))
+    throw new Error(`not a network setting: ${key}`);
   return `/proc/sys/${key}`;
 }
 

@@ -58,7 +58,11 @@ export class RuntimeError extends Error {
   readonly hint: string | undefined;
   readonly details: readonly string[];
   readonly exitCode: number;
-  constructor(readonly code: ErrorCode, message: string, context: ErrorContext = {}) {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    context: ErrorContext = {},
+  ) {
     super(message, context.cause === undefined ? undefined : { cause: context.cause });
     this.name = 'RuntimeError';
     this.hint = context.hint;

@@ -16,7 +16,10 @@ export interface JsonSpan {
 
 /** A syntax error at `offset` of the text. */
 export class JsonSyntaxError extends Error {
-  constructor(readonly offset: number, message: string) {
+  constructor(
+    readonly offset: number,
+    message: string,
+  ) {
     super(message);
     this.name = 'JsonSyntaxError';
   }
@@ -132,4 +135,12 @@ export function spanAt(root: JsonSpan, path: readonly (string | number)[]): Json
 
 /** `plugins[1].ipam.type` */
 export const pathText = (path: readonly (string | number)[]): string =>
-  path.reduce<string>((text, step) => (typeof step === 'number' ? `${text}[${step}]` : /^[\w./-]+$/.test(step) ? `${text}${text === '' ? '' : '.'}${step}` : `${text}[${JSON.stringify(step)}]`), '');
+  path.reduce<string>(
+    (text, step) =>
+      typeof step === 'number'
+        ? `${text}[${step}]`
+        : /^[\w./-]+$/.test(step)
+          ? `${text}${text === '' ? '' : '.'}${step}`
+          : `${text}[${JSON.stringify(step)}]`,
+    '',
+  );

@@ -1,7 +1,14 @@
 /** appc pod manifest (0.8.11), the fields rkt writes and reads; unknown fields of a file are kept. @see rkt.md 2.2, 2.8, 2.9 */
 
-export interface NameValue { name: string; value: string }
-export interface PodPort { name: string; protocol: 'tcp' | 'udp' | 'sctp'; port: number }
+export interface NameValue {
+  name: string;
+  value: string;
+}
+export interface PodPort {
+  name: string;
+  protocol: 'tcp' | 'udp' | 'sctp';
+  port: number;
+}
 export interface AppSpec {
   exec: string[];
   user: string;
@@ -29,5 +36,13 @@ export interface PodManifest {
 
 /** Where a pod is in its life. @see rkt.md 2.1 */
 export type PodState =
-  | 'embryo' | 'preparing' | 'aborted prepare' | 'prepared' | 'running' | 'exited'
-  | 'exited deleting' | 'exited garbage' | 'deleting' | 'garbage';
+  | 'embryo'
+  | 'preparing'
+  | 'aborted prepare'
+  | 'prepared'
+  | 'running'
+  | 'exited'
+  | 'exited deleting'
+  | 'exited garbage'
+  | 'deleting'
+  | 'garbage';

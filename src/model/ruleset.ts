@@ -22,15 +22,16 @@ export interface SetDefinition {
   readonly comment: string;
 }
 
-const perFamily = (address: FieldType) => ({
-  masq: { key: [address], value: 'verdict', comment: 'masqueraded pods : where they are not' },
-  ports: { key: ['inet_proto', 'inet_service'], value: [address, 'inet_service'], comment: 'published on every host address' },
-  hostports: { key: [address, 'inet_proto', 'inet_service'], value: [address, 'inet_service'], comment: 'published on one host address' },
-  hairpin: { key: [address], value: 'verdict', comment: 'pods with ports : clients that are hidden from them' },
-  pods: { key: [address], comment: 'pods with the firewall plugin' },
-  closed: { key: [address], comment: 'pods closed to other pods' },
-  same: { key: [address, 'ifname'], comment: 'pod . bridge from which pods may reach it all the same' },
-}) as const satisfies Record<string, SetDefinition>;
+const perFamily = (address: FieldType) =>
+  ({
+    masq: { key: [address], value: 'verdict', comment: 'masqueraded pods : where they are not' },
+    ports: { key: ['inet_proto', 'inet_service'], value: [address, 'inet_service'], comment: 'published on every host address' },
+    hostports: { key: [address, 'inet_proto', 'inet_service'], value: [address, 'inet_service'], comment: 'published on one host address' },
+    hairpin: { key: [address], value: 'verdict', comment: 'pods with ports : clients that are hidden from them' },
+    pods: { key: [address], comment: 'pods with the firewall plugin' },
+    closed: { key: [address], comment: 'pods closed to other pods' },
+    same: { key: [address, 'ifname'], comment: 'pod . bridge from which pods may reach it all the same' },
+  }) as const satisfies Record<string, SetDefinition>;
 const v4 = perFamily('ipv4_addr');
 const v6 = perFamily('ipv6_addr');
 
@@ -99,9 +100,11 @@ export function parseSubnetChainName(name: string): { kind: SubnetChainKind; sub
 /** Traffic from `addresses` is masqueraded unless it stays in the address's own subnet. `addresses`: distinct. */
 export function masqueradeElements(key: AttachmentKey, addresses: readonly Cidr[]): Element[] {
   const comment = attachmentText(key);
-  return distinct(addresses.flatMap((address): Element[] => {
-    return [{ set: `masq${address.ip.family}`, key: ipBytes(address.ip), chain: subnetChainName('outside', address), comment }];
-  }));
+  return distinct(
+    addresses.flatMap((address): Element[] => {
+      return [{ set: `masq${address.ip.family}`, key: ipBytes(address.ip), chain: subnetChainName('outside', address), comment }];
+    }),
+  );
 }
 
 /** Which pod addresses ports lead to, and how far sources are hidden from it. */
@@ -117,7 +120,11 @@ export interface PortTargets {
 const anywhere = (family: Family): Cidr => ({ ip: ipFromValue(family, 0n), prefixLen: 0 });
 
 /** What publishes `mappings`; those whose host address is of a family the pod has no address of are left out. */
-export function portElements(key: AttachmentKey, mappings: readonly (PortMapping & { readonly host: Ip | undefined })[], targets: PortTargets): Element[] {
+export function portElements(
+  key: AttachmentKey,
+  mappings: readonly (PortMapping & { readonly host: Ip | undefined })[],
+  targets: PortTargets,
+): Element[] {
   const comment = attachmentText(key);
   const elements: Element[] = [];
   for (const address of targets.addresses) {
@@ -129,7 +136,8 @@ export function portElements(key: AttachmentKey, mappings: readonly (PortMapping
       const outside = [protocol(mapping.protocol), port(mapping.hostPort)];
       const value = Buffer.concat([ipBytes(address.ip), port(mapping.containerPort)]);
       // 0.0.0.0 and :: mean every address of that family.
-      if (mapping.host === undefined || mapping.host.value === 0n) elements.push({ set: `ports${family}`, key: Buffer.concat(outside), value, comment });
+      if (mapping.host === undefined || mapping.host.value === 0n)
+        elements.push({ set: `ports${family}`, key: Buffer.concat(outside), value, comment });
       else elements.push({ set: `hostports${family}`, key: Buffer.concat([ipBytes(mapping.host), ...outside]), value, comment });
     }
     if (used && targets.snat) {
@@ -145,21 +153,24 @@ export type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
 /** The firewall plugin's elements. `bridge`: the host device of the pod's network, used by `same-bridge`. */
 export function firewallElements(key: AttachmentKey, addresses: readonly Ip[], policy: IngressPolicy, bridge: string): Element[] {
   const comment = attachmentText(key);
-  return distinct(addresses.flatMap((ip): Element[] => {
-    const pod = ipBytes(ip);
-    return [
-      { set: `pods${ip.family}`, key: pod, comment },
-      ...(policy === 'open' ? [] : [{ set: `closed${ip.family}`, key: pod, comment } as const]),
-      ...(policy === 'same-bridge' ? [{ set: `same${ip.family}`, key: Buffer.concat([pod, interfaceName(bridge)]), comment } as const] : []),
-    ];
-  }));
+  return distinct(
+    addresses.flatMap((ip): Element[] => {
+      const pod = ipBytes(ip);
+      return [
+        { set: `pods${ip.family}`, key: pod, comment },
+        ...(policy === 'open' ? [] : [{ set: `closed${ip.family}`, key: pod, comment } as const]),
+        ...(policy === 'same-bridge' ? [{ set: `same${ip.family}`, key: Buffer.concat([pod, interfaceName(bridge)]), comment } as const] : []),
+      ];
+    }),
+  );
 }
 
 const identity = (element: Element): string => `${element.set} ${Buffer.from(element.key).toString('hex')}`;
 /** Two elements are the same entry of the same set. */
 export const sameEntry = (a: Element, b: Element): boolean => identity(a) === identity(b);
 /** Two elements of a map lead to the same. */
-export const sameValue = (a: Element, b: Element): boolean => a.chain === b.chain && Buffer.compare(a.value ?? Buffer.alloc(0), b.value ?? Buffer.alloc(0)) === 0;
+export const sameValue = (a: Element, b: Element): boolean =>
+  a.chain === b.chain && Buffer.compare(a.value ?? Buffer.alloc(0), b.value ?? Buffer.alloc(0)) === 0;
 /** Entries of port maps are about the host's ports; those of all other sets are about a pod address. */
 export const isHostPort = (element: Element): boolean => element.value !== undefined;
 

@@ -57,7 +57,7 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
   }
   if (seen.has('host') && seen.has('none')) faults.push('"host" and "none" contradict each other');
   if (faults.length > 0) {
-    throw new RuntimeError('ERR_NET_ARGS', `cannot understand --net: ${faults.length === 1 ? faults[0] ?? '' : `${faults.length} faults`}`, {
+    throw new RuntimeError('ERR_NET_ARGS', `cannot understand --net: ${faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults`}`, {
       details: faults.length === 1 ? [] : faults,
       hint: 'forms: --net=default, --net=none, --net=host, --net=all, --net=a,b, --net=a:IP=10.1.2.3;K=V, --net=a:ip=fd00::5,mac=02:00:00:00:00:01',
     });
@@ -68,11 +68,13 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
     const warnings = others.length === 0 ? [] : [`--net=${mode} wins: not joining ${others.join(', ')}`];
     return { mode, all: false, networks: [], warnings };
   }
-  const networks = drafts.filter(({ name }) => name !== 'all').map(({ name, args, ips, mac }) => ({
-    name,
-    args,
-    capabilityArgs: { ...(ips.length === 0 ? {} : { ips }), ...(mac === undefined ? {} : { mac }) },
-  }));
+  const networks = drafts
+    .filter(({ name }) => name !== 'all')
+    .map(({ name, args, ips, mac }) => ({
+      name,
+      args,
+      capabilityArgs: { ...(ips.length === 0 ? {} : { ips }), ...(mac === undefined ? {} : { mac }) },
+    }));
   return { mode: 'contained', all: seen.has('all'), networks, warnings: [] };
 }
 

@@ -46,7 +46,12 @@ export interface NetworkSummary {
 export function listNetworks(settings: Settings): { networks: NetworkSummary[]; warnings: readonly string[] } {
   const { networks, warnings } = joinableNetworks(configurations(settings));
   return {
-    networks: networks.map(({ name, versions, plugins, source }) => ({ name, cniVersion: versions.at(-1) ?? '', types: plugins.map(({ type }) => type), ...source })),
+    networks: networks.map(({ name, versions, plugins, source }) => ({
+      name,
+      cniVersion: versions.at(-1) ?? '',
+      types: plugins.map(({ type }) => type),
+      ...source,
+    })),
     warnings,
   };
 }

@@ -18,9 +18,13 @@ export interface AppPorts {
   readonly ports: readonly PodPort[];
 }
 
-const hint = 'forms: --port=NAME:HOST, --port=NAME:IP:HOST (NAME is a port of an image), --port=HOST:POD[/udp], --port=IP:HOST:POD, --port=[IPv6]:HOST:POD';
+const hint =
+  'forms: --port=NAME:HOST, --port=NAME:IP:HOST (NAME is a port of an image), --port=HOST:POD[/udp], --port=IP:HOST:POD, --port=[IPv6]:HOST:POD';
 const refuse = (faults: readonly string[]): never => {
-  throw new RuntimeError('ERR_NET_PORTS', faults.length === 1 ? faults[0] ?? '' : `${faults.length} published ports cannot be mapped`, { details: faults.length === 1 ? [] : faults, hint });
+  throw new RuntimeError('ERR_NET_PORTS', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} published ports cannot be mapped`, {
+    details: faults.length === 1 ? [] : faults,
+    hint,
+  });
 };
 
 /**
@@ -46,7 +50,13 @@ function readPort(text: string): PortRequest | string {
   if (fields.length > 3) return 'too many fields; an IPv6 address must stand in brackets';
   const [first = '', second = '', third = ''] = fields;
   const numeric = fields.length === 2 ? /^\d+$/.test(first) : first.startsWith('[') || first.includes('.') || parseIp(first) !== undefined;
-  const [addressText, hostText, podText] = numeric ? (fields.length === 2 ? [undefined, first, second] : [first, second, third]) : fields.length === 2 ? [undefined, second, undefined] : [second, third, undefined];
+  const [addressText, hostText, podText] = numeric
+    ? fields.length === 2
+      ? [undefined, first, second]
+      : [first, second, third]
+    : fields.length === 2
+      ? [undefined, second, undefined]
+      : [second, third, undefined];
 
   const hostPort = portNumber(hostText);
   if (hostPort === undefined) return `${JSON.stringify(hostText)} is not a port of the host (1-65535)`;
@@ -99,10 +109,17 @@ export function resolvePorts(requests: readonly PortRequest[], apps: readonly Ap
       faults.push(`--port=${request.text}: ${target}`);
       continue;
     }
-    const mapping: PortMapping = { hostPort: request.hostPort, containerPort: target.port, protocol: target.protocol, ...(request.hostIP === undefined ? {} : { hostIP: request.hostIP }) };
+    const mapping: PortMapping = {
+      hostPort: request.hostPort,
+      containerPort: target.port,
+      protocol: target.protocol,
+      ...(request.hostIP === undefined ? {} : { hostIP: request.hostIP }),
+    };
     const holder = taken.find((other) => collide(other.mapping, mapping));
     if (holder !== undefined) {
-      faults.push(`--port=${request.text}: host port ${request.hostPort}/${mapping.protocol} is already mapped to pod port ${holder.mapping.containerPort} by --port=${holder.request.text}`);
+      faults.push(
+        `--port=${request.text}: host port ${request.hostPort}/${mapping.protocol} is already mapped to pod port ${holder.mapping.containerPort} by --port=${holder.request.text}`,
+      );
     } else taken.push({ request, mapping });
   }
   if (faults.length > 0) refuse(faults);
@@ -116,7 +133,12 @@ function findNamed(name: string, apps: readonly AppPorts[]): { port: number; pro
   if (found !== undefined) return { port: found.port, protocol: found.protocol };
   const known = [...new Set(apps.flatMap(({ ports }) => ports.map((port) => port.name)))];
   const near = didYouMean(name, known);
-  const cure = near !== undefined ? `; did you mean "${near}"?` : known.length === 0 ? '; no image declares a port, use HOST:POD' : `; there are: ${known.join(', ')}`;
+  const cure =
+    near !== undefined
+      ? `; did you mean "${near}"?`
+      : known.length === 0
+        ? '; no image declares a port, use HOST:POD'
+        : `; there are: ${known.join(', ')}`;
   return `port name "${name}" could not be found in any app${cure}`;
 }
 

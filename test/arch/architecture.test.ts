@@ -47,7 +47,15 @@ function forbiddenImports(modules: readonly Module[]): string[] {
   );
 }
 
-const pureRooms = ['src/model/', 'src/net/plan/', 'src/net/args', 'src/net/firewall/', 'src/gc/mark.ts', 'src/stage0/prepare/manifest.ts', 'src/stage1/flavors/oci/bundle'];
+const pureRooms = [
+  'src/model/',
+  'src/net/plan/',
+  'src/net/args',
+  'src/net/firewall/',
+  'src/gc/mark.ts',
+  'src/stage0/prepare/manifest.ts',
+  'src/stage1/flavors/oci/bundle',
+];
 const isPure = (path: string): boolean => pureRooms.some((prefix) => path.startsWith(prefix));
 const impureText = /\bprocess\.|\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bperformance\./;
 
@@ -55,21 +63,34 @@ function impurities(modules: readonly Module[]): string[] {
   return modules
     .filter(({ path }) => isPure(path))
     .flatMap(({ path, imports, text }) => [
-      ...imports.filter(({ target, typeOnly }) => !typeOnly && (target.startsWith('node:') || /^src\/(host|state|effects)\//.test(target) || target === 'execa')).map(({ target }) => `${path} imports ${target}`),
+      ...imports
+        .filter(
+          ({ target, typeOnly }) => !typeOnly && (target.startsWith('node:') || /^src\/(host|state|effects)\//.test(target) || target === 'execa'),
+        )
+        .map(({ target }) => `${path} imports ${target}`),
       ...(impureText.test(text) ? [`${path} uses ${impureText.exec(text)?.[0] ?? ''}`] : []),
     ]);
 }
 
 const spawners = (modules: readonly Module[]): string[] =>
   modules
-    .filter(({ path, imports }) => !path.startsWith('src/host/') && !path.startsWith('src/build/') && imports.some(({ target, typeOnly }) => !typeOnly && (target === 'node:child_process' || target === 'execa')))
+    .filter(
+      ({ path, imports }) =>
+        !path.startsWith('src/host/') &&
+        !path.startsWith('src/build/') &&
+        imports.some(({ target, typeOnly }) => !typeOnly && (target === 'node:child_process' || target === 'execa')),
+    )
     .map(({ path }) => path);
 
 /** Room → rooms it imports, types apart: what a reviewer sees change. */
 function folderGraph(modules: readonly Module[]): string {
-  const edges = new Set(modules.flatMap(({ path, imports }) => imports
-    .filter(({ target, typeOnly }) => !typeOnly && /^(src|cni-plugins)\//.test(target) && roomOf(target) !== roomOf(path))
-    .map(({ target }) => `${roomOf(path)} -> ${roomOf(target)}`)));
+  const edges = new Set(
+    modules.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ target, typeOnly }) => !typeOnly && /^(src|cni-plugins)\//.test(target) && roomOf(target) !== roomOf(path))
+        .map(({ target }) => `${roomOf(path)} -> ${roomOf(target)}`),
+    ),
+  );
   return `${[...edges].sort().join('\n')}\n`;
 }
 
@@ -83,7 +104,11 @@ describe('the tree', () => {
     expect(modules.flatMap(({ imports }) => imports).length).toBeGreaterThan(300);
   });
   test('every relative import resolves', () => {
-    const missing = modules.flatMap(({ path, imports }) => imports.filter(({ target }) => /^(src|cni-plugins)\//.test(target) && !existsSync(join(root, target))).map(({ target }) => `${path} -> ${target}`));
+    const missing = modules.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ target }) => /^(src|cni-plugins)\//.test(target) && !existsSync(join(root, target)))
+        .map(({ target }) => `${path} -> ${target}`),
+    );
     expect(missing).toEqual([]);
   });
   test('dependencies point downwards', () => expect(forbiddenImports(modules)).toEqual([]));
@@ -121,7 +146,10 @@ describe('each rule catches its violation', () => {
     expect(rule([moduleOf(path, text)])).toHaveLength(1);
   });
   test('a type-only import of a planner passes', () => {
-    const module = moduleOf('src/net/plan/x.ts', "import type { Lock } from '../../host/flock.ts';\nimport { type Journal } from '../../effects/journal.ts';");
+    const module = moduleOf(
+      'src/net/plan/x.ts',
+      "import type { Lock } from '../../host/flock.ts';\nimport { type Journal } from '../../effects/journal.ts';",
+    );
     expect([...forbiddenImports([module]), ...impurities([module])]).toEqual([]);
   });
   test('a cycle', () => {

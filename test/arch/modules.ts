@@ -32,7 +32,10 @@ export function moduleOf(path: string, text: string): Module {
   const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
   const resolveTarget = (target: string): string => (target.startsWith('.') ? relative(root, resolve(root, dirname(path), target)) : target);
   const imports = [
-    ...[...code.matchAll(statement)].map(([whole, type, target]) => ({ target: resolveTarget(target ?? ''), typeOnly: type !== undefined || allSpecifiersAreTypes(whole) })),
+    ...[...code.matchAll(statement)].map(([whole, type, target]) => ({
+      target: resolveTarget(target ?? ''),
+      typeOnly: type !== undefined || allSpecifiersAreTypes(whole),
+    })),
     ...[...code.matchAll(dynamic)].map(([, target]) => ({ target: resolveTarget(target ?? ''), typeOnly: false })),
   ];
   return { path, imports, text: code };
@@ -42,7 +45,10 @@ export function moduleOf(path: string, text: string): Module {
 function allSpecifiersAreTypes(text: string): boolean {
   const inner = /\{([^}]*)\}/.exec(text)?.[1];
   if (inner === undefined || !/^(?:import|export)\s*\{/.test(text)) return false;
-  const names = inner.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  const names = inner
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
   return names.length > 0 && names.every((name) => name.startsWith('type '));
 }
 

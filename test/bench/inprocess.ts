@@ -16,26 +16,57 @@ const others = Number(process.argv[3] ?? 1000);
 enterHost();
 
 const services: CniServices = {
-  plugins: builtinPlugins, cacheDir: '/var/lib/cni', timeoutMs: 30_000, env: { PATH: process.env['PATH'] ?? '' },
-  nowMs: () => performance.now(), pause: sleepMs, record: () => undefined,
+  plugins: builtinPlugins,
+  cacheDir: '/var/lib/cni',
+  timeoutMs: 30_000,
+  env: { PATH: process.env['PATH'] ?? '' },
+  nowMs: () => performance.now(),
+  pause: sleepMs,
+  record: () => undefined,
 };
 
 function network(name: string, bridge: string, subnet: string, debian: boolean): PlannedNetwork {
   const cniVersion = debian ? '1.0.0' : '1.1.0';
-  const portMappings = [{ hostPort: debian ? 18080 : 18081, containerPort: 80, protocol: 'tcp' as const }, { hostPort: debian ? 18443 : 18444, containerPort: 443, protocol: 'tcp' as const }];
+  const portMappings = [
+    { hostPort: debian ? 18080 : 18081, containerPort: 80, protocol: 'tcp' as const },
+    { hostPort: debian ? 18443 : 18444, containerPort: 443, protocol: 'tcp' as const },
+  ];
   const plugins = [
-    { type: 'bridge', bridge, isGateway: true, ipMasq: true, hairpinMode: true, ipam: { type: 'host-local', ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] } },
+    {
+      type: 'bridge',
+      bridge,
+      isGateway: true,
+      ipMasq: true,
+      hairpinMode: true,
+      ipam: { type: 'host-local', ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
+    },
     { type: 'portmap', capabilities: { portMappings: true }, snat: true },
     { type: 'firewall' },
   ];
   const via = (type: string): string => (debian ? `/usr/lib/cni/${type}` : 'builtin');
   return {
-    name, ifName: 'eth0', cniVersion, source: { path: '/bench', owner: 'builtin' }, confList: JSON.stringify({ cniVersion, name, plugins }),
-    plugins: plugins.map(({ type, ipam }) => ({ type, via: via(type), ...(ipam === undefined ? {} : { ipam: { type: ipam.type, via: via(ipam.type) } }), ...(type === 'portmap' ? { runtimeConfig: { portMappings } } : {}) })),
-    args: [], capabilityArgs: { portMappings }, pluginPath: ['/usr/lib/cni'], expects: { subnets: [subnet], gateway: true, masquerade: true },
+    name,
+    ifName: 'eth0',
+    cniVersion,
+    source: { path: '/bench', owner: 'builtin' },
+    confList: JSON.stringify({ cniVersion, name, plugins }),
+    plugins: plugins.map(({ type, ipam }) => ({
+      type,
+      via: via(type),
+      ...(ipam === undefined ? {} : { ipam: { type: ipam.type, via: via(ipam.type) } }),
+      ...(type === 'portmap' ? { runtimeConfig: { portMappings } } : {}),
+    })),
+    args: [],
+    capabilityArgs: { portMappings },
+    pluginPath: ['/usr/lib/cni'],
+    expects: { subnets: [subnet], gateway: true, masquerade: true },
   };
 }
-const withoutPorts = (net: PlannedNetwork): PlannedNetwork => ({ ...net, capabilityArgs: {}, plugins: net.plugins.map(({ type, via, ipam }) => ({ type, via, ...(ipam === undefined ? {} : { ipam }) })) });
+const withoutPorts = (net: PlannedNetwork): PlannedNetwork => ({
+  ...net,
+  capabilityArgs: {},
+  plugins: net.plugins.map(({ type, via, ipam }) => ({ type, via, ...(ipam === undefined ? {} : { ipam }) })),
+});
 
 function timeOne(net: PlannedNetwork, id: string): { addMs: number; delMs: number } {
   const netns = `/run/netns/${id}`;
@@ -78,8 +109,10 @@ for (let index = 0; index < others; index++) attach(`crowd-${index}`);
 for (let round = 0; round < 31; round++) crowded.push(timeOne(crowd, `crowded-${round}`).addMs);
 
 const medianOf = (list: readonly { addMs: number; delMs: number }[], key: 'addMs' | 'delMs'): number => median(list.map((item) => item[key]));
-console.log(JSON.stringify({
-  ours: { addMs: medianOf(samples.ours, 'addMs'), delMs: medianOf(samples.ours, 'delMs') },
-  debian: { addMs: medianOf(samples.debian, 'addMs'), delMs: medianOf(samples.debian, 'delMs') },
-  crowd: { others, aloneMs: median(alone), crowdedMs: median(crowded) },
-}));
+console.log(
+  JSON.stringify({
+    ours: { addMs: medianOf(samples.ours, 'addMs'), delMs: medianOf(samples.ours, 'delMs') },
+    debian: { addMs: medianOf(samples.debian, 'addMs'), delMs: medianOf(samples.debian, 'delMs') },
+    crowd: { others, aloneMs: median(alone), crowdedMs: median(crowded) },
+  }),
+);

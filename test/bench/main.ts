@@ -17,13 +17,26 @@ const rounds = Number(process.env['BENCH_ROUNDS'] ?? 11);
 const work = mkdtempSync('/tmp/rkt-bench-');
 const rkt = join(root, 'dist/rkt');
 // The product is measured on the machine's own Node, not on the one that runs the tools.
-const env = { ...process.env, PATH: (process.env['PATH'] ?? '').split(':').filter((path) => !path.includes('node_modules')).join(':') };
+const env = {
+  ...process.env,
+  PATH: (process.env['PATH'] ?? '')
+    .split(':')
+    .filter((path) => !path.includes('node_modules'))
+    .join(':'),
+};
 const dir = `--dir=${join(work, 'data')}`;
 const echo = [rkt, dir, 'run', '--net=bridge', 'busybox', '--exec=/bin/echo', '--', 'hi'];
 const collect = [rkt, dir, 'gc', '--grace-period=0'];
 const gc = (): void => void execFileSync(collect[0] ?? '', collect.slice(1), { env });
 
-interface Row { readonly what: string; readonly value: string; readonly peer: string; readonly ratio: number | undefined; readonly bar: string; readonly met: boolean | undefined }
+interface Row {
+  readonly what: string;
+  readonly value: string;
+  readonly peer: string;
+  readonly ratio: number | undefined;
+  readonly bar: string;
+  readonly met: boolean | undefined;
+}
 const rows: Row[] = [];
 const results: Record<string, unknown> = {};
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
@@ -56,12 +69,32 @@ function onePod(script: string, podman: readonly string[] | undefined): void {
   );
   const of = (name: string): Sample => measured.get(name) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
   const wall = (name: string): number => of(name).wallMs;
-  compare('run echo to exit / crun+CNI script', wall('rkt'), wall('crun+cni, gone'), 0.6, { ours: both(of('rkt')), theirs: both(of('crun+cni, gone')), peer: 'crun+CNI' });
-  compare('  the same, peer to exit only', wall('rkt'), wall('crun+cni'), 0.6, { ours: both(of('rkt')), theirs: both(of('crun+cni')), peer: 'crun+CNI to exit' });
-  compare('  until everything is gone, both', wall('rkt+gc'), wall('crun+cni, gone'), 1, { ours: both(of('rkt+gc')), theirs: both(of('crun+cni, gone')), peer: 'crun+CNI' });
+  compare('run echo to exit / crun+CNI script', wall('rkt'), wall('crun+cni, gone'), 0.6, {
+    ours: both(of('rkt')),
+    theirs: both(of('crun+cni, gone')),
+    peer: 'crun+CNI',
+  });
+  compare('  the same, peer to exit only', wall('rkt'), wall('crun+cni'), 0.6, {
+    ours: both(of('rkt')),
+    theirs: both(of('crun+cni')),
+    peer: 'crun+CNI to exit',
+  });
+  compare('  until everything is gone, both', wall('rkt+gc'), wall('crun+cni, gone'), 1, {
+    ours: both(of('rkt+gc')),
+    theirs: both(of('crun+cni, gone')),
+    peer: 'crun+CNI',
+  });
   if (podman !== undefined) {
-    compare('run echo to exit / podman', wall('rkt'), wall('podman'), 0.3, { ours: both(of('rkt')), theirs: both(of('podman')), peer: 'podman run --rm' });
-    compare('  until everything is gone, both', wall('rkt+gc'), wall('podman'), 1, { ours: both(of('rkt+gc')), theirs: both(of('podman')), peer: 'podman run --rm' });
+    compare('run echo to exit / podman', wall('rkt'), wall('podman'), 0.3, {
+      ours: both(of('rkt')),
+      theirs: both(of('podman')),
+      peer: 'podman run --rm',
+    });
+    compare('  until everything is gone, both', wall('rkt+gc'), wall('podman'), 1, {
+      ours: both(of('rkt+gc')),
+      theirs: both(of('podman')),
+      peer: 'podman run --rm',
+    });
   }
   results['samples'] = Object.fromEntries(measured);
 }
@@ -70,7 +103,14 @@ function onePod(script: string, podman: readonly string[] | undefined): void {
 function clearPeer(script: string): void {
   const base = script.replace(/\/run\.sh$/, '');
   for (const id of readdirSync('/run/netns').filter((name) => /^p\d+$/.test(name))) {
-    spawnSync('bash', ['-c', `CNI_COMMAND=DEL CNI_CONTAINERID=${id} CNI_NETNS=/run/netns/${id} CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni /usr/lib/cni/bridge < ${base}/conf.json; ip netns del ${id}; rm -r ${base}/${id}`], { env });
+    spawnSync(
+      'bash',
+      [
+        '-c',
+        `CNI_COMMAND=DEL CNI_CONTAINERID=${id} CNI_NETNS=/run/netns/${id} CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni /usr/lib/cni/bridge < ${base}/conf.json; ip netns del ${id}; rm -r ${base}/${id}`,
+      ],
+      { env },
+    );
   }
 }
 
@@ -87,7 +127,10 @@ function twenty(script: string): void {
     3,
     env,
   );
-  for (const [kind, bar] of [['sequence', 0.6], ['parallel', 0.8]] as const) {
+  for (const [kind, bar] of [
+    ['sequence', 0.6],
+    ['parallel', 0.8],
+  ] as const) {
     const ours = measured.get(`rkt ${kind}`) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
     const theirs = measured.get(`peer ${kind}`) ?? ours;
     compare(`20 pods, ${kind}`, ours.wallMs, theirs.wallMs, bar, { ours: both(ours), theirs: both(theirs), peer: 'crun+CNI' });
@@ -108,7 +151,11 @@ function memory(): void {
   gc();
 }
 const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter((child) => child !== '').flatMap((child) => [Number(child), ...childrenOf(Number(child))]);
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter((child) => child !== '')
+    .flatMap((child) => [Number(child), ...childrenOf(Number(child))]);
 
 function exitedPods(): void {
   const empty = median(Array.from({ length: rounds }, () => sample(['node', '-e', '0'], env).wallMs));
@@ -129,22 +176,49 @@ function exitedPods(): void {
 async function attachments(): Promise<void> {
   const outfile = join(root, 'dist/bench-inprocess.cjs');
   await build({
-    entryPoints: [join(import.meta.dirname, 'inprocess.ts')], outfile, bundle: true, platform: 'node', format: 'cjs', target: 'node20', minify: true, logLevel: 'error',
+    entryPoints: [join(import.meta.dirname, 'inprocess.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    minify: true,
+    logLevel: 'error',
     define: { __DIST__: JSON.stringify(join(root, 'dist')), 'import.meta.url': '__filename' },
   });
   const output = execFileSync('node', [outfile, String(rounds), process.env['BENCH_CROWD'] ?? '1000'], { encoding: 'utf8', env, maxBuffer: 1 << 24 });
   rmSync(outfile);
-  const found = JSON.parse(output.trim().split('\n').at(-1) ?? '{}') as { ours: { addMs: number; delMs: number }; debian: { addMs: number; delMs: number }; crowd: { others: number; aloneMs: number; crowdedMs: number } };
-  for (const [verb, key] of [['ADD', 'addMs'], ['DEL', 'delMs']] as const) {
-    compare(`${verb} of bridge+host-local+masq+portmap+firewall`, found.ours[key], found.debian[key], 0.05, { ours: ms(found.ours[key]), theirs: ms(found.debian[key]), peer: "Debian's chain" });
+  const found = JSON.parse(output.trim().split('\n').at(-1) ?? '{}') as {
+    ours: { addMs: number; delMs: number };
+    debian: { addMs: number; delMs: number };
+    crowd: { others: number; aloneMs: number; crowdedMs: number };
+  };
+  for (const [verb, key] of [
+    ['ADD', 'addMs'],
+    ['DEL', 'delMs'],
+  ] as const) {
+    compare(`${verb} of bridge+host-local+masq+portmap+firewall`, found.ours[key], found.debian[key], 0.05, {
+      ours: ms(found.ours[key]),
+      theirs: ms(found.debian[key]),
+      peer: "Debian's chain",
+    });
   }
   const { aloneMs, crowdedMs, others } = found.crowd;
   compare(`ADD with ${others} other attachments`, crowdedMs, aloneMs, 1.1, { ours: ms(crowdedMs), theirs: ms(aloneMs), peer: 'ADD with one' });
 }
 
 function podmanCommand(): string[] | undefined {
-  const storage = ['podman', `--root=${join(work, 'podman')}`, `--runroot=${join(work, 'podman-run')}`, '--cgroup-manager=cgroupfs', '--events-backend=file'];
-  const pulled = spawnSync(storage[0] ?? '', [...storage.slice(1), 'pull', '-q', `oci:${join(root, 'dist/images/busybox')}:latest`], { encoding: 'utf8', env });
+  const storage = [
+    'podman',
+    `--root=${join(work, 'podman')}`,
+    `--runroot=${join(work, 'podman-run')}`,
+    '--cgroup-manager=cgroupfs',
+    '--events-backend=file',
+  ];
+  const pulled = spawnSync(storage[0] ?? '', [...storage.slice(1), 'pull', '-q', `oci:${join(root, 'dist/images/busybox')}:latest`], {
+    encoding: 'utf8',
+    env,
+  });
   const image = pulled.stdout.trim();
   const command = [...storage, 'run', '--rm', image, '/bin/echo', 'hi'];
   const tried = spawnSync(command[0] ?? '', command.slice(1), { encoding: 'utf8', env });
@@ -162,10 +236,26 @@ function rootfsForPeer(): string {
 }
 
 function print(): void {
-  const table = [['work', 'rkt', 'peer', 'ratio', 'bar', ''], ...rows.map(({ what, value, peer, ratio, bar, met }) => [what, value, peer, ratio?.toFixed(3) ?? '', bar, met === true ? 'met' : 'MISSED'])];
+  const table = [
+    ['work', 'rkt', 'peer', 'ratio', 'bar', ''],
+    ...rows.map(({ what, value, peer, ratio, bar, met }) => [what, value, peer, ratio?.toFixed(3) ?? '', bar, met === true ? 'met' : 'MISSED']),
+  ];
   const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  for (const row of table) console.log(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
-  const machine = { kernel: release(), cores: cpus().length, model: cpus()[0]?.model, node: execFileSync('node', ['--version'], { env, encoding: 'utf8' }).trim(), extraCaCerts: process.env['NODE_EXTRA_CA_CERTS'] !== undefined, rounds };
+  for (const row of table)
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+  const machine = {
+    kernel: release(),
+    cores: cpus().length,
+    model: cpus()[0]?.model,
+    node: execFileSync('node', ['--version'], { env, encoding: 'utf8' }).trim(),
+    extraCaCerts: process.env['NODE_EXTRA_CA_CERTS'] !== undefined,
+    rounds,
+  };
   console.log(`\n${JSON.stringify(machine)}`);
   mkdirSync(join(root, 'test/.results'), { recursive: true });
   writeFileSync(join(root, 'test/.results/bench.json'), `${JSON.stringify({ machine, results }, undefined, 2)}\n`);

@@ -39,5 +39,7 @@ export function alternate(variants: readonly Variant[], rounds: number, env: Nod
       variant.after?.();
     }
   }
-  return new Map([...samples].map(([name, taken]) => [name, { wallMs: median(taken.map((one) => one.wallMs)), cpuMs: median(taken.map((one) => one.cpuMs)) }]));
+  return new Map(
+    [...samples].map(([name, taken]) => [name, { wallMs: median(taken.map((one) => one.wallMs)), cpuMs: median(taken.map((one) => one.cpuMs)) }]),
+  );
 }

@@ -18,7 +18,9 @@ const run = (args: readonly string[]): Promise<{ status: number | null; stdout: 
   });
 
 test('50 pods started at once: 50 distinct addresses, none lost, nothing left', { timeout: 110_000 }, async () => {
-  const outcomes = await Promise.all(Array.from({ length: 50 }, () => run(['run', '--net=bridge', 'busybox', '--exec=/sbin/ip', '--', '-4', '-o', 'addr', 'show', 'eth0'])));
+  const outcomes = await Promise.all(
+    Array.from({ length: 50 }, () => run(['run', '--net=bridge', 'busybox', '--exec=/sbin/ip', '--', '-4', '-o', 'addr', 'show', 'eth0'])),
+  );
   expect(outcomes.filter(({ status }) => status !== 0).map(({ stderr }) => stderr)).toEqual([]);
   const addresses = outcomes.map(({ stdout }) => /inet (\S+)\//.exec(stdout)?.[1]);
   expect(new Set(addresses).size).toBe(50);
@@ -29,7 +31,11 @@ test('50 pods started at once: 50 distinct addresses, none lost, nothing left', 
 });
 
 test('run, list and gc at once do not get in each other’s way', { timeout: 110_000 }, async () => {
-  const outcomes = await Promise.all(Array.from({ length: 30 }, (_, i) => (i % 3 === 0 ? run(['run', '--net=bridge', 'busybox', '--exec=/bin/true']) : i % 3 === 1 ? run(['gc', '--grace-period=0']) : run(['list']))));
+  const outcomes = await Promise.all(
+    Array.from({ length: 30 }, (_, i) =>
+      i % 3 === 0 ? run(['run', '--net=bridge', 'busybox', '--exec=/bin/true']) : i % 3 === 1 ? run(['gc', '--grace-period=0']) : run(['list']),
+    ),
+  );
   expect(outcomes.filter(({ status }) => status !== 0).map(({ stderr }) => stderr)).toEqual([]);
   rkt.gc();
   expect(rkt.podDirectories()).toEqual([]);

@@ -22,7 +22,11 @@ test('the plan is the same bytes twice, needs no root, and equals plan.json and 
   const request = ['--net=default,bridge:IP=172.16.29.50', '--port=8080:80'];
   const printed = [1, 2].map(() => rkt.ok('net', 'plan', ...request, '--format=json'));
   expect(printed[0]).toBe(printed[1]);
-  const unprivileged = spawnSync('setpriv', ['--reuid=65534', '--clear-groups', rktPath, `--local-config=${rkt.config}/none`, 'net', 'plan', '--net=default,bridge'], { encoding: 'utf8' });
+  const unprivileged = spawnSync(
+    'setpriv',
+    ['--reuid=65534', '--clear-groups', rktPath, `--local-config=${rkt.config}/none`, 'net', 'plan', '--net=default,bridge'],
+    { encoding: 'utf8' },
+  );
   expect([unprivileged.status, unprivileged.stderr]).toEqual([0, '']);
   rkt.ok('run', ...request, 'busybox', '--exec=/bin/true');
   const plan = JSON.parse(printed[0] ?? '') as NetPlan;

@@ -10,7 +10,12 @@ import { Rkt, rktPath, type RunningPod } from '../rig/rkt.ts';
 useHost();
 const rkt = new Rkt();
 
-const serve = (text: string, port = 80): string[] => ['--exec=/bin/sh', '--', '-c', `mkdir -p /www && echo ${text} > /www/index.html && exec httpd -f -p ${port} -h /www`];
+const serve = (text: string, port = 80): string[] => [
+  '--exec=/bin/sh',
+  '--',
+  '-c',
+  `mkdir -p /www && echo ${text} > /www/index.html && exec httpd -f -p ${port} -h /www`,
+];
 const inPod = (pod: RunningPod, ...command: string[]): string => rkt.ok('enter', pod.uuid, '--', ...command).trim();
 
 describe('rkt run --net=bridge', () => {
@@ -24,9 +29,18 @@ describe('rkt run --net=bridge', () => {
 
   test('two apps see each other on 127.0.0.1 and in ps; the first failure is the pod’s code', () => {
     const outcome = rkt.run([
-      'run', '--net=bridge',
-      'busybox', '--name=web', ...serve('two-apps', 8000), '---',
-      'busybox', '--name=client', '--exec=/bin/sh', '--', '-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://127.0.0.1:8000/ && break; sleep 0.1; done; ps; exit 3',
+      'run',
+      '--net=bridge',
+      'busybox',
+      '--name=web',
+      ...serve('two-apps', 8000),
+      '---',
+      'busybox',
+      '--name=client',
+      '--exec=/bin/sh',
+      '--',
+      '-c',
+      'for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://127.0.0.1:8000/ && break; sleep 0.1; done; ps; exit 3',
     ]);
     expect(outcome.stdout, outcome.stderr).toContain('two-apps');
     expect(outcome.stdout).toContain('httpd -f -p 8000');
@@ -140,7 +154,10 @@ test('--no-overlay copies, and the pod may write', () => {
 });
 
 test('runs on the machine’s own Node as well', () => {
-  const path = (process.env['PATH'] ?? '').split(':').filter((dir) => !dir.includes('node_modules')).join(':');
+  const path = (process.env['PATH'] ?? '')
+    .split(':')
+    .filter((dir) => !dir.includes('node_modules'))
+    .join(':');
   const outcome = rkt.run(['run', '--net=bridge', 'busybox', '--exec=/bin/true'], { env: { PATH: path } });
   expect(outcome.status, outcome.stderr).toBe(0);
   rkt.gc();

@@ -31,7 +31,10 @@ function countRecords(): { up: number; down: number } {
   rkt.ok(...pod);
   const run = join(rkt.dataDir, 'pods/run');
   const [id = ''] = readdirSync(run);
-  const records = readFileSync(join(run, id, 'journal'), 'utf8').trim().split('\n').map((line) => (JSON.parse(line) as { at: string }).at);
+  const records = readFileSync(join(run, id, 'journal'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { at: string }).at);
   rkt.gc();
   return { up: records.length, down: records.filter((at) => at === 'intent').length };
 }

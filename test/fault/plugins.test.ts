@@ -24,7 +24,13 @@ function configure(place: number, add: string, del: string): void {
   rmSync(log(), { force: true });
   for (const command of ['ADD', 'DEL']) rmSync(`${log()}.${command}`, { force: true });
   const plugins: object[] = [
-    { type: 'bridge', bridge: 'bad0', isGateway: true, ipMasq: true, ipam: { type: 'host-local', ranges: [[{ subnet: '10.66.0.0/24' }]], routes: [{ dst: '0.0.0.0/0' }] } },
+    {
+      type: 'bridge',
+      bridge: 'bad0',
+      isGateway: true,
+      ipMasq: true,
+      ipam: { type: 'host-local', ranges: [[{ subnet: '10.66.0.0/24' }]], routes: [{ dst: '0.0.0.0/0' }] },
+    },
     { type: 'portmap', capabilities: { portMappings: true } },
     { type: 'firewall' },
   ];

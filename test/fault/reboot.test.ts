@@ -14,7 +14,8 @@ const rkt = new Rkt();
 /** What does not survive: everything the kernel holds. Undone by {@link afterReboot}. */
 function reboot(): void {
   for (const name of readdirSync('/run/netns')) removeNetns(join('/run/netns', name));
-  for (const { ifname } of JSON.parse(execFileSync('ip', ['-j', 'link'], { encoding: 'utf8' })) as { ifname: string }[]) if (ifname !== 'lo' && !ifname.startsWith('veth')) execFileSync('ip', ['link', 'del', ifname]);
+  for (const { ifname } of JSON.parse(execFileSync('ip', ['-j', 'link'], { encoding: 'utf8' })) as { ifname: string }[])
+    if (ifname !== 'lo' && !ifname.startsWith('veth')) execFileSync('ip', ['link', 'del', ifname]);
   execFileSync('nft', ['flush', 'ruleset']);
   for (const controller of readdirSync('/sys/fs/cgroup')) {
     for (const id of rkt.podDirectories().map((path) => path.split('/')[1] ?? '')) {
@@ -28,7 +29,10 @@ function reboot(): void {
 }
 const afterReboot = (): void => umount('/proc/sys/kernel/random/boot_id', MNT_DETACH);
 
-test.each([['our plugins', []], ['executables', ['--net-exec']]] as const)('%s: gc frees every lease and directory, and a new run gets an address', async (_, flags) => {
+test.each([
+  ['our plugins', []],
+  ['executables', ['--net-exec']],
+] as const)('%s: gc frees every lease and directory, and a new run gets an address', async (_, flags) => {
   if (flags.length > 0) ownExecutables();
   const exited = rkt.run(['run', '--net=bridge,default', ...flags, 'busybox', '--exec=/bin/true']);
   expect(exited.status, exited.stderr).toBe(0);
@@ -54,5 +58,6 @@ test.each([['our plugins', []], ['executables', ['--net-exec']]] as const)('%s: 
 function ownExecutables(): void {
   const netd = join(rkt.config, 'net.d');
   mkdirSync(netd, { recursive: true });
-  for (const type of ['bridge', 'ptp', 'host-local', 'portmap', 'firewall']) execFileSync('ln', ['-sf', join(import.meta.dirname, '../../dist/cni', type), join(netd, type)]);
+  for (const type of ['bridge', 'ptp', 'host-local', 'portmap', 'firewall'])
+    execFileSync('ln', ['-sf', join(import.meta.dirname, '../../dist/cni', type), join(netd, type)]);
 }

@@ -16,7 +16,12 @@ import type { RuntimeError } from '../../src/model/errors.ts';
 
 const shipped = resolve(import.meta.dirname, '../../net.d');
 const builtinTypes = ['bridge', 'firewall', 'host-local', 'loopback', 'portmap', 'ptp'];
-interface Request { net: string[]; ports?: string[]; apps?: AppPorts[]; netExec?: boolean }
+interface Request {
+  net: string[];
+  ports?: string[];
+  apps?: AppPorts[];
+  netExec?: boolean;
+}
 
 function run(directory: string): Record<string, string> {
   const input = join(directory, 'in');
@@ -25,7 +30,10 @@ function run(directory: string): Record<string, string> {
   try {
     const loaded = loadConf(confDirectories({ localConfig: join(input, 'admin'), systemConfig: join(input, 'system') }, shipped));
     // Paths as on a real machine, before anything is wrapped to 80 columns.
-    const text = JSON.stringify(loaded).replaceAll(join(input, 'admin'), '/etc/rkt').replaceAll(join(input, 'system'), '/usr/lib/rkt').replaceAll(shipped, '/usr/lib/rkt/dist/net.d');
+    const text = JSON.stringify(loaded)
+      .replaceAll(join(input, 'admin'), '/etc/rkt')
+      .replaceAll(join(input, 'system'), '/usr/lib/rkt')
+      .replaceAll(shipped, '/usr/lib/rkt/dist/net.d');
     const plan = planNetworks({
       request: parseNetArgs(request.net),
       configs: JSON.parse(text) as LoadedConf,
@@ -38,11 +46,15 @@ function run(directory: string): Record<string, string> {
   } catch (error) {
     const { code, message, details, hint } = error as RuntimeError;
     if (typeof code !== 'string') throw error;
-    return { 'error.txt': `${[`${message} [${code}]`, ...details.map((detail) => `  ${detail}`), ...(hint === undefined ? [] : [`hint: ${hint}`])].join('\n')}\n` };
+    return {
+      'error.txt': `${[`${message} [${code}]`, ...details.map((detail) => `  ${detail}`), ...(hint === undefined ? [] : [`hint: ${hint}`])].join('\n')}\n`,
+    };
   }
 }
 
-const cases = readdirSync(import.meta.dirname, { withFileTypes: true }).filter((entry) => entry.isDirectory() && existsSync(join(import.meta.dirname, entry.name, 'in/request.json')));
+const cases = readdirSync(import.meta.dirname, { withFileTypes: true }).filter(
+  (entry) => entry.isDirectory() && existsSync(join(import.meta.dirname, entry.name, 'in/request.json')),
+);
 
 describe.each(cases.map(({ name }) => name))('%s', (name) => {
   const directory = join(import.meta.dirname, name);

@@ -43,17 +43,23 @@ const lines = (text: string): string[] => text.split('\n').filter((line) => line
 /** Everything a pod could leave behind, as comparable lines. */
 export function residue(): string[] {
   const found: string[] = [];
-  for (const link of JSON.parse(execFileSync('ip', ['-j', 'addr'], { encoding: 'utf8' })) as { ifname: string; addr_info: { local: string; scope: string }[] }[]) {
+  for (const link of JSON.parse(execFileSync('ip', ['-j', 'addr'], { encoding: 'utf8' })) as {
+    ifname: string;
+    addr_info: { local: string; scope: string }[];
+  }[]) {
     found.push(`link ${link.ifname}`);
     for (const address of link.addr_info) if (address.scope !== 'link') found.push(`address ${address.local} on ${link.ifname}`);
   }
-  for (const table of ['-4', '-6']) for (const route of lines(execFileSync('ip', [table, 'route'], { encoding: 'utf8' }))) found.push(`route ${route.trim()}`);
+  for (const table of ['-4', '-6'])
+    for (const route of lines(execFileSync('ip', [table, 'route'], { encoding: 'utf8' }))) found.push(`route ${route.trim()}`);
   found.push(...ruleset());
   for (const line of lines(readFileSync('/proc/thread-self/mountinfo', 'utf8'))) found.push(`mount ${line.split(' ')[4] ?? ''}`);
-  for (const path of [...own, '/run/crun']) if (existsSync(path)) for (const entry of readdirSync(path, { recursive: true })) found.push(`file ${path}/${String(entry)}`);
+  for (const path of [...own, '/run/crun'])
+    if (existsSync(path)) for (const entry of readdirSync(path, { recursive: true })) found.push(`file ${path}/${String(entry)}`);
   for (const controller of readdirSync('/sys/fs/cgroup')) {
     for (const base of [`/sys/fs/cgroup/${controller}/rkt`, '/sys/fs/cgroup/rkt']) {
-      if (existsSync(base)) for (const entry of readdirSync(base, { withFileTypes: true })) if (entry.isDirectory()) found.push(`cgroup ${base}/${entry.name}`);
+      if (existsSync(base))
+        for (const entry of readdirSync(base, { withFileTypes: true })) if (entry.isDirectory()) found.push(`cgroup ${base}/${entry.name}`);
     }
   }
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -65,10 +71,17 @@ export function residue(): string[] {
 
 /** Every nftables object on a line of its own, elements of sets and maps included; handles left out. */
 function ruleset(): string[] {
-  const { nftables } = JSON.parse(execFileSync('nft', ['-j', 'list', 'ruleset'], { encoding: 'utf8', maxBuffer: 1 << 26 })) as { nftables: Record<string, { handle?: number; elem?: unknown[]; table?: string; name?: string }>[] };
+  const { nftables } = JSON.parse(execFileSync('nft', ['-j', 'list', 'ruleset'], { encoding: 'utf8', maxBuffer: 1 << 26 })) as {
+    nftables: Record<string, { handle?: number; elem?: unknown[]; table?: string; name?: string }>[];
+  };
   return nftables.flatMap((object) =>
     Object.entries(object).flatMap(([kind, { handle: _handle, elem = [], ...rest }]) =>
-      kind === 'metainfo' ? [] : [`rule ${kind} ${JSON.stringify(rest).slice(0, 160)}`, ...elem.map((one) => `rule element of ${rest.table ?? ''} ${rest.name ?? ''} ${JSON.stringify(one)}`)],
+      kind === 'metainfo'
+        ? []
+        : [
+            `rule ${kind} ${JSON.stringify(rest).slice(0, 160)}`,
+            ...elem.map((one) => `rule element of ${rest.table ?? ''} ${rest.name ?? ''} ${JSON.stringify(one)}`),
+          ],
     ),
   );
 }

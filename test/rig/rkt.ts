@@ -46,7 +46,11 @@ export class Rkt {
   /** Runs to the end, at most `timeoutMs`. */
   run(args: readonly string[], options: { timeoutMs?: number; env?: Record<string, string>; input?: string } = {}): Outcome {
     const { status, signal, stdout, stderr } = spawnSync(rktPath, this.arguments(args), {
-      encoding: 'utf8', timeout: options.timeoutMs ?? 30_000, killSignal: 'SIGKILL', input: options.input ?? '', env: { ...process.env, ...options.env },
+      encoding: 'utf8',
+      timeout: options.timeoutMs ?? 30_000,
+      killSignal: 'SIGKILL',
+      input: options.input ?? '',
+      env: { ...process.env, ...options.env },
     });
     return { status, signal, stdout, stderr };
   }
@@ -89,10 +93,16 @@ export class RunningPod {
   stderr = '';
   readonly exited: Promise<Outcome>;
 
-  constructor(readonly rkt: Rkt, readonly child: ChildProcess, readonly uuidFile: string) {
+  constructor(
+    readonly rkt: Rkt,
+    readonly child: ChildProcess,
+    readonly uuidFile: string,
+  ) {
     child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
-    this.exited = new Promise((done) => void child.on('close', (status, signal) => done({ status, signal, stdout: this.stdout, stderr: this.stderr })));
+    this.exited = new Promise(
+      (done) => void child.on('close', (status, signal) => done({ status, signal, stdout: this.stdout, stderr: this.stderr })),
+    );
   }
 
   get uuid(): string {

@@ -8,10 +8,16 @@ export const command = defineCommand({
   summary: 'run a command in an app of a running pod',
   usage: '[flags] UUID [COMMAND…]',
   needsRoot: true,
-  examples: [['rkt enter 5f3c', 'a shell'], ['rkt enter --app=web 5f3c -- ls -l /', 'one command; behind -- its own flags']],
+  examples: [
+    ['rkt enter 5f3c', 'a shell'],
+    ['rkt enter --app=web 5f3c -- ls -l /', 'one command; behind -- its own flags'],
+  ],
   flags: { app: { type: 'string', value: 'NAME', help: 'which app, when the pod has several' } },
   run({ flags, global, operands, rest }) {
     const [uuid, ...command_] = operands;
-    return enterPod(settingsFrom(global), podArgument(uuid === undefined ? [] : [uuid], undefined), { app: flags.app, command: [...command_, ...rest] });
+    return enterPod(settingsFrom(global), podArgument(uuid === undefined ? [] : [uuid], undefined), {
+      app: flags.app,
+      command: [...command_, ...rest],
+    });
   },
 });

@@ -18,7 +18,11 @@ export const command = defineCommand({
     if (rest.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'app arguments unsupported: fetch takes images only');
     if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'fetch needs at least one image', { hint: 'rkt fetch oci:DIR' });
     const images = await fetchImages(settingsFrom(global), operands, progressPrinter());
-    if (flags.format !== undefined) outJson(images.map(({ id, name, layers }) => ({ id, name, layers })), flags.format);
+    if (flags.format !== undefined)
+      outJson(
+        images.map(({ id, name, layers }) => ({ id, name, layers })),
+        flags.format,
+      );
     else for (const { id } of images) out(`${(flags.full ? id : id.slice(0, 'sha256:'.length + 32)).replace(':', '-')}\n`);
     return 0;
   },

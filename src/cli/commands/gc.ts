@@ -10,7 +10,10 @@ export const command = defineCommand({
   summary: 'remove exited pods and all they left',
   usage: '[flags]',
   needsRoot: true,
-  examples: [['rkt gc', 'mark exited pods; remove those marked 30 minutes ago'], ['rkt gc --grace-period=0', 'remove every exited pod now']],
+  examples: [
+    ['rkt gc', 'mark exited pods; remove those marked 30 minutes ago'],
+    ['rkt gc --grace-period=0', 'remove every exited pod now'],
+  ],
   flags: {
     'grace-period': { type: 'string', value: 'DURATION', default: '30m', help: 'keep exited pods this long after they were marked' },
     'expire-prepared': { type: 'string', value: 'DURATION', default: '24h', help: 'keep prepared pods that nobody ran this long' },
@@ -22,12 +25,19 @@ export const command = defineCommand({
     const policy = { graceMs, expirePreparedMs: parseDurationMs(flags['expire-prepared'] ?? '24h'), markOnly: flags['mark-only'] };
     collectGarbage(settingsFrom(global), policy, (event) => {
       switch (event.kind) {
-        case 'marked': return err(`gc: moving pod "${event.id}" to garbage\n`);
-        case 'deleted': return out(`Garbage collecting pod "${event.id}"\n`);
-        case 'waiting': return err(`gc: pod "${event.id}" not removed: still within grace period (${flags['grace-period'] ?? '30m0s'})\n`);
+        case 'marked':
+          return err(`gc: moving pod "${event.id}" to garbage\n`);
+        case 'deleted':
+          return out(`Garbage collecting pod "${event.id}"\n`);
+        case 'waiting':
+          return err(`gc: pod "${event.id}" not removed: still within grace period (${flags['grace-period'] ?? '30m0s'})\n`);
         case 'failed': {
           failed = true;
-          return err(printable(`gc: pod "${event.id}" is kept, something of it is left:\n${event.reasons.map((reason) => `  - ${reason}\n`).join('')}hint: cure the cause; the next rkt gc tries again\n`));
+          return err(
+            printable(
+              `gc: pod "${event.id}" is kept, something of it is left:\n${event.reasons.map((reason) => `  - ${reason}\n`).join('')}hint: cure the cause; the next rkt gc tries again\n`,
+            ),
+          );
         }
       }
     });

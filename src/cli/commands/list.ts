@@ -9,7 +9,10 @@ export const command = defineCommand({
   name: 'list',
   summary: 'list pods',
   usage: '[flags]',
-  examples: [['rkt list --full', 'whole UUIDs, image IDs and times'], ['rkt list --format=json', 'for programs']],
+  examples: [
+    ['rkt list --full', 'whole UUIDs, image IDs and times'],
+    ['rkt list --format=json', 'for programs'],
+  ],
   flags: {
     full: { type: 'boolean', help: 'whole UUIDs, image IDs and absolute times' },
     'no-legend': { type: 'boolean', help: 'no header' },

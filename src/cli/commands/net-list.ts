@@ -13,7 +13,13 @@ export const command = defineCommand({
   run({ flags, global }) {
     const { networks, warnings } = listNetworks(settingsFrom(global));
     if (flags.format !== undefined) outJson(networks, flags.format);
-    else out(renderTable(flags['no-legend'] ? undefined : ['NETWORK', 'VERSION', 'PLUGINS', 'OWNER', 'FILE'], networks.map((net) => [net.name, net.cniVersion, net.types.join(','), net.owner, net.path])));
+    else
+      out(
+        renderTable(
+          flags['no-legend'] ? undefined : ['NETWORK', 'VERSION', 'PLUGINS', 'OWNER', 'FILE'],
+          networks.map((net) => [net.name, net.cniVersion, net.types.join(','), net.owner, net.path]),
+        ),
+      );
     for (const warning of warnings) err(`warning: ${warning}\n`);
     return 0;
   },

@@ -8,7 +8,10 @@ export const command = defineCommand({
   name: 'net plan',
   summary: 'show what run would do to the network; touches nothing',
   usage: '[flags]',
-  examples: [['rkt net plan --net=bridge --port=8080:80', 'the plan, for people'], ['rkt net plan --net=all --format=json', 'the plan as run stores it']],
+  examples: [
+    ['rkt net plan --net=bridge --port=8080:80', 'the plan, for people'],
+    ['rkt net plan --net=all --format=json', 'the plan as run stores it'],
+  ],
   flags: { ...netFlags, format: formatFlag },
   run({ flags, global }) {
     const plan = planNetwork(settingsFrom(global), { net: flags.net, ports: flags.port, netExec: flags['net-exec'] }, []);

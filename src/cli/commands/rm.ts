@@ -9,7 +9,10 @@ export const command = defineCommand({
   summary: 'remove pod(s) that do not run',
   usage: '[flags] UUID…',
   needsRoot: true,
-  examples: [['rkt rm 5f3c', 'undo its network, delete its files'], ['rkt rm --uuid-file=/run/web.uuid', 'the pod of a unit']],
+  examples: [
+    ['rkt rm 5f3c', 'undo its network, delete its files'],
+    ['rkt rm --uuid-file=/run/web.uuid', 'the pod of a unit'],
+  ],
   flags: { 'uuid-file': uuidFileFlag },
   run({ flags, global, operands }) {
     const settings = settingsFrom(global);

@@ -10,7 +10,10 @@ export const command = defineCommand({
   name: 'status',
   summary: 'show the state of a pod',
   usage: '[flags] UUID',
-  examples: [['rkt status 5f3c', 'state, networks and exit codes'], ['rkt status --wait=30s 5f3c', 'wait until it has exited']],
+  examples: [
+    ['rkt status 5f3c', 'state, networks and exit codes'],
+    ['rkt status --wait=30s 5f3c', 'wait until it has exited'],
+  ],
   flags: {
     wait: { type: 'string', value: 'DURATION', bare: 'true', help: 'wait until the pod has exited: true, or 10s, 500ms, 2m' },
     'uuid-file': uuidFileFlag,

@@ -8,7 +8,10 @@ export const command = defineCommand({
   name: 'stop',
   summary: 'stop running pod(s)',
   usage: '[flags] UUID…',
-  examples: [['rkt stop 5f3c', 'in order: stop signal, then the apps’ own end'], ['rkt stop --force 5f3c', 'SIGKILL to everything in the pod']],
+  examples: [
+    ['rkt stop 5f3c', 'in order: stop signal, then the apps’ own end'],
+    ['rkt stop --force 5f3c', 'SIGKILL to everything in the pod'],
+  ],
   flags: { force: { type: 'boolean', help: 'kill at once' }, 'uuid-file': uuidFileFlag },
   run({ flags, global, operands }) {
     const settings = settingsFrom(global);

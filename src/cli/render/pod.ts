@@ -8,7 +8,12 @@ export const networksText = (pod: PodInfo): string =>
 /** `3 minutes ago`, as rkt writes it. */
 export function ago(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
-  for (const [unit, size] of [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]] as const) {
+  for (const [unit, size] of [
+    ['day', 86_400],
+    ['hour', 3_600],
+    ['minute', 60],
+    ['second', 1],
+  ] as const) {
     const count = Math.floor(seconds / size);
     if (count > 0) return `${count} ${unit}${count === 1 ? '' : 's'} ago`;
   }

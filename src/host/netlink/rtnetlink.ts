@@ -4,7 +4,19 @@ import { ipBytes, ipFromBytes, type Cidr, type Family, type Ip } from '../../mod
 import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
 
 const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
-const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, PROTINFO: 12, LINKINFO: 18, IFALIAS: 20, AF_SPEC: 26, NET_NS_FD: 28, LINK_NETNSID: 37 } as const;
+const IFLA = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MTU: 4,
+  LINK: 5,
+  MASTER: 10,
+  PROTINFO: 12,
+  LINKINFO: 18,
+  IFALIAS: 20,
+  AF_SPEC: 26,
+  NET_NS_FD: 28,
+  LINK_NETNSID: 37,
+} as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
 const AF_INET6 = 10;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -73,28 +85,46 @@ export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & 
     linkHeader(0, IFF_UP, IFF_UP),
     text(IFLA.IFNAME, name),
     ...fieldsOf(fields),
-    attribute(IFLA.LINKINFO, text(1, 'veth'), attribute(2, attribute(1, linkHeader(0), text(IFLA.IFNAME, peer.name), ...fieldsOf(peer), u32(IFLA.NET_NS_FD, peer.netnsFd)))),
+    attribute(
+      IFLA.LINKINFO,
+      text(1, 'veth'),
+      attribute(2, attribute(1, linkHeader(0), text(IFLA.IFNAME, peer.name), ...fieldsOf(peer), u32(IFLA.NET_NS_FD, peer.netnsFd))),
+    ),
   ]),
   what: `create link ${peer.name} with host end ${name}`,
 });
 
-const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({ type: RTM.NEWLINK, flags: 0, body: Buffer.concat([linkHeader(index, flags, change), ...body]), what });
+const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({
+  type: RTM.NEWLINK,
+  flags: 0,
+  body: Buffer.concat([linkHeader(index, flags, change), ...body]),
+  what,
+});
 export const setUp = (index: number, name: string): Request => changeLink(index, `set ${name} up`, [], IFF_UP, IFF_UP);
-export const setPromiscuous = (index: number, on: boolean): Request => changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
+export const setPromiscuous = (index: number, on: boolean): Request =>
+  changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
 export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [text(IFLA.IFALIAS, alias)]);
 
 /** Settings of a bridge port. */
 export function setBridgePort(index: number, port: { readonly hairpin?: boolean; readonly isolated?: boolean }): Request {
   const IFLA_BRPORT_MODE = 4;
   const IFLA_BRPORT_ISOLATED = 33;
-  const settings = [...(port.hairpin === undefined ? [] : [u8(IFLA_BRPORT_MODE, port.hairpin ? 1 : 0)]), ...(port.isolated === undefined ? [] : [u8(IFLA_BRPORT_ISOLATED, port.isolated ? 1 : 0)])];
+  const settings = [
+    ...(port.hairpin === undefined ? [] : [u8(IFLA_BRPORT_MODE, port.hairpin ? 1 : 0)]),
+    ...(port.isolated === undefined ? [] : [u8(IFLA_BRPORT_ISOLATED, port.isolated ? 1 : 0)]),
+  ];
   const AF_BRIDGE = 7;
   const header = linkHeader(index);
   header.writeUInt8(AF_BRIDGE, 0);
   return { type: RTM.SETLINK, flags: 0, body: Buffer.concat([header, attribute(IFLA.PROTINFO | 0x8000, ...settings)]), what: 'set bridge port' };
 }
 
-export const deleteLink = (index: number, name: string): Request => ({ type: RTM.DELLINK, flags: 0, body: linkHeader(index), what: `delete link ${name}` });
+export const deleteLink = (index: number, name: string): Request => ({
+  type: RTM.DELLINK,
+  flags: 0,
+  body: linkHeader(index),
+  what: `delete link ${name}`,
+});
 
 /** A link as the kernel describes it. */
 export interface Link {
@@ -138,13 +168,23 @@ function parseLink({ body }: Reply): Link {
 
 /** The link of that name; undefined when there is none. */
 export function linkByName(socket: RouteSocket, name: string): Link | undefined {
-  const reply = socket.get({ type: RTM.GETLINK, flags: 0, body: Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), what: `look up link ${name}` });
+  const reply = socket.get({
+    type: RTM.GETLINK,
+    flags: 0,
+    body: Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]),
+    what: `look up link ${name}`,
+  });
   return reply === undefined ? undefined : parseLink(reply);
 }
 /** Every link, or the ports of the bridge with index `master`. */
 export const listLinks = (socket: RouteSocket, master?: number): Link[] =>
   socket
-    .dump({ type: RTM.GETLINK, flags: 0, body: Buffer.concat([linkHeader(0), ...(master === undefined ? [] : [u32(IFLA.MASTER, master)])]), what: 'list links' })
+    .dump({
+      type: RTM.GETLINK,
+      flags: 0,
+      body: Buffer.concat([linkHeader(0), ...(master === undefined ? [] : [u32(IFLA.MASTER, master)])]),
+      what: 'list links',
+    })
     .map(parseLink)
     .filter((link) => master === undefined || link.master === master);
 
@@ -158,7 +198,12 @@ function addressBody(index: number, { ip, prefixLen }: Cidr, flags = 0): Buffer 
   header.writeUInt32LE(index, 4);
   const IFA_ADDRESS = 1;
   const IFA_LOCAL = 2;
-  return Buffer.concat([header, attribute(IFA_LOCAL, ipBytes(ip)), attribute(IFA_ADDRESS, ipBytes(ip)), u32(IFA_FLAGS, flags | (ip.family === 6 ? IFA_F_NODAD : 0))]);
+  return Buffer.concat([
+    header,
+    attribute(IFA_LOCAL, ipBytes(ip)),
+    attribute(IFA_ADDRESS, ipBytes(ip)),
+    u32(IFA_FLAGS, flags | (ip.family === 6 ? IFA_F_NODAD : 0)),
+  ]);
 }
 const cidrText = ({ ip, prefixLen }: Cidr): string => `${ip.text}/${prefixLen}`;
 
@@ -169,7 +214,12 @@ export const addAddress = (index: number, address: Cidr, options: { readonly pre
   body: addressBody(index, address, options.prefixRoute === false ? IFA_F_NOPREFIXROUTE : 0),
   what: `add address ${cidrText(address)}`,
 });
-export const deleteAddress = (index: number, address: Cidr): Request => ({ type: RTM.DELADDR, flags: 0, body: addressBody(index, address), what: `delete address ${cidrText(address)}` });
+export const deleteAddress = (index: number, address: Cidr): Request => ({
+  type: RTM.DELADDR,
+  flags: 0,
+  body: addressBody(index, address),
+  what: `delete address ${cidrText(address)}`,
+});
 
 /** Addresses of the link with `index`. */
 export function listAddresses(socket: RouteSocket, index: number, family: Family): Cidr[] {
@@ -219,9 +269,19 @@ function routeBody(index: number, route: Route): Buffer {
 const routeText = ({ dst, gateway }: Route): string => `${cidrText(dst)}${gateway === undefined ? '' : ` via ${gateway.text}`}`;
 
 /** Of equal destinations with different gateways the kernel makes one route with several ways (ECMP); the same route again is EEXIST. */
-export const addRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.APPEND, body: routeBody(index, route), what: `add route ${routeText(route)}` });
+export const addRoute = (index: number, route: Route): Request => ({
+  type: RTM.NEWROUTE,
+  flags: NLM_F.CREATE | NLM_F.APPEND,
+  body: routeBody(index, route),
+  what: `add route ${routeText(route)}`,
+});
 /** An existing route to the same destination is replaced, whatever it leads to: an address follows its pod though the link of its last one still lingers. */
-export const ensureRoute = (index: number, route: Route): Request => ({ type: RTM.NEWROUTE, flags: NLM_F.CREATE | NLM_F.REPLACE, body: routeBody(index, route), what: `add route ${routeText(route)}` });
+export const ensureRoute = (index: number, route: Route): Request => ({
+  type: RTM.NEWROUTE,
+  flags: NLM_F.CREATE | NLM_F.REPLACE,
+  body: routeBody(index, route),
+  what: `add route ${routeText(route)}`,
+});
 
 /** Routes through the link with `index`, in any table. */
 export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {
@@ -233,6 +293,13 @@ export function listRoutes(socket: RouteSocket, index: number, family: Family): 
     if (body[0] !== AF(family) || found.get(RTA.OIF)?.readUInt32LE(0) !== index) return [];
     const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
     const gateway = found.get(RTA.GATEWAY);
-    return [{ dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 }, gateway: gateway === undefined ? undefined : ipFromBytes(gateway), table: found.get(RTA.TABLE)?.readUInt32LE(0), scope: body[6] }];
+    return [
+      {
+        dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 },
+        gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
+        table: found.get(RTA.TABLE)?.readUInt32LE(0),
+        scope: body[6],
+      },
+    ];
   });
 }

@@ -57,7 +57,7 @@ export class RouteSocket implements Disposable {
   request(requests: readonly Request[]): void {
     const first = this.#send(requests.map((request) => ({ ...request, flags: request.flags | NLM_F.REQUEST | NLM_F.ACK })));
     let failure: Errno | undefined;
-    for (let acknowledged = 0; acknowledged < requests.length; ) {
+    for (let acknowledged = 0; acknowledged < requests.length;) {
       for (const message of this.#receive()) {
         if (message.seq < first || message.type !== NLMSG_ERROR) continue;
         acknowledged++;
@@ -71,7 +71,10 @@ export class RouteSocket implements Disposable {
   /** Sends one request without waiting for what it takes (a link deletion waits some 20 ms for RCU). Its failure is not seen: verify later. */
   requestDetached(request: Request): void {
     const seq = this.#sequence++;
-    sendDetached(this.#fd, Buffer.concat(formatMessage({ type: request.type, flags: request.flags | NLM_F.REQUEST, seq, port: 0, data: request.body })));
+    sendDetached(
+      this.#fd,
+      Buffer.concat(formatMessage({ type: request.type, flags: request.flags | NLM_F.REQUEST, seq, port: 0, data: request.body })),
+    );
   }
 
   /** One object; undefined when the kernel has none (ENODEV). */
@@ -111,7 +114,8 @@ export class RouteSocket implements Disposable {
           if (errno > 0) throw new Errno('netlink', errno, request.what);
           return interrupted ? undefined : replies;
         }
-        if (message.type === NLMSG_ERROR) throw new Errno('netlink', -message.data.readInt32LE(0), request.what, extendedAck(message.data, message.flags));
+        if (message.type === NLMSG_ERROR)
+          throw new Errno('netlink', -message.data.readInt32LE(0), request.what, extendedAck(message.data, message.flags));
         replies.push({ type: message.type, body: message.data });
       }
     }
@@ -120,7 +124,10 @@ export class RouteSocket implements Disposable {
   #send(requests: readonly Request[]): number {
     const first = this.#sequence;
     this.#sequence += requests.length;
-    send(this.#fd, Buffer.concat(requests.flatMap(({ type, flags, body }, i) => formatMessage({ type, flags, seq: first + i, port: 0, data: body }))));
+    send(
+      this.#fd,
+      Buffer.concat(requests.flatMap(({ type, flags, body }, i) => formatMessage({ type, flags, seq: first + i, port: 0, data: body }))),
+    );
     return first;
   }
 
@@ -137,7 +144,7 @@ export class RouteSocket implements Disposable {
 function extendedAck(data: Buffer, flags: number): string {
   if ((flags & FLAG_ACK_TLVS) === 0) return '';
   const original = (flags & FLAG_CAPPED) === 0 ? data.readUInt32LE(4) : 16;
-  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length; ) {
+  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length;) {
     const length = data.readUInt16LE(at);
     if (length < 4) break;
     if ((data.readUInt16LE(at + 2) & 0x3fff) === NLMSGERR_ATTR_MSG) return data.toString('utf8', at + 4, at + length).replace(/\0.*$/s, '');

@@ -56,7 +56,7 @@ export function list(data: Buffer): Buffer[] {
 export function listContaining(data: Buffer, needle: Buffer): Buffer[] {
   const found: Buffer[] = [];
   let hit = data.indexOf(needle);
-  for (let at = 0; hit >= 0 && at + 4 <= data.length; ) {
+  for (let at = 0; hit >= 0 && at + 4 <= data.length;) {
     const length = data.readUInt16LE(at);
     if (length < 4) break;
     if (hit < at + length) {

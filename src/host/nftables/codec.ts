@@ -11,8 +11,19 @@ import { encodeExpression } from './expressions.ts';
 export const NFPROTO_INET = 1;
 /** nf_tables message types within the subsystem. */
 export const MSG = {
-  NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6,
-  NEWSET: 9, NEWSETELEM: 12, GETSETELEM: 13, DELSETELEM: 14, NEWGEN: 15, GETGEN: 16,
+  NEWTABLE: 0,
+  GETTABLE: 1,
+  DELTABLE: 2,
+  NEWCHAIN: 3,
+  GETCHAIN: 4,
+  DELCHAIN: 5,
+  NEWRULE: 6,
+  NEWSET: 9,
+  NEWSETELEM: 12,
+  GETSETELEM: 13,
+  DELSETELEM: 14,
+  NEWGEN: 15,
+  GETGEN: 16,
 } as const;
 const SUBSYS_NFTABLES = 10;
 const SUBSYS_CTNETLINK = 1;
@@ -31,12 +42,18 @@ export interface Message {
 export function header(family: number, resource = 0): Buffer {
   return Buffer.from([family, 0, resource >> 8, resource & 0xff]);
 }
-const message = (kind: number, flags: number, ...attributes: Buffer[]): Message =>
-  ({ type: nftType(kind), flags: NLM_F.REQUEST | flags, body: Buffer.concat([header(NFPROTO_INET), ...attributes]) });
+const message = (kind: number, flags: number, ...attributes: Buffer[]): Message => ({
+  type: nftType(kind),
+  flags: NLM_F.REQUEST | flags,
+  body: Buffer.concat([header(NFPROTO_INET), ...attributes]),
+});
 
 /** Starts a transaction; with `generation` it fails with ERESTART if the ruleset is of another one. */
-export const batchBegin = (generation?: number): Message =>
-  ({ type: 0x10, flags: NLM_F.REQUEST, body: Buffer.concat([header(0, SUBSYS_NFTABLES), ...(generation === undefined ? [] : [u32(1, generation)])]) });
+export const batchBegin = (generation?: number): Message => ({
+  type: 0x10,
+  flags: NLM_F.REQUEST,
+  body: Buffer.concat([header(0, SUBSYS_NFTABLES), ...(generation === undefined ? [] : [u32(1, generation)])]),
+});
 export const batchEnd = (): Message => ({ type: 0x11, flags: NLM_F.REQUEST, body: header(0, SUBSYS_NFTABLES) });
 
 /** libnftnl's userdata: type, length, value. */
@@ -84,15 +101,23 @@ const JUMP = -3;
 
 function encodeSet(table: string, name: string, id: number, { key, value, comment: about }: SetDefinition): Message {
   return message(
-    MSG.NEWSET, NLM_F.CREATE,
-    text(1, table), text(2, name), u32(3, value === undefined ? 0 : SET_FLAG_MAP), u32(4, typeNumber(key)), u32(5, byteLength(key)),
+    MSG.NEWSET,
+    NLM_F.CREATE,
+    text(1, table),
+    text(2, name),
+    u32(3, value === undefined ? 0 : SET_FLAG_MAP),
+    u32(4, typeNumber(key)),
+    u32(5, byteLength(key)),
     ...(value === undefined ? [] : value === 'verdict' ? [u32(6, DATA_IS_VERDICT)] : [u32(6, typeNumber(value)), u32(7, byteLength(value))]),
     u32(10, id),
-    attribute(13, Buffer.concat([
-      userdata(UDATA_SET.KEY_BYTEORDER, byteOrder(key)),
-      ...(value === undefined ? [] : [userdata(UDATA_SET.DATA_BYTEORDER, value === 'verdict' ? Buffer.alloc(4) : byteOrder(value))]),
-      comment(UDATA_SET.COMMENT, about),
-    ])),
+    attribute(
+      13,
+      Buffer.concat([
+        userdata(UDATA_SET.KEY_BYTEORDER, byteOrder(key)),
+        ...(value === undefined ? [] : [userdata(UDATA_SET.DATA_BYTEORDER, value === 'verdict' ? Buffer.alloc(4) : byteOrder(value))]),
+        comment(UDATA_SET.COMMENT, about),
+      ]),
+    ),
   );
 }
 
@@ -122,7 +147,10 @@ export function encodeOperation(o: Operation): Message {
     case 'create-chain': {
       const base = o.chain.base;
       return message(
-        MSG.NEWCHAIN, NLM_F.CREATE | NLM_F.EXCL, text(1, o.table), text(3, o.chain.name),
+        MSG.NEWCHAIN,
+        NLM_F.CREATE | NLM_F.EXCL,
+        text(1, o.table),
+        text(3, o.chain.name),
         ...(base === undefined ? [] : [text(7, base.type), nest(4, u32(1, hooks[base.hook]), u32(2, base.priority)), u32(5, NF_ACCEPT)]),
       );
     }

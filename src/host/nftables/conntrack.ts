@@ -65,8 +65,11 @@ function flowsTo(family: Family, port: number): Flow[] {
 
 function remove(family: Family, flows: readonly Flow[]): void {
   if (flows.length === 0) return;
-  const deletion = ({ original }: Flow): Message =>
-    ({ type: ctType(DELETE), flags: NLM_F.REQUEST | NLM_F.ACK, body: Buffer.concat([header(AF[family]), nest(CTA.TUPLE_ORIG, original)]) });
+  const deletion = ({ original }: Flow): Message => ({
+    type: ctType(DELETE),
+    flags: NLM_F.REQUEST | NLM_F.ACK,
+    body: Buffer.concat([header(AF[family]), nest(CTA.TUPLE_ORIG, original)]),
+  });
   const answers = ask(flows.map(deletion));
   for (const answer of answers) {
     // A flow that ended by itself is as good.

@@ -29,11 +29,23 @@ export function encodeExpression(e: Expression): Buffer {
     case 'fib-daddr-type':
       return named('fib', u32(3, FIB_DADDR), u32(2, FIB_RESULT_ADDRTYPE), u32(1, register(e.reg)));
     case 'mask':
-      return named('bitwise', u32(1, register(e.reg)), u32(2, register(e.reg)), u32(3, e.mask.length), value(4, e.mask), value(5, Buffer.alloc(e.mask.length)));
+      return named(
+        'bitwise',
+        u32(1, register(e.reg)),
+        u32(2, register(e.reg)),
+        u32(3, e.mask.length),
+        value(4, e.mask),
+        value(5, Buffer.alloc(e.mask.length)),
+      );
     case 'cmp':
       return named('cmp', u32(1, register(e.reg)), u32(2, e.test === 'eq' ? 0 : 1), value(3, e.data));
     case 'lookup':
-      return named('lookup', u32(2, register(e.reg)), text(1, e.set), ...(e.into === undefined ? [] : [u32(3, e.into === 'verdict' ? 0 : register(e.into))]));
+      return named(
+        'lookup',
+        u32(2, register(e.reg)),
+        text(1, e.set),
+        ...(e.into === undefined ? [] : [u32(3, e.into === 'verdict' ? 0 : register(e.into))]),
+      );
     case 'dnat':
       return named('nat', u32(1, NAT_DNAT), u32(2, nfproto[e.family]), u32(3, register(e.addressReg)), u32(5, register(e.portReg)));
     case 'masquerade':

@@ -5,14 +5,33 @@
  * it read again. Bounded, because a ruleset that changes {@link patience} times under us is a fault of its own.
  */
 import {
-  type Element, type SetName, isHostPort, parseSubnetChainName, sameEntry, sameValue,
-  setDefinition, setNames, skeletonVersion, table, tableComment,
+  type Element,
+  type SetName,
+  isHostPort,
+  parseSubnetChainName,
+  sameEntry,
+  sameValue,
+  setDefinition,
+  setNames,
+  skeletonVersion,
+  table,
+  tableComment,
 } from '../../model/ruleset.ts';
 import { type Chain, skeleton, subnetChain } from '../../model/ruleset/skeleton.ts';
 import { Errno, isErrno } from '../linux.ts';
 import {
-  NFPROTO_INET, type Operation, decodeChain, decodeElements, decodeGeneration, decodeTableComment,
-  dumpChainsRequest, dumpElementsRequest, getChainRequest, getElementRequest, getGenerationRequest, getTableRequest,
+  NFPROTO_INET,
+  type Operation,
+  decodeChain,
+  decodeElements,
+  decodeGeneration,
+  decodeTableComment,
+  dumpChainsRequest,
+  dumpElementsRequest,
+  getChainRequest,
+  getElementRequest,
+  getGenerationRequest,
+  getTableRequest,
 } from './codec.ts';
 import { type Answer, TransactionError, ask, dump, transaction } from './transport.ts';
 
@@ -39,7 +58,11 @@ interface TableState {
 }
 /** Reads all in one go. Throws Errno EPROTONOSUPPORT when the table is another rkt's. */
 function state(chains: readonly string[] = []): TableState {
-  const [first, second, ...rest] = ask([getGenerationRequest(), getTableRequest(table.name), ...chains.map((chain) => getChainRequest(table.name, chain))] as const);
+  const [first, second, ...rest] = ask([
+    getGenerationRequest(),
+    getTableRequest(table.name),
+    ...chains.map((chain) => getChainRequest(table.name, chain)),
+  ] as const);
   const now = generationIn(first);
   const missingChains = chains.filter((_, index) => rest[index]?.body === undefined);
   if (second.errno === ENOENT) return { generation: now, exists: false, missingChains };
@@ -47,14 +70,17 @@ function state(chains: readonly string[] = []): TableState {
   const found = decodeTableComment(second.body);
   if (found !== tableComment) {
     throw new Errno(
-      'nftables', EPROTONOSUPPORT, `table ${table.family} ${table.name}`,
+      'nftables',
+      EPROTONOSUPPORT,
+      `table ${table.family} ${table.name}`,
       `it is not of this rkt: its comment is "${found}", expected skeleton ${skeletonVersion}; stop the pods that use it, then: nft delete table ${table.family} ${table.name}`,
     );
   }
   return { generation: now, exists: true, missingChains };
 }
 
-const rulesOf = (chain: Chain): Operation[] => chain.rules.map((expressions) => ({ op: 'append-rule', table: table.name, chain: chain.name, expressions }));
+const rulesOf = (chain: Chain): Operation[] =>
+  chain.rules.map((expressions) => ({ op: 'append-rule', table: table.name, chain: chain.name, expressions }));
 /** The table as it is without pods. */
 function skeletonOperations(): Operation[] {
   const name = table.name;
@@ -66,17 +92,21 @@ function skeletonOperations(): Operation[] {
   ];
 }
 /** Chains of subnets that have no pod yet. */
-const chainOperations = (names: readonly string[]): Operation[] => names.flatMap((name) => {
-  const chain = subnetChain(name);
-  return chain === undefined ? [] : [{ op: 'create-chain', table: table.name, chain } as const, ...rulesOf(chain)];
-});
+const chainOperations = (names: readonly string[]): Operation[] =>
+  names.flatMap((name) => {
+    const chain = subnetChain(name);
+    return chain === undefined ? [] : [{ op: 'create-chain', table: table.name, chain } as const, ...rulesOf(chain)];
+  });
 const chainsOf = (elements: readonly Element[]): string[] => [...new Set(elements.flatMap((element) => element.chain ?? []))];
 const create = (element: Element): Operation => ({ op: 'create-element', table: table.name, element });
 const remove = (element: Element): Operation => ({ op: 'delete-element', table: table.name, element });
 
 /** An entry that another attachment holds. */
 export class HeldError extends Error {
-  constructor(readonly wanted: Element, readonly holder: string) {
+  constructor(
+    readonly wanted: Element,
+    readonly holder: string,
+  ) {
     super(`entry of ${wanted.set} is held by ${holder}`);
     this.name = 'HeldError';
   }
@@ -118,7 +148,8 @@ function displace(elements: readonly Element[], seen: TableState): boolean {
   const missing: Element[] = [];
   for (const wanted of elements) {
     const rival = present.find((item) => sameEntry(item, wanted));
-    if (rival !== undefined && rival.comment !== wanted.comment && isHostPort(wanted)) throw new HeldError(wanted, rival.comment === '' ? 'an entry without a name' : rival.comment);
+    if (rival !== undefined && rival.comment !== wanted.comment && isHostPort(wanted))
+      throw new HeldError(wanted, rival.comment === '' ? 'an entry without a name' : rival.comment);
     if (rival !== undefined && rival.comment === wanted.comment && sameValue(rival, wanted)) continue;
     if (rival !== undefined) doomed.push(rival);
     missing.push(wanted);
@@ -175,7 +206,9 @@ export function release({ sets, hint, selects, expected = [] }: Doomed): Element
     if (!seen.exists) return [];
     // Keys alone say nothing: an entry is ours when its comment is.
     const known = expected.length > 0 && expected.every((element) => selects(element.comment)) && missingOf(expected).length === 0;
-    const found = known ? [...expected] : sets.flatMap((set) => rawElements(set).flatMap((body) => decodeElements(body, bytes))).filter((element) => selects(element.comment));
+    const found = known
+      ? [...expected]
+      : sets.flatMap((set) => rawElements(set).flatMap((body) => decodeElements(body, bytes))).filter((element) => selects(element.comment));
     if (found.length === 0 || swap(found.map(remove), seen.generation)) return found;
   }
   throw new Errno('nftables', EAGAIN, `table ${table.name}`, 'the ruleset kept changing');
@@ -189,7 +222,8 @@ export function missingOf(elements: readonly Element[]): Element[] {
   return elements.filter((wanted, index) => {
     const answer = answers[index];
     if (answer?.body === undefined) {
-      if (answer !== undefined && answer.errno !== ENOENT && answer.errno !== 0) throw new Errno('nftables', answer.errno, `look up in ${wanted.set}`, answer.detail);
+      if (answer !== undefined && answer.errno !== ENOENT && answer.errno !== 0)
+        throw new Errno('nftables', answer.errno, `look up in ${wanted.set}`, answer.detail);
       return true;
     }
     return !decodeElements(answer.body).some((found) => sameEntry(found, wanted) && sameValue(found, wanted) && found.comment === wanted.comment);

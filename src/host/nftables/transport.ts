@@ -90,7 +90,8 @@ function drain(fd: number, first: number): Answers {
     } catch (error) {
       if (error instanceof Errno && error.errno === EAGAIN) return answers;
       // Answers were lost; sockets of ours hear no broadcasts, so this is a reply that did not fit.
-      if (error instanceof Errno && error.errno === ENOBUFS) throw new Errno('nftables', ENOBUFS, '', 'the kernel had more to say than the socket holds');
+      if (error instanceof Errno && error.errno === ENOBUFS)
+        throw new Errno('nftables', ENOBUFS, '', 'the kernel had more to say than the socket holds');
       throw error;
     }
     if (length > inbox.length) throw new Errno('nftables', ENOBUFS, '', `answer of ${length} bytes`);
@@ -117,7 +118,7 @@ function extendedAck(data: Buffer, flags: number): string {
   const CAPPED = 0x100;
   if ((flags & ACK_TLVS) === 0) return '';
   const original = (flags & CAPPED) === 0 ? data.readUInt32LE(4) : 16;
-  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length; ) {
+  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length;) {
     const length = data.readUInt16LE(at);
     if (length < 4) break;
     if ((data.readUInt16LE(at + 2) & 0x3fff) === NLMSGERR_ATTR_MSG) return data.toString('utf8', at + 4, at + length).replace(/\0.*$/s, '');
@@ -182,7 +183,10 @@ export function dump(request: Message, subject: string): Buffer[] {
 
 /** A transaction that was refused: nothing of it happened. `failures` of operations by index, -1 for the transaction itself. */
 export class TransactionError extends Errno {
-  constructor(readonly failures: readonly { readonly index: number; readonly errno: number; readonly detail: string }[], operations: readonly Operation[]) {
+  constructor(
+    readonly failures: readonly { readonly index: number; readonly errno: number; readonly detail: string }[],
+    operations: readonly Operation[],
+  ) {
     const [first] = failures;
     const operation = operations[first?.index ?? -1];
     super('nftables', first?.errno ?? 5, operation === undefined ? 'transaction' : describe(operation), first?.detail ?? '');
@@ -219,12 +223,20 @@ export function transaction(operations: readonly Operation[], generation?: numbe
   const encoded = operations.map(encodeOperation);
   const last = encoded.length - 1;
   // Only the last one is acknowledged: failures are reported in any case, success needs one witness.
-  const messages = [batchBegin(generation), ...encoded.map((message, index) => (index === last ? { ...message, flags: message.flags | NLM_F.ACK } : message)), batchEnd()];
+  const messages = [
+    batchBegin(generation),
+    ...encoded.map((message, index) => (index === last ? { ...message, flags: message.flags | NLM_F.ACK } : message)),
+    batchEnd(),
+  ];
   const first = transmit(fd, messages);
   const { failures, acknowledged } = drain(fd, first);
   if (failures.length > 0) {
     throw new TransactionError(
-      failures.map(({ sequence: at, errno, detail }) => ({ index: at === first || at > first + operations.length ? -1 : at - first - 1, errno, detail })),
+      failures.map(({ sequence: at, errno, detail }) => ({
+        index: at === first || at > first + operations.length ? -1 : at - first - 1,
+        errno,
+        detail,
+      })),
       operations,
     );
   }

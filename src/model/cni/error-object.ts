@@ -13,7 +13,11 @@ export function parseErrorObject(text: string): CniError | undefined {
   if (!isObject(value)) return undefined;
   const [code, msg, details] = [knownKey(value, 'code'), knownKey(value, 'msg'), knownKey(value, 'details')];
   if (typeof code !== 'number' && typeof msg !== 'string') return undefined;
-  return new CniError(typeof code === 'number' ? code : cniCode.internal, typeof msg === 'string' ? msg : '', typeof details === 'string' ? details : '');
+  return new CniError(
+    typeof code === 'number' ? code : cniCode.internal,
+    typeof msg === 'string' ? msg : '',
+    typeof details === 'string' ? details : '',
+  );
 }
 
 /** What a plugin prints when it fails. `cniVersion` is the configuration's; left out when that could not be read. */

@@ -20,10 +20,20 @@ export interface PluginRequest {
   /** `cni.dev/valid-attachments` (GC) */
   readonly validAttachments: readonly AttachmentId[];
 }
-export type PluginRequestConf = { name: string; cniVersion: string; type: string; runtimeConfig?: Record<string, unknown>; args?: { cni?: Record<string, unknown> }; [key: string]: unknown };
+export type PluginRequestConf = {
+  name: string;
+  cniVersion: string;
+  type: string;
+  runtimeConfig?: Record<string, unknown>;
+  args?: { cni?: Record<string, unknown> };
+  [key: string]: unknown;
+};
 
 /** Something a plugin did that the user should be able to read later (a sysctl switched on, a backend replaced). */
-export interface PluginNote { readonly what: string; readonly detail: string }
+export interface PluginNote {
+  readonly what: string;
+  readonly detail: string;
+}
 
 /** What a plugin may use besides model/ and host/: the runtime's (or skel's) services. */
 export interface PluginContext {

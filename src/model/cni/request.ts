@@ -36,13 +36,17 @@ export function parseRequest(env: Environment, stdin: string): PluginRequest {
   const attached = command !== 'GC' && command !== 'STATUS';
   const containerId = attached ? (env['CNI_CONTAINERID'] ?? '') : '';
   const ifName = attached ? (env['CNI_IFNAME'] ?? '') : '';
-  if (attached && !isContainerId(containerId)) throw new CniError(cniCode.environment, 'invalid characters in CNI_CONTAINERID', JSON.stringify(containerId));
+  if (attached && !isContainerId(containerId))
+    throw new CniError(cniCode.environment, 'invalid characters in CNI_CONTAINERID', JSON.stringify(containerId));
   if (attached && !isIfName(ifName)) throw new CniError(cniCode.environment, 'invalid interface name in CNI_IFNAME', JSON.stringify(ifName));
 
   const conf = parseConf(stdin);
   const prevResult = knownKey(conf, 'prevResult');
   return {
-    command, containerId, ifName, conf,
+    command,
+    containerId,
+    ifName,
+    conf,
     netns: attached ? (env['CNI_NETNS'] ?? '') : '',
     args: parseArgs(env['CNI_ARGS'] ?? ''),
     path: (env['CNI_PATH'] ?? '').split(':').filter((directory) => directory !== ''),
@@ -60,16 +64,19 @@ function parseConf(stdin: string): PluginRequestConf {
   }
   if (!isObject(conf)) throw new CniError(cniCode.decode, 'the network configuration must be a JSON object');
   const version = knownKey(conf, 'cniVersion') ?? '';
-  if (typeof version !== 'string' || parseVersion(version) === undefined) throw new CniError(cniCode.decode, `cannot understand cniVersion ${JSON.stringify(version)}`);
+  if (typeof version !== 'string' || parseVersion(version) === undefined)
+    throw new CniError(cniCode.decode, `cannot understand cniVersion ${JSON.stringify(version)}`);
   const name = knownKey(conf, 'name') ?? '';
   if (name === '') throw new CniError(cniCode.config, 'missing network name');
-  if (typeof name !== 'string' || !isNetworkName(name)) throw new CniError(cniCode.config, 'invalid characters found in network name', JSON.stringify(name));
+  if (typeof name !== 'string' || !isNetworkName(name))
+    throw new CniError(cniCode.config, 'invalid characters found in network name', JSON.stringify(name));
   const type = knownKey(conf, 'type') ?? '';
   const runtimeConfig = knownKey(conf, 'runtimeConfig');
   const args = knownKey(conf, 'args');
   const cni = isObject(args) ? knownKey(args, 'cni') : undefined;
   return {
-    ...conf, name,
+    ...conf,
+    name,
     // V5: an absent version means 0.1.0.
     cniVersion: version === '' ? '0.1.0' : version,
     type: typeof type === 'string' ? type : '',
@@ -83,7 +90,8 @@ export function parseArgs(text: string): Map<string, string> {
   const args = new Map<string, string>();
   for (const pair of text === '' ? [] : text.split(';')) {
     const [key = '', value, ...more] = pair.split('=');
-    if (key === '' || value === undefined || more.length > 0) throw new CniError(cniCode.environment, `CNI_ARGS: invalid pair ${JSON.stringify(pair)}`);
+    if (key === '' || value === undefined || more.length > 0)
+      throw new CniError(cniCode.environment, `CNI_ARGS: invalid pair ${JSON.stringify(pair)}`);
     args.set(key, value);
   }
   return args;
@@ -95,7 +103,8 @@ function parseAttachments(conf: PluginRequestConf): AttachmentId[] {
   if (!Array.isArray(list)) throw new CniError(cniCode.config, `GC needs the list cni.dev/valid-attachments, not ${JSON.stringify(list ?? null)}`);
   return list.map((item: unknown) => {
     const [containerID, ifname] = isObject(item) ? [knownKey(item, 'containerID'), knownKey(item, 'ifname')] : [];
-    if (typeof containerID !== 'string' || typeof ifname !== 'string') throw new CniError(cniCode.config, `cni.dev/valid-attachments holds ${JSON.stringify(item)}`);
+    if (typeof containerID !== 'string' || typeof ifname !== 'string')
+      throw new CniError(cniCode.config, `cni.dev/valid-attachments holds ${JSON.stringify(item)}`);
     return { containerID, ifname };
   });
 }
@@ -109,15 +118,29 @@ export function perform(plugin: Plugin, req: PluginRequest, ctx: PluginContext):
   const since = sinceVersion[command];
   if (since !== undefined && !atLeast(conf.cniVersion, since)) throw new CniError(cniCode.version, `config version does not allow ${command}`);
   if (!(plugin.versions as readonly string[]).includes(conf.cniVersion)) {
-    throw new CniError(cniCode.version, 'incompatible CNI versions', `config is ${JSON.stringify(conf.cniVersion)}, plugin supports ${JSON.stringify(plugin.versions)}`);
+    throw new CniError(
+      cniCode.version,
+      'incompatible CNI versions',
+      `config is ${JSON.stringify(conf.cniVersion)}, plugin supports ${JSON.stringify(plugin.versions)}`,
+    );
   }
   switch (command) {
-    case 'ADD': return plugin.add(req, ctx);
-    case 'DEL': plugin.del(req, ctx); break;
-    case 'CHECK': plugin.check(req, ctx); break;
-    case 'GC': plugin.gc(req, ctx); break;
-    case 'STATUS': plugin.status(req, ctx); break;
-    case 'VERSION': break;
+    case 'ADD':
+      return plugin.add(req, ctx);
+    case 'DEL':
+      plugin.del(req, ctx);
+      break;
+    case 'CHECK':
+      plugin.check(req, ctx);
+      break;
+    case 'GC':
+      plugin.gc(req, ctx);
+      break;
+    case 'STATUS':
+      plugin.status(req, ctx);
+      break;
+    case 'VERSION':
+      break;
   }
   return undefined;
 }

@@ -8,17 +8,36 @@ import { CniError, type CniDns, type CniInterface, type CniIp, type CniResult, t
 import { isCniVersion } from './version.ts';
 
 /** 0.1.0, 0.2.0: one address per family. */
-interface PairResult { ip4?: PairIp; ip6?: PairIp; dns: CniDns }
-interface PairIp { ip: string; gateway?: string; routes?: Pick<CniRoute, 'dst' | 'gw'>[] }
+interface PairResult {
+  ip4?: PairIp;
+  ip6?: PairIp;
+  dns: CniDns;
+}
+interface PairIp {
+  ip: string;
+  gateway?: string;
+  routes?: Pick<CniRoute, 'dst' | 'gw'>[];
+}
 /** 0.3.0 to 0.4.0: addresses carry their family. */
-interface FamilyResult { interfaces?: Pick<CniInterface, 'name' | 'mac' | 'sandbox'>[]; ips?: FamilyIp[]; routes?: CniRoute[]; dns: CniDns }
+interface FamilyResult {
+  interfaces?: Pick<CniInterface, 'name' | 'mac' | 'sandbox'>[];
+  ips?: FamilyIp[];
+  routes?: CniRoute[];
+  dns: CniDns;
+}
 type FamilyIp = { version: '4' | '6' } & CniIp;
 /** 1.0.0 and later, and memory. */
 type Result = Omit<CniResult, 'cniVersion'>;
 
 type Shape = 'pair' | 'family' | 'current';
 const shapeOf: Readonly<Record<string, Shape>> = {
-  '0.1.0': 'pair', '0.2.0': 'pair', '0.3.0': 'family', '0.3.1': 'family', '0.4.0': 'family', '1.0.0': 'current', '1.1.0': 'current',
+  '0.1.0': 'pair',
+  '0.2.0': 'pair',
+  '0.3.0': 'family',
+  '0.3.1': 'family',
+  '0.4.0': 'family',
+  '1.0.0': 'current',
+  '1.1.0': 'current',
 };
 
 const familyOf = (address: string): '4' | '6' => (address.includes(':') ? '6' : '4');
@@ -43,7 +62,8 @@ const converters = {
       return { ip: ip.address, ...(ip.gateway === undefined ? {} : { gateway: ip.gateway }), ...(own.length === 0 ? {} : { routes: own }) };
     };
     const [ip4, ip6] = [pick('4'), pick('6')];
-    if (ip4 === undefined && ip6 === undefined) throw new CniError(cniCode.config, 'cannot convert: no valid IP addresses', 'results before 0.3.0 cannot be without an address');
+    if (ip4 === undefined && ip6 === undefined)
+      throw new CniError(cniCode.config, 'cannot convert: no valid IP addresses', 'results before 0.3.0 cannot be without an address');
     return { ...(ip4 === undefined ? {} : { ip4 }), ...(ip6 === undefined ? {} : { ip6 }), dns };
   },
   familyToCurrent({ ips, ...rest }: FamilyResult): Result {
@@ -52,7 +72,15 @@ const converters = {
   /** K5: mtu, socketPath and pciID of interfaces are lost. */
   currentToFamily({ interfaces, ips, routes, dns }: Result): FamilyResult {
     return {
-      ...(interfaces === undefined ? {} : { interfaces: interfaces.map(({ name, mac, sandbox }) => ({ name, ...(mac === undefined ? {} : { mac }), ...(sandbox === undefined ? {} : { sandbox }) })) }),
+      ...(interfaces === undefined
+        ? {}
+        : {
+            interfaces: interfaces.map(({ name, mac, sandbox }) => ({
+              name,
+              ...(mac === undefined ? {} : { mac }),
+              ...(sandbox === undefined ? {} : { sandbox }),
+            })),
+          }),
       ...(ips === undefined ? {} : { ips: ips.map((ip) => ({ version: familyOf(ip.address), ...ordered(ip) })) }),
       ...(routes === undefined ? {} : { routes }),
       dns: dns ?? {},
@@ -62,7 +90,9 @@ const converters = {
 
 /** Key order of the reference, for people who compare texts. */
 const ordered = ({ interface: index, address, gateway }: CniIp): CniIp => ({
-  ...(index === undefined ? {} : { interface: index }), address, ...(gateway === undefined ? {} : { gateway }),
+  ...(index === undefined ? {} : { interface: index }),
+  address,
+  ...(gateway === undefined ? {} : { gateway }),
 });
 
 /**
@@ -120,7 +150,8 @@ function writtenDns({ nameservers, domain, search, options }: CniDns): CniDns {
 // ---- reading -----------------------------------------------------------------------------------------------------------
 
 type Fields = Readonly<Record<string, unknown>>;
-const wrong = (path: string, value: unknown, wanted: string): CniError => new CniError(cniCode.decode, `${path} of the result must be ${wanted}, not ${JSON.stringify(value)}`);
+const wrong = (path: string, value: unknown, wanted: string): CniError =>
+  new CniError(cniCode.decode, `${path} of the result must be ${wanted}, not ${JSON.stringify(value)}`);
 
 function objects(parent: Fields, key: string, path = key): Fields[] {
   const value = knownKey(parent, key);
@@ -160,8 +191,13 @@ function defined<T extends object>(object: { [K in keyof T]: T[K] | undefined })
 function readRoute(route: Fields, path: string): CniRoute {
   const nullable = (key: string): number | undefined => integer(route, key, path);
   return defined<CniRoute>({
-    dst: address(route, 'dst', path), gw: plainIp(route, 'gw', path), mtu: integer(route, 'mtu', path), advmss: integer(route, 'advmss', path),
-    priority: integer(route, 'priority', path), table: nullable('table'), scope: nullable('scope'),
+    dst: address(route, 'dst', path),
+    gw: plainIp(route, 'gw', path),
+    mtu: integer(route, 'mtu', path),
+    advmss: integer(route, 'advmss', path),
+    priority: integer(route, 'priority', path),
+    table: nullable('table'),
+    scope: nullable('scope'),
   });
 }
 function readDns(object: Fields): CniDns | undefined {
@@ -174,7 +210,12 @@ function readDns(object: Fields): CniDns | undefined {
     if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw wrong(`dns.${key}`, value, 'a list of strings');
     return value;
   };
-  const found = defined<CniDns>({ nameservers: list('nameservers'), domain: text(dns, 'domain', 'dns'), search: list('search'), options: list('options') });
+  const found = defined<CniDns>({
+    nameservers: list('nameservers'),
+    domain: text(dns, 'domain', 'dns'),
+    search: list('search'),
+    options: list('options'),
+  });
   return Object.keys(found).length === 0 ? undefined : found;
 }
 
@@ -183,24 +224,41 @@ function readPair(object: Fields): PairResult {
     const ip = knownKey(object, key);
     if (ip === undefined) return undefined;
     if (!isObject(ip)) throw wrong(key, ip, 'an object');
-    const routes = objects(ip, 'routes', `${key}.routes`).map((route, i) => defined<Pick<CniRoute, 'dst' | 'gw'>>({ dst: address(route, 'dst', `${key}.routes[${i}]`), gw: plainIp(route, 'gw', `${key}.routes[${i}]`) }));
-    return { ip: address(ip, 'ip', key), ...defined<{ gateway?: string }>({ gateway: plainIp(ip, 'gateway', key) }), ...(routes.length === 0 ? {} : { routes }) };
+    const routes = objects(ip, 'routes', `${key}.routes`).map((route, i) =>
+      defined<Pick<CniRoute, 'dst' | 'gw'>>({ dst: address(route, 'dst', `${key}.routes[${i}]`), gw: plainIp(route, 'gw', `${key}.routes[${i}]`) }),
+    );
+    return {
+      ip: address(ip, 'ip', key),
+      ...defined<{ gateway?: string }>({ gateway: plainIp(ip, 'gateway', key) }),
+      ...(routes.length === 0 ? {} : { routes }),
+    };
   };
-  return { ...defined<{ ip4?: PairIp; ip6?: PairIp }>({ ip4: read('ip4'), ip6: read('ip6') }), ...defined<{ dns: CniDns }>({ dns: readDns(object) }) };
+  return {
+    ...defined<{ ip4?: PairIp; ip6?: PairIp }>({ ip4: read('ip4'), ip6: read('ip6') }),
+    ...defined<{ dns: CniDns }>({ dns: readDns(object) }),
+  };
 }
 
 function readCurrent(object: Fields): Result {
   const interfaces = objects(object, 'interfaces').map((link, i): CniInterface => {
     const path = `interfaces[${i}]`;
     return defined<CniInterface>({
-      name: text(link, 'name', path) ?? '', mac: text(link, 'mac', path), mtu: integer(link, 'mtu', path), sandbox: text(link, 'sandbox', path),
-      socketPath: text(link, 'socketPath', path), pciID: text(link, 'pciID', path),
+      name: text(link, 'name', path) ?? '',
+      mac: text(link, 'mac', path),
+      mtu: integer(link, 'mtu', path),
+      sandbox: text(link, 'sandbox', path),
+      socketPath: text(link, 'socketPath', path),
+      pciID: text(link, 'pciID', path),
     });
   });
   const ips = objects(object, 'ips').map((ip, i): CniIp => {
     const path = `ips[${i}]`;
     const index = integer(ip, 'interface', path);
-    return defined<CniIp>({ address: address(ip, 'address', path), gateway: plainIp(ip, 'gateway', path), interface: index === undefined || index < 0 ? undefined : index });
+    return defined<CniIp>({
+      address: address(ip, 'address', path),
+      gateway: plainIp(ip, 'gateway', path),
+      interface: index === undefined || index < 0 ? undefined : index,
+    });
   });
   const routes = objects(object, 'routes').map((route, i) => readRoute(route, `routes[${i}]`));
   const dns = readDns(object);

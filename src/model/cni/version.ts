@@ -26,7 +26,8 @@ export const isCniVersion = (text: string): text is CniVersion => (cniVersions a
  */
 export function versionsOfReply(reply: unknown): readonly string[] {
   const current = isObject(reply) ? knownKey(reply, 'cniVersion') : undefined;
-  if (!isObject(reply) || typeof current !== 'string' || current === '') throw new CniError(cniCode.decode, 'the answer to VERSION names no cniVersion');
+  if (!isObject(reply) || typeof current !== 'string' || current === '')
+    throw new CniError(cniCode.decode, 'the answer to VERSION names no cniVersion');
   const list = knownKey(reply, 'supportedVersions');
   if (Array.isArray(list) && list.length > 0 && list.every((version) => typeof version === 'string')) return list;
   if (list === undefined && current === '0.2.0') return ['0.1.0', '0.2.0'];

@@ -48,11 +48,21 @@ export const isFamily = (family: Family): Expression[] => [
   { op: 'cmp', test: 'eq', reg: 0, data: Uint8Array.of(NFPROTO[family]) },
 ];
 /** Loads the source address. */
-export const source = (family: Family, reg: number): Expression =>
-  ({ op: 'payload', base: 'network', offset: family === 4 ? 12 : 8, length: addressLength(family), reg });
+export const source = (family: Family, reg: number): Expression => ({
+  op: 'payload',
+  base: 'network',
+  offset: family === 4 ? 12 : 8,
+  length: addressLength(family),
+  reg,
+});
 /** Loads the destination address. */
-export const destination = (family: Family, reg: number): Expression =>
-  ({ op: 'payload', base: 'network', offset: family === 4 ? 16 : 24, length: addressLength(family), reg });
+export const destination = (family: Family, reg: number): Expression => ({
+  op: 'payload',
+  base: 'network',
+  offset: family === 4 ? 16 : 24,
+  length: addressLength(family),
+  reg,
+});
 /** Loads protocol and destination port into two words: the key of a published port. */
 export const protocolAndPort = (reg: number): Expression[] => [
   { op: 'meta', key: 'l4proto', reg },

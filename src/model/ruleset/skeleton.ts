@@ -5,8 +5,21 @@
 import { type Cidr, type Family, parseCidr } from '../cidr.ts';
 import { type SetRole, parseSubnetChainName } from '../ruleset.ts';
 import {
-  type Expression, ctState, destination, inSubnet, isDnat, isFamily, isForHost, jump,
-  lookup, notFromLoopback, obey, protocolAndPort, source, verdict, words,
+  type Expression,
+  ctState,
+  destination,
+  inSubnet,
+  isDnat,
+  isFamily,
+  isForHost,
+  jump,
+  lookup,
+  notFromLoopback,
+  obey,
+  protocolAndPort,
+  source,
+  verdict,
+  words,
 } from './expressions.ts';
 
 export type HookName = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
@@ -67,7 +80,15 @@ const forward: Chain = {
   base: { type: 'filter', hook: 'forward', priority: 0 },
   rules: families.flatMap((family) => [
     [...ctState('established', 'related'), ...isFamily(family), destination(family, 0), inSet('pods', family), verdict('accept')],
-    [...isFamily(family), source(family, 0), inSet('pods', family), destination(family, 0), { op: 'meta', key: 'iifname', reg: second(family) } as const, inSet('same', family), verdict('accept')],
+    [
+      ...isFamily(family),
+      source(family, 0),
+      inSet('pods', family),
+      destination(family, 0),
+      { op: 'meta', key: 'iifname', reg: second(family) } as const,
+      inSet('same', family),
+      verdict('accept'),
+    ],
     [...isFamily(family), source(family, 0), inSet('pods', family), destination(family, 0), inSet('closed', family), verdict('drop')],
     [...isFamily(family), source(family, 0), inSet('pods', family), verdict('accept')],
     [...isFamily(family), destination(family, 0), inSet('pods', family), verdict('accept')],
@@ -88,8 +109,11 @@ const input: Chain = {
   ],
 };
 
-const entry = (hook: 'prerouting' | 'output'): Chain =>
-  ({ name: hook, base: { type: 'nat', hook, priority: dstnat }, rules: [[...isForHost, jump(publish.name)]] });
+const entry = (hook: 'prerouting' | 'output'): Chain => ({
+  name: hook,
+  base: { type: 'nat', hook, priority: dstnat },
+  rules: [[...isForHost, jump(publish.name)]],
+});
 
 /** In an order in which each chain only names chains before it. */
 export const skeleton: readonly Chain[] = [publish, entry('prerouting'), entry('output'), postrouting, forward, input];

@@ -17,7 +17,8 @@ interface CacheFile {
 }
 
 const resultsDir = (cacheDir: string): string => join(cacheDir, 'results');
-const cachePath = (cacheDir: string, network: PlannedNetwork, { containerId }: Attachment): string => join(resultsDir(cacheDir), `${network.name}-${containerId}-${network.ifName}`);
+const cachePath = (cacheDir: string, network: PlannedNetwork, { containerId }: Attachment): string =>
+  join(resultsDir(cacheDir), `${network.name}-${containerId}-${network.ifName}`);
 
 /** Written whole or not at all. A failure fails the ADD: an attachment nobody can find again must not exist (D10). */
 export function writeCache(cacheDir: string, network: PlannedNetwork, attachment: Attachment, result: CniResult): void {
@@ -52,7 +53,8 @@ export function readCache(cacheDir: string, network: PlannedNetwork, attachment:
   }
 }
 
-export const removeCache = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): void => rmSync(cachePath(cacheDir, network, attachment), { force: true });
+export const removeCache = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): void =>
+  rmSync(cachePath(cacheDir, network, attachment), { force: true });
 
 /** Attachments to a network of that name that anybody's libcni has cached. File names are ambiguous (L8): contents decide. */
 export function cachedAttachments(cacheDir: string, network: string): AttachmentId[] {

@@ -22,9 +22,13 @@ const hints: Readonly<Record<number, string>> = {
 /** `who`: `plugin bridge of network "web"`. */
 export function pluginFailed(who: string, verb: string, error: CniError): CniPluginError {
   const hint = hints[error.cniCode];
-  return new CniPluginError('ERR_PLUGIN_FAILED', `${who} failed (${verb}): ${error.message}${error.details === '' ? '' : `; ${error.details}`} (CNI code ${error.cniCode})`, {
-    cause: error,
-    cniCode: error.cniCode,
-    ...(hint === undefined ? {} : { hint }),
-  });
+  return new CniPluginError(
+    'ERR_PLUGIN_FAILED',
+    `${who} failed (${verb}): ${error.message}${error.details === '' ? '' : `; ${error.details}`} (CNI code ${error.cniCode})`,
+    {
+      cause: error,
+      cniCode: error.cniCode,
+      ...(hint === undefined ? {} : { hint }),
+    },
+  );
 }

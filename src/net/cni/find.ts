@@ -28,10 +28,19 @@ export function versionsOf(executable: string): readonly string[] {
 
 function ask(path: string): readonly string[] {
   const failed = (code: 'ERR_PLUGIN_FAILED' | 'ERR_PLUGIN_TIMEOUT' | 'ERR_PLUGIN_OUTPUT', what: string): RuntimeError =>
-    new RuntimeError(code, `plugin ${path} does not tell its CNI versions: ${printable(what)}`, { hint: `try it: echo '{"cniVersion":"1.0.0"}' | CNI_COMMAND=VERSION ${path}` });
+    new RuntimeError(code, `plugin ${path} does not tell its CNI versions: ${printable(what)}`, {
+      hint: `try it: echo '{"cniVersion":"1.0.0"}' | CNI_COMMAND=VERSION ${path}`,
+    });
   // Plugins from before VERSION check the other variables first: give them something (L20).
   const env = { ...(process.env as Record<string, string>), CNI_COMMAND: 'VERSION', CNI_NETNS: 'dummy', CNI_IFNAME: 'dummy', CNI_PATH: 'dummy' };
-  const outcome = runProgram({ path, argv: [path], env, stdin: Buffer.from(JSON.stringify({ cniVersion: cniVersions.at(-1) })), timeoutMs, maxBytes: 1 << 20 });
+  const outcome = runProgram({
+    path,
+    argv: [path],
+    env,
+    stdin: Buffer.from(JSON.stringify({ cniVersion: cniVersions.at(-1) })),
+    timeoutMs,
+    maxBytes: 1 << 20,
+  });
   if (outcome.kind === 'timeout') throw failed('ERR_PLUGIN_TIMEOUT', `no answer in ${timeoutMs / 1000} s`);
   if (outcome.kind === 'not-started') throw failed('ERR_PLUGIN_FAILED', `cannot be run: ${outcome.reason}`);
   const stdout = outcome.stdout.toString();

@@ -36,10 +36,18 @@ const textBusyErrno = 26;
  * @returns the result in 1.1.0 shape; undefined for verbs that have none
  * @throws CniPluginError ERR_PLUGIN_FAILED, ERR_PLUGIN_TIMEOUT, ERR_PLUGIN_OUTPUT; ERR_PLUGIN_NOT_FOUND; ERR_INTERRUPTED
  */
-export function callPlugin(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices, deadlineMs = services.nowMs() + services.timeoutMs): CniResult | undefined {
+export function callPlugin(
+  callee: Callee,
+  verb: CniCommand,
+  input: PluginInput,
+  services: CniServices,
+  deadlineMs = services.nowMs() + services.timeoutMs,
+): CniResult | undefined {
   for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
     try {
-      return callee.via === 'builtin' ? callInProcess(callee, verb, input, services, deadlineMs) : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
+      return callee.via === 'builtin'
+        ? callInProcess(callee, verb, input, services, deadlineMs)
+        : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
     } catch (error) {
       const again = error instanceof CniPluginError && error.cniCode === cniCode.tryAgain && services.nowMs() + pauseMs < deadlineMs;
       if (!again) throw error;
@@ -54,14 +62,33 @@ const kept = (text: string): string => text.slice(0, recordedBytes);
 
 function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, services: CniServices, deadlineMs: number): CniResult | undefined {
   const plugin = services.plugins.get(callee.type);
-  if (plugin === undefined) throw new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)} is not one of rkt's own any more`, { hint: 'an older rkt made this pod: remove it with that version' });
+  if (plugin === undefined)
+    throw new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)} is not one of rkt's own any more`, {
+      hint: 'an older rkt made this pod: remove it with that version',
+    });
   const started = services.nowMs();
   const notes: PluginNote[] = [];
   const record = (stdout: string, exit: number): void =>
-    services.record({ verb, network: callee.network, plugin: callee.type, via: 'builtin', env: input.env, stdin: kept(input.stdin), stdout: kept(stdout), stderr: '', ms: services.nowMs() - started, exit, notes });
+    services.record({
+      verb,
+      network: callee.network,
+      plugin: callee.type,
+      via: 'builtin',
+      env: input.env,
+      stdin: kept(input.stdin),
+      stdout: kept(stdout),
+      stderr: '',
+      ms: services.nowMs() - started,
+      exit,
+      notes,
+    });
   try {
     const request = parseRequest(input.env, input.stdin);
-    const context: PluginContext = { delegate: (type, command) => delegate(callee, type, command, input, request.path, services, deadlineMs), note: (note) => notes.push(note), netnsDies: callee.netnsDies };
+    const context: PluginContext = {
+      delegate: (type, command) => delegate(callee, type, command, input, request.path, services, deadlineMs),
+      note: (note) => notes.push(note),
+      netnsDies: callee.netnsDies,
+    };
     const result = perform(plugin, request, context);
     // Through the wire version and back: what an executable could not have said, ours does not say either.
     const wire = result === undefined ? undefined : formatResult(result, request.conf.cniVersion);
@@ -75,12 +102,26 @@ function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, ser
 }
 
 /** An IPAM delegate gets the whole configuration and the same environment but for the command (P16), and the rest of the time. */
-function delegate(caller: Callee, type: string, command: CniCommand, input: PluginInput, path: readonly string[], services: CniServices, deadlineMs: number): CniResult | undefined {
+function delegate(
+  caller: Callee,
+  type: string,
+  command: CniCommand,
+  input: PluginInput,
+  path: readonly string[],
+  services: CniServices,
+  deadlineMs: number,
+): CniResult | undefined {
   const planned = caller.ipam?.type === type ? caller.ipam.via : undefined;
   const via = planned ?? (services.plugins.has(type) ? 'builtin' : findExecutable(type, path));
   if (via === undefined) throw new CniError(cniCode.config, `IPAM plugin ${JSON.stringify(type)} not found`, `searched ${path.join(', ')}`);
   try {
-    return callPlugin({ network: caller.network, type, via, netnsDies: caller.netnsDies }, command, { stdin: input.stdin, env: { ...input.env, CNI_COMMAND: command } }, services, deadlineMs);
+    return callPlugin(
+      { network: caller.network, type, via, netnsDies: caller.netnsDies },
+      command,
+      { stdin: input.stdin, env: { ...input.env, CNI_COMMAND: command } },
+      services,
+      deadlineMs,
+    );
   } catch (error) {
     // The delegate's own code reaches the caller's caller (P17).
     if (error instanceof CniPluginError && error.cause instanceof CniError) throw error.cause;
@@ -96,8 +137,17 @@ function callExecutable(callee: Callee, verb: CniCommand, input: PluginInput, se
   const { stdout, stderr } = textsOf(outcome);
   const exit = outcome.kind === 'exited' ? outcome.status : -1;
   services.record({
-    verb, network: callee.network, plugin: callee.type, via: callee.via, env: input.env, stdin: kept(input.stdin), notes: [],
-    stdout: kept(stdout), stderr: kept(stderr), ms: services.nowMs() - started, exit,
+    verb,
+    network: callee.network,
+    plugin: callee.type,
+    via: callee.via,
+    env: input.env,
+    stdin: kept(input.stdin),
+    notes: [],
+    stdout: kept(stdout),
+    stderr: kept(stderr),
+    ms: services.nowMs() - started,
+    exit,
   });
   if (outcome.kind !== 'exited') throw didNotExit(callee, verb, outcome, timeoutMs, stderr);
   if (outcome.truncated) throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} printed more than ${maxOutputBytes} bytes (${verb})`, {});
@@ -107,14 +157,23 @@ function callExecutable(callee: Callee, verb: CniCommand, input: PluginInput, se
   try {
     return parseResult(JSON.parse(stdout), version);
   } catch (cause) {
-    throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} succeeded but printed no CNI result: ${excerpt(stdout)} (${messageOf(cause)})`, { cause });
+    throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} succeeded but printed no CNI result: ${excerpt(stdout)} (${messageOf(cause)})`, {
+      cause,
+    });
   }
 }
 
 /** A plugin that is being written at this moment is tried again for a while (L22). */
 function runOnce(callee: Callee, input: PluginInput, services: CniServices, timeoutMs: number): ProgramOutcome {
   for (let tries = 0; ; tries++) {
-    const outcome = runProgram({ path: callee.via, argv: [callee.via], env: { ...services.env, ...input.env }, stdin: Buffer.from(input.stdin), timeoutMs, maxBytes: maxOutputBytes });
+    const outcome = runProgram({
+      path: callee.via,
+      argv: [callee.via],
+      env: { ...services.env, ...input.env },
+      stdin: Buffer.from(input.stdin),
+      timeoutMs,
+      maxBytes: maxOutputBytes,
+    });
     if (outcome.kind !== 'not-started' || outcome.errno !== textBusyErrno || tries >= 20) return outcome;
     services.pause(50);
   }
@@ -124,13 +183,25 @@ function textsOf(outcome: ProgramOutcome): { stdout: string; stderr: string } {
   return outcome.kind === 'not-started' ? { stdout: '', stderr: '' } : { stdout: outcome.stdout.toString(), stderr: outcome.stderr.toString() };
 }
 
-function didNotExit(callee: Callee, verb: CniCommand, outcome: Exclude<ProgramOutcome, { kind: 'exited' }>, timeoutMs: number, stderr: string): RuntimeError {
+function didNotExit(
+  callee: Callee,
+  verb: CniCommand,
+  outcome: Exclude<ProgramOutcome, { kind: 'exited' }>,
+  timeoutMs: number,
+  stderr: string,
+): RuntimeError {
   const said = stderr.trim() === '' ? '' : `: ${excerpt(stderr)}`;
   switch (outcome.kind) {
     case 'not-started':
-      return new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)}: cannot run ${callee.via}: ${outcome.reason}`, { hint: 'is the plugin still installed, executable and for this machine?' });
+      return new RuntimeError('ERR_PLUGIN_NOT_FOUND', `${whoIs(callee)}: cannot run ${callee.via}: ${outcome.reason}`, {
+        hint: 'is the plugin still installed, executable and for this machine?',
+      });
     case 'timeout':
-      return new CniPluginError('ERR_PLUGIN_TIMEOUT', `${whoIs(callee)} did not finish within ${Math.round(timeoutMs)} ms and was killed (${verb})${said}`, {});
+      return new CniPluginError(
+        'ERR_PLUGIN_TIMEOUT',
+        `${whoIs(callee)} did not finish within ${Math.round(timeoutMs)} ms and was killed (${verb})${said}`,
+        {},
+      );
     case 'interrupted':
       return new RuntimeError('ERR_INTERRUPTED', `${whoIs(callee)} was killed because rkt was told to stop (${verb})`, {});
     case 'signal':
@@ -142,8 +213,17 @@ function didNotExit(callee: Callee, verb: CniCommand, outcome: Exclude<ProgramOu
 function failureOf(callee: Callee, verb: CniCommand, status: number, stdout: string, stderr: string): RuntimeError {
   const known = parseErrorObject(stdout) ?? parseErrorObject(stderr);
   if (known !== undefined) return pluginFailed(whoIs(callee), verb, known);
-  if (stdout.trim() === '') return new CniPluginError('ERR_PLUGIN_FAILED', `${whoIs(callee)} failed (${verb}) with status ${status}${stderr.trim() === '' ? ' and said nothing' : `: ${excerpt(stderr)}`}`, {});
-  return new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} failed (${verb}) with status ${status} and printed no CNI error: ${excerpt(stdout)}`, {});
+  if (stdout.trim() === '')
+    return new CniPluginError(
+      'ERR_PLUGIN_FAILED',
+      `${whoIs(callee)} failed (${verb}) with status ${status}${stderr.trim() === '' ? ' and said nothing' : `: ${excerpt(stderr)}`}`,
+      {},
+    );
+  return new CniPluginError(
+    'ERR_PLUGIN_OUTPUT',
+    `${whoIs(callee)} failed (${verb}) with status ${status} and printed no CNI error: ${excerpt(stdout)}`,
+    {},
+  );
 }
 
 const excerpt = (text: string): string => printable(text.trim().slice(0, 300));

@@ -23,7 +23,8 @@ function calleeOf(network: PlannedNetwork, index: number): Callee {
 /** D2: names become file names and arguments, for DEL as much as for ADD. */
 function validate(network: PlannedNetwork, attachment: Attachment): void {
   if (!isNetworkName(network.name)) throw new RuntimeError('ERR_NETCONF_INVALID', `network name ${JSON.stringify(network.name)} is not valid`);
-  if (!isContainerId(attachment.containerId)) throw new RuntimeError('ERR_NET_ARGS', `container ID ${JSON.stringify(attachment.containerId)} is not valid`);
+  if (!isContainerId(attachment.containerId))
+    throw new RuntimeError('ERR_NET_ARGS', `container ID ${JSON.stringify(attachment.containerId)} is not valid`);
   if (!isIfName(network.ifName)) throw new RuntimeError('ERR_NET_ARGS', `interface name ${JSON.stringify(network.ifName)} is not valid`);
 }
 

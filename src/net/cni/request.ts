@@ -18,7 +18,13 @@ const prevResultSince: Partial<Record<CniCommand, string>> = { ADD: '0.3.0', DEL
 export const speaks = (network: PlannedNetwork, verb: keyof typeof since): boolean => atLeast(network.cniVersion, since[verb]);
 
 /** stdin of plugin `index`. `prev`: the result before it (ADD), or the final one (DEL, CHECK). */
-export function stdinFor(network: PlannedNetwork, index: number, verb: CniCommand, prev: CniResult | undefined, valid: readonly AttachmentId[]): string {
+export function stdinFor(
+  network: PlannedNetwork,
+  index: number,
+  verb: CniCommand,
+  prev: CniResult | undefined,
+  valid: readonly AttachmentId[],
+): string {
   if (usesOldContract(network)) return network.rawConf ?? '';
   const text = pluginTexts(network.confList)[index] ?? '{}';
   const from = prevResultSince[verb];

@@ -28,7 +28,12 @@ function decode(file: ConfText): { readonly value: unknown } | { readonly faults
       });
     } catch (error) {
       if (!(error instanceof JsonSyntaxError)) throw error;
-      const fault = { path: file.path, ...lineColumn(file.text, error.offset), jsonPath: '', message: `not JSON: ${file.text.trim() === '' ? 'the file is empty' : error.message}` };
+      const fault = {
+        path: file.path,
+        ...lineColumn(file.text, error.offset),
+        jsonPath: '',
+        message: `not JSON: ${file.text.trim() === '' ? 'the file is empty' : error.message}`,
+      };
       return { faults: [fault], ...(name === undefined ? {} : { name }) };
     }
     // Both readers follow RFC 8259; should they ever disagree, the engine's refusal counts.
@@ -36,26 +41,41 @@ function decode(file: ConfText): { readonly value: unknown } | { readonly faults
   }
 }
 
-const nameIn = (value: unknown): { name?: string } => (isObject(value) && typeof value['name'] === 'string' && value['name'] !== '' ? { name: value['name'] } : {});
+const nameIn = (value: unknown): { name?: string } =>
+  isObject(value) && typeof value['name'] === 'string' && value['name'] !== '' ? { name: value['name'] } : {};
 
 function place(file: ConfText, faults: readonly ShapeFault[]): ConfFault[] {
   const root = readSpans(file.text);
-  return faults.map((fault) => ({ path: file.path, ...lineColumn(file.text, spanAt(root, fault.path).start), jsonPath: pathText(fault.path), message: fault.message }));
+  return faults.map((fault) => ({
+    path: file.path,
+    ...lineColumn(file.text, spanAt(root, fault.path).start),
+    jsonPath: pathText(fault.path),
+    message: fault.message,
+  }));
 }
 
 /** Versions rkt speaks among those the list names (L10, V1, V5: none named means 0.1.0). */
 function versionsOf(conf: { cniVersion?: string | undefined; cniVersions?: string[] | undefined }): { versions: CniVersion[]; faults: ShapeFault[] } {
-  const named = [conf.cniVersion ?? (conf.cniVersions === undefined || conf.cniVersions.length === 0 ? '0.1.0' : undefined), ...(conf.cniVersions ?? [])];
+  const named = [
+    conf.cniVersion ?? (conf.cniVersions === undefined || conf.cniVersions.length === 0 ? '0.1.0' : undefined),
+    ...(conf.cniVersions ?? []),
+  ];
   const faults: ShapeFault[] = [];
   for (const [i, version] of named.entries()) {
     // V13: 1-3 numbers
     if (version === undefined || /^\d+(\.\d+){0,2}$/.test(version)) continue;
-    faults.push({ path: i === 0 ? ['cniVersion'] : ['cniVersions', i - 1], message: `must be a version such as 1.0.0, not ${JSON.stringify(version)}` });
+    faults.push({
+      path: i === 0 ? ['cniVersion'] : ['cniVersions', i - 1],
+      message: `must be a version such as 1.0.0, not ${JSON.stringify(version)}`,
+    });
   }
   const versions = cniVersions.filter((version) => named.includes(version));
   if (faults.length === 0 && versions.length === 0) {
     const texts = named.filter((version) => version !== undefined).map((version) => JSON.stringify(version));
-    faults.push({ path: [conf.cniVersion === undefined ? 'cniVersions' : 'cniVersion'], message: `rkt does not speak CNI ${texts.join(', ')}; it speaks ${cniVersions.join(', ')}` });
+    faults.push({
+      path: [conf.cniVersion === undefined ? 'cniVersions' : 'cniVersion'],
+      message: `rkt does not speak CNI ${texts.join(', ')}; it speaks ${cniVersions.join(', ')}`,
+    });
   }
   return { versions, faults };
 }
@@ -70,7 +90,9 @@ function pluginConf(value: { type: string; ipam?: { type?: string | undefined } 
 
 /** C12: keys that only the runtime may write. They are dropped from requests, so say so. */
 const reserved = (path: string, where: string, conf: Readonly<Record<string, unknown>>): string[] =>
-  Object.keys(conf).filter((key) => key === 'runtimeConfig' || key.startsWith('cni.dev/')).map((key) => `${path}: ${where}${key} is reserved for the runtime and has no effect`);
+  Object.keys(conf)
+    .filter((key) => key === 'runtimeConfig' || key.startsWith('cni.dev/'))
+    .map((key) => `${path}: ${where}${key} is reserved for the runtime and has no effect`);
 
 /** A `.conf` or `.json`: one plugin, wrapped into a list of one (C15, L14). */
 export function parseSingle(file: ConfText, owner: ConfOwner): Parsed<NetworkConf> {
@@ -85,7 +107,16 @@ export function parseSingle(file: ConfText, owner: ConfOwner): Parsed<NetworkCon
   if (all.length > 0) return { faults: place(file, all), name: conf.name };
   const versionKeys = `"cniVersion":${JSON.stringify(conf.cniVersion ?? versions.at(-1))},${conf.cniVersions === undefined ? '' : `"cniVersions":${JSON.stringify(conf.cniVersions)},`}`;
   const text = `{${versionKeys}"name":${JSON.stringify(conf.name)},"plugins":[${file.text.trim()}]}`;
-  const network = { name: conf.name, source: { path: file.path, owner }, text, rawConf: file.text, versions, disableCheck: false, disableGC: false, plugins: [plugin] };
+  const network = {
+    name: conf.name,
+    source: { path: file.path, owner },
+    text,
+    rawConf: file.text,
+    versions,
+    disableCheck: false,
+    disableGC: false,
+    plugins: [plugin],
+  };
   return { ok: network, notices: reserved(file.path, '', conf) };
 }
 
@@ -101,8 +132,12 @@ export function parseList(file: ConfText, owner: ConfOwner, dropIns: (network: s
   const list = checked.value;
   const inlined = (list.plugins ?? []).map(pluginConf);
   const { versions, faults } = versionsOf(list);
-  const own = [...faults, ...inlined.flatMap((plugin, i) => subnetFaults(plugin).map((fault) => ({ ...fault, path: ['plugins', i, ...fault.path] })))];
-  if (isSet(list.loadOnlyInlinedPlugins) && list.plugins === undefined) own.push({ path: ['loadOnlyInlinedPlugins'], message: 'is true, but there is no list "plugins"' });
+  const own = [
+    ...faults,
+    ...inlined.flatMap((plugin, i) => subnetFaults(plugin).map((fault) => ({ ...fault, path: ['plugins', i, ...fault.path] }))),
+  ];
+  if (isSet(list.loadOnlyInlinedPlugins) && list.plugins === undefined)
+    own.push({ path: ['loadOnlyInlinedPlugins'], message: 'is true, but there is no list "plugins"' });
 
   const files = isSet(list.loadOnlyInlinedPlugins) ? [] : dropIns(list.name);
   const added = files.map((dropIn) => ({ dropIn, parsed: parseDropIn(dropIn) }));
@@ -120,7 +155,10 @@ export function parseList(file: ConfText, owner: ConfOwner, dropIns: (network: s
     disableGC: isSet(list.disableGC),
     plugins,
   };
-  const notices = [...reserved(file.path, '', list), ...plugins.flatMap((plugin, i) => reserved(files[i - inlined.length]?.path ?? file.path, i < inlined.length ? `plugins[${i}].` : '', plugin))];
+  const notices = [
+    ...reserved(file.path, '', list),
+    ...plugins.flatMap((plugin, i) => reserved(files[i - inlined.length]?.path ?? file.path, i < inlined.length ? `plugins[${i}].` : '', plugin)),
+  ];
   return { ok: network, notices };
 }
 

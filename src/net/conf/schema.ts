@@ -14,7 +14,8 @@ const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? 'undefined';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
-const must = (what: string) => (issue: { input?: unknown }) => (issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${shown(issue.input)}`);
+const must = (what: string) => (issue: { input?: unknown }) =>
+  issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${shown(issue.input)}`;
 
 const text = z.string({ error: must('a string') });
 const texts = z.array(text, { error: must('a list of strings') });
@@ -24,18 +25,38 @@ const flag = z.optional(
   z.union([z.boolean(), z.string().check(z.regex(/^(true|false)$/i, { error: must('true or false') }))], { error: must('true or false') }),
 );
 const pluginType = z.string({ error: must('the name of a plugin') }).check(
-  z.refine((type) => type !== '' && type !== '.' && type !== '..' && !/[/\\\0]/.test(type), { error: must('the name of a plugin, without "/" or "\\"') }),
+  z.refine((type) => type !== '' && type !== '.' && type !== '..' && !/[/\\\0]/.test(type), {
+    error: must('the name of a plugin, without "/" or "\\"'),
+  }),
 );
-const dns = z.looseObject({ nameservers: z.optional(texts), domain: z.optional(text), search: z.optional(texts), options: z.optional(texts) }, { error: must('an object') });
-const ipam = z.looseObject({ type: z.optional(z.string({ error: must('the name of an IPAM plugin') }).check(z.refine((type) => !/[/\\\0]/.test(type), { error: must('the name of an IPAM plugin, without "/" or "\\"') }))) }, { error: must('an object') });
+const dns = z.looseObject(
+  { nameservers: z.optional(texts), domain: z.optional(text), search: z.optional(texts), options: z.optional(texts) },
+  { error: must('an object') },
+);
+const ipam = z.looseObject(
+  {
+    type: z.optional(
+      z
+        .string({ error: must('the name of an IPAM plugin') })
+        .check(z.refine((type) => !/[/\\\0]/.test(type), { error: must('the name of an IPAM plugin, without "/" or "\\"') })),
+    ),
+  },
+  { error: must('an object') },
+);
 const plugin = z.looseObject(
-  { type: pluginType, ipam: z.optional(ipam), capabilities: z.optional(z.record(z.string(), bool, { error: must('an object of true or false') })), dns: z.optional(dns), ipMasq: z.optional(bool) },
+  {
+    type: pluginType,
+    ipam: z.optional(ipam),
+    capabilities: z.optional(z.record(z.string(), bool, { error: must('an object of true or false') })),
+    dns: z.optional(dns),
+    ipMasq: z.optional(bool),
+  },
   { error: must('an object') },
 );
 const head = {
-  name: z.string({ error: must('the name of the network') }).check(
-    z.refine(isNetworkName, { error: must('a name that begins with a letter or digit and holds only letters, digits, "_", "." and "-"') }),
-  ),
+  name: z
+    .string({ error: must('the name of the network') })
+    .check(z.refine(isNetworkName, { error: must('a name that begins with a letter or digit and holds only letters, digits, "_", "." and "-"') })),
   cniVersion: z.optional(text),
   cniVersions: z.optional(texts),
 };
@@ -89,12 +110,14 @@ export function subnetFaults(conf: PluginConf): ShapeFault[] {
     const at = [...path, 'subnet'];
     const cidr = typeof subnet === 'string' ? parseCidr(subnet) : undefined;
     if (cidr === undefined) faults.push({ path: at, message: must('a subnet such as 10.1.0.0/16')({ input: subnet }) });
-    else if (networkOf(cidr).ip.value !== cidr.ip.value) faults.push({ path: at, message: `has host bits set; did you mean ${networkOf(cidr).ip.text}/${cidr.prefixLen}?` });
+    else if (networkOf(cidr).ip.value !== cidr.ip.value)
+      faults.push({ path: at, message: `has host bits set; did you mean ${networkOf(cidr).ip.text}/${cidr.prefixLen}?` });
     else if (cidr.prefixLen > (cidr.ip.family === 4 ? 30 : 126)) faults.push({ path: at, message: `${shown(subnet)} is too small to allocate from` });
   };
   if (conf.ipam['subnet'] !== undefined) range(conf.ipam, ['ipam']);
   const sets = conf.ipam['ranges'];
-  if (sets !== undefined && !Array.isArray(sets)) faults.push({ path: ['ipam', 'ranges'], message: must('a list of lists of ranges')({ input: sets }) });
+  if (sets !== undefined && !Array.isArray(sets))
+    faults.push({ path: ['ipam', 'ranges'], message: must('a list of lists of ranges')({ input: sets }) });
   for (const [i, set] of (Array.isArray(sets) ? (sets as unknown[]) : []).entries()) {
     if (!Array.isArray(set)) faults.push({ path: ['ipam', 'ranges', i], message: must('a list of ranges')({ input: set }) });
     else for (const [j, entry] of (set as unknown[]).entries()) range(entry, ['ipam', 'ranges', i, j]);

@@ -6,6 +6,8 @@ import type { NetFacts } from './types.ts';
 
 /** Reads routes and looks for the executables of every plugin and IPAM type that `networks` name. */
 export function readFacts(networks: readonly NetworkConf[], pluginPath: readonly string[]): NetFacts {
-  const types = networks.flatMap((network) => network.plugins.flatMap((plugin) => [plugin.type, ...(plugin.ipam === undefined ? [] : [plugin.ipam.type])]));
+  const types = networks.flatMap((network) =>
+    network.plugins.flatMap((plugin) => [plugin.type, ...(plugin.ipam === undefined ? [] : [plugin.ipam.type])]),
+  );
   return { routes: readHostRoutes(), pluginPath, executables: findExecutables(types, pluginPath), versions: {} };
 }

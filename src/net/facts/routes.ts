@@ -16,13 +16,16 @@ const RTF_LOCAL = 0x80000000;
 /** Parses /proc/net/route: addresses are the hexadecimal of a host-order (little-endian) word. */
 export function parseRoutes4(text: string): HostRoute[] {
   const address = (hex: string): Buffer => Buffer.from(hex, 'hex').reverse();
-  return text.split('\n').slice(1).flatMap((line) => {
-    const [device = '', destination = '', gateway = '', flagsText = '', , , , mask = ''] = line.trim().split(/\s+/);
-    const flags = Number.parseInt(flagsText, 16);
-    if (mask === '' || (flags & RTF_UP) === 0) return [];
-    const prefixLen = [...address(mask)].reduce((bits, octet) => bits + octet.toString(2).replaceAll('0', '').length, 0);
-    return [route(address(destination), prefixLen, device, flags, address(gateway))];
-  });
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [device = '', destination = '', gateway = '', flagsText = '', , , , mask = ''] = line.trim().split(/\s+/);
+      const flags = Number.parseInt(flagsText, 16);
+      if (mask === '' || (flags & RTF_UP) === 0) return [];
+      const prefixLen = [...address(mask)].reduce((bits, octet) => bits + octet.toString(2).replaceAll('0', '').length, 0);
+      return [route(address(destination), prefixLen, device, flags, address(gateway))];
+    });
 }
 
 /** Parses /proc/net/ipv6_route; local, anycast, multicast and link-local entries say nothing about subnets and are left out. */

@@ -37,12 +37,14 @@ function conflictWith({ network, subnet }: Routed, entry: HostRoute): string | u
  * @throws RuntimeError ERR_NET_SUBNET_CONFLICT naming every pair
  */
 export function refuseConflicts(networks: readonly PlannedNetwork[], routes: readonly HostRoute[], adminDirectory: string): void {
-  const routed: Routed[] = networks.filter(({ expects }) => expects.gateway).flatMap((network) =>
-    network.expects.subnets.flatMap((text) => {
-      const subnet = parseCidr(text);
-      return subnet === undefined ? [] : [{ network, subnet }];
-    }),
-  );
+  const routed: Routed[] = networks
+    .filter(({ expects }) => expects.gateway)
+    .flatMap((network) =>
+      network.expects.subnets.flatMap((text) => {
+        const subnet = parseCidr(text);
+        return subnet === undefined ? [] : [{ network, subnet }];
+      }),
+    );
   const conflicts: { text: string; network: PlannedNetwork }[] = [];
   const add = (mine: Routed, other: string): void => {
     conflicts.push({ text: `subnet ${cidrText(mine.subnet)} of network "${mine.network.name}" overlaps ${other}`, network: mine.network });
@@ -58,7 +60,10 @@ export function refuseConflicts(networks: readonly PlannedNetwork[], routes: rea
     }
     for (const other of routed.slice(0, i)) {
       if (other.network === mine.network || !overlaps(mine.subnet, other.subnet)) continue;
-      const isShared = mine.network.expects.bridge !== undefined && mine.network.expects.bridge === other.network.expects.bridge && cidrText(mine.subnet) === cidrText(other.subnet);
+      const isShared =
+        mine.network.expects.bridge !== undefined &&
+        mine.network.expects.bridge === other.network.expects.bridge &&
+        cidrText(mine.subnet) === cidrText(other.subnet);
       if (!isShared) add(mine, `subnet ${cidrText(other.subnet)} of network "${other.network.name}"`);
     }
   }
@@ -67,6 +72,9 @@ export function refuseConflicts(networks: readonly PlannedNetwork[], routes: rea
   const { source } = first.network;
   throw new RuntimeError('ERR_NET_SUBNET_CONFLICT', conflicts.length === 1 ? first.text : `${conflicts.length} subnets are already in use`, {
     details: conflicts.length === 1 ? [] : conflicts.map(({ text }) => text),
-    hint: source.owner === 'admin' ? `choose another subnet in ${source.path}` : `copy ${source.path} to ${adminDirectory} and choose another subnet there`,
+    hint:
+      source.owner === 'admin'
+        ? `choose another subnet in ${source.path}`
+        : `copy ${source.path} to ${adminDirectory} and choose another subnet there`,
   });
 }

@@ -54,7 +54,11 @@ export function planNetworks(input: PlanInput): NetPlan {
     }),
   );
   refuseConflicts(planned, input.facts.routes, input.facts.pluginPath[0] ?? '');
-  return { mode: 'contained', networks: planned, warnings: [...new Set([...request.warnings, ...warnings, ...sharedSubnets(planned)])].sort(byteOrder) };
+  return {
+    mode: 'contained',
+    networks: planned,
+    warnings: [...new Set([...request.warnings, ...warnings, ...sharedSubnets(planned)])].sort(byteOrder),
+  };
 }
 
 function withoutNetworks(request: NetRequest, ports: readonly PortMapping[]): NetPlan {
@@ -102,13 +106,15 @@ function planOne(conf: NetworkConf, { index, plugins, asked, ports, input }: Par
 /** `ip=` to a network that ignores it would give the pod another address without a word. */
 function refuseUntakenArgs(networks: readonly NetworkConf[], asked: ReadonlyMap<string, RequestedNetwork>): void {
   const faults = networks.flatMap((network) =>
-    Object.keys(asked.get(network.name)?.capabilityArgs ?? {}).filter((capability) => !takes(network, capability)).map((capability) => {
-      const key = capability === 'ips' ? 'ip' : capability;
-      return `network "${network.name}" takes no ${key}=: no plugin in ${network.source.path} declares the capability "${capability}"`;
-    }),
+    Object.keys(asked.get(network.name)?.capabilityArgs ?? {})
+      .filter((capability) => !takes(network, capability))
+      .map((capability) => {
+        const key = capability === 'ips' ? 'ip' : capability;
+        return `network "${network.name}" takes no ${key}=: no plugin in ${network.source.path} declares the capability "${capability}"`;
+      }),
   );
   if (faults.length === 0) return;
-  throw new RuntimeError('ERR_NET_ARGS', faults.length === 1 ? faults[0] ?? '' : `${faults.length} arguments of --net are not taken`, {
+  throw new RuntimeError('ERR_NET_ARGS', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} arguments of --net are not taken`, {
     details: faults.length === 1 ? [] : faults,
     hint: 'declare the capability ("capabilities": {"ips": true}), or pass CNI_ARGS in capitals: --net=NAME:IP=ADDRESS',
   });
@@ -124,11 +130,17 @@ function refusePorts(networks: readonly NetworkConf[]): never {
 /** Two networks on one bridge and subnet keep separate books of addresses (host-local's store is per network name, 3.16). */
 function sharedSubnets(networks: readonly PlannedNetwork[]): string[] {
   return networks.flatMap((network, i) =>
-    networks.slice(0, i).flatMap((other) =>
-      network.expects.bridge !== undefined && network.expects.bridge === other.expects.bridge
-        ? network.expects.subnets.filter((subnet) => other.expects.subnets.includes(subnet)).map((subnet) =>
-            `networks "${other.name}" and "${network.name}" share bridge ${network.expects.bridge ?? ''} and subnet ${subnet}: give them ranges that do not overlap`)
-        : [],
-    ),
+    networks
+      .slice(0, i)
+      .flatMap((other) =>
+        network.expects.bridge !== undefined && network.expects.bridge === other.expects.bridge
+          ? network.expects.subnets
+              .filter((subnet) => other.expects.subnets.includes(subnet))
+              .map(
+                (subnet) =>
+                  `networks "${other.name}" and "${network.name}" share bridge ${network.expects.bridge ?? ''} and subnet ${subnet}: give them ranges that do not overlap`,
+              )
+          : [],
+      ),
   );
 }

@@ -17,12 +17,15 @@ export function renderPlan(plan: NetPlan): string {
 /** The plan as JSON with sorted keys: equal plans are equal bytes. */
 export function planJson(plan: NetPlan): string {
   const sorted = (_key: string, value: unknown): unknown =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => byteOrder(a, b))) : value;
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => byteOrder(a, b)))
+      : value;
   return `${JSON.stringify(plan, sorted, 2)}\n`;
 }
 
 function withoutNetworks(mode: 'host' | 'none'): string[] {
-  if (mode === 'host') return wrap('', 'The pod uses the network of the host: its interfaces, addresses and ports. Nothing is made and nothing has to be removed.');
+  if (mode === 'host')
+    return wrap('', 'The pod uses the network of the host: its interfaces, addresses and ports. Nothing is made and nothing has to be removed.');
   return [
     ...wrap('', 'The pod gets a network namespace with nothing in it but lo (127.0.0.1, ::1). It reaches nobody and nobody reaches it.'),
     '',
@@ -37,7 +40,13 @@ function contained(networks: readonly PlannedNetwork[]): string[] {
   return [
     ...wrap('', `The pod gets a network namespace of its own and joins ${count}:`),
     ...networks.flatMap((network) => ['', ...networkLines(network)]),
-    ...(shared.length === 0 ? [] : ['', 'Shared with other pods, made if absent:', ...shared.flatMap(([what, fate]) => wrap(`  ${what.padEnd(Math.max(...shared.map(([name]) => name.length)))}  `, fate))]),
+    ...(shared.length === 0
+      ? []
+      : [
+          '',
+          'Shared with other pods, made if absent:',
+          ...shared.flatMap(([what, fate]) => wrap(`  ${what.padEnd(Math.max(...shared.map(([name]) => name.length)))}  `, fate)),
+        ]),
     '',
     'Removed by "rkt gc" or "rkt rm" once the pod has exited:',
     ...networks.toReversed().flatMap(removal),
@@ -57,7 +66,10 @@ function networkLines(network: PlannedNetwork): string[] {
     ...(network.capabilityArgs.portMappings ?? []).map((port, i): [string, string] => [i === 0 ? 'ports' : '', portText(port)]),
     ...argumentTexts(network).map((text, i): [string, string] => [i === 0 ? 'asked for' : '', text]),
   ];
-  return [`${network.ifName} = network "${printable(network.name)}"`, ...rows.flatMap(([label, text]) => wrap(`  ${label.padEnd(labelWidth)}`, text))];
+  return [
+    `${network.ifName} = network "${printable(network.name)}"`,
+    ...rows.flatMap(([label, text]) => wrap(`  ${label.padEnd(labelWidth)}`, text)),
+  ];
 }
 
 /** One line a plugin in calling order, delegates indented below their caller. */
@@ -78,12 +90,18 @@ function addressText({ plugins, expects }: PlannedNetwork): string {
   if (ipam === undefined) return 'none (no plugin asks for one)';
   if (expects.subnets.length === 0) return `whatever ${printable(ipam.type)} gives`;
   const gateways = expects.gateways?.join(' and ') ?? '';
-  const router = !expects.gateway ? '' : expects.bridge === undefined ? `; the host is ${gateways}` : `; the host is ${gateways} on bridge ${printable(expects.bridge)}`;
+  const router = !expects.gateway
+    ? ''
+    : expects.bridge === undefined
+      ? `; the host is ${gateways}`
+      : `; the host is ${gateways} on bridge ${printable(expects.bridge)}`;
   return `from ${expects.subnets.join(' and ')}${router}`;
 }
 
 const outgoingText = ({ expects }: PlannedNetwork): string =>
-  expects.masquerade ? 'masqueraded: others see the address of the host' : 'not masqueraded: others see the address of the pod and must know a way to it';
+  expects.masquerade
+    ? 'masqueraded: others see the address of the host'
+    : 'not masqueraded: others see the address of the pod and must know a way to it';
 
 /** Wildcard addresses mean the same as none in each family. */
 function portText({ hostIP, hostPort, containerPort, protocol }: PortMapping): string {
@@ -102,27 +120,40 @@ function argumentTexts({ args, capabilityArgs }: PlannedNetwork): string[] {
 
 /** What outlives this pod because others may use it, and its fate: bridges, rules, sysctls, the unknown. */
 function sharedObjects(networks: readonly PlannedNetwork[]): [string, string][] {
-  const isBuiltin = ({ plugins }: PlannedNetwork, ...types: string[]): boolean => plugins.some(({ type, via }) => types.includes(type) && via === 'builtin');
+  const isBuiltin = ({ plugins }: PlannedNetwork, ...types: string[]): boolean =>
+    plugins.some(({ type, via }) => types.includes(type) && via === 'builtin');
   const bridges = networks.flatMap((network): [string, string][] => {
     const { bridge } = network.expects;
     if (bridge === undefined) return [];
-    return [[`bridge ${printable(bridge)}`, isBuiltin(network, 'bridge') ? 'removed by gc if rkt made it and no pod is on it' : 'stays: its plugin never removes it']];
+    return [
+      [
+        `bridge ${printable(bridge)}`,
+        isBuiltin(network, 'bridge') ? 'removed by gc if rkt made it and no pod is on it' : 'stays: its plugin never removes it',
+      ],
+    ];
   });
-  const hasRules = networks.some((network) => (network.expects.masquerade && isBuiltin(network, 'bridge', 'ptp')) || isBuiltin(network, 'portmap', 'firewall'));
+  const hasRules = networks.some(
+    (network) => (network.expects.masquerade && isBuiltin(network, 'bridge', 'ptp')) || isBuiltin(network, 'portmap', 'firewall'),
+  );
   const routed = networks.filter(({ expects }) => expects.gateway).flatMap(({ expects }) => expects.subnets);
   const executables = networks.some(({ plugins }) => plugins.some(({ via }) => via !== 'builtin'));
-  return [...new Map([
-    ...bridges,
-    ...(hasRules ? [['nftables table inet rkt', 'removed when nothing is left in it'] as const] : []),
-    ...(routed.some((subnet) => !subnet.includes(':')) ? [['net.ipv4.ip_forward=1', 'stays on'] as const] : []),
-    ...(routed.some((subnet) => subnet.includes(':')) ? [['net.ipv6.conf.all.forwarding=1', 'stays on'] as const] : []),
-    ...(executables ? [['work of executables', 'may stay (iptables chains): rkt does not know it'] as const] : []),
-  ])];
+  return [
+    ...new Map([
+      ...bridges,
+      ...(hasRules ? [['nftables table inet rkt', 'removed when nothing is left in it'] as const] : []),
+      ...(routed.some((subnet) => !subnet.includes(':')) ? [['net.ipv4.ip_forward=1', 'stays on'] as const] : []),
+      ...(routed.some((subnet) => subnet.includes(':')) ? [['net.ipv6.conf.all.forwarding=1', 'stays on'] as const] : []),
+      ...(executables ? [['work of executables', 'may stay (iptables chains): rkt does not know it'] as const] : []),
+    ]),
+  ];
 }
 
 /** DEL runs backwards (R20). */
 function removal({ ifName, plugins }: PlannedNetwork): string[] {
-  const order = plugins.toReversed().map(({ type }) => printable(type)).join(', ');
+  const order = plugins
+    .toReversed()
+    .map(({ type }) => printable(type))
+    .join(', ');
   const delegates = plugins.flatMap(({ ipam }) => (ipam === undefined ? [] : [printable(ipam.type)]));
   const lease = delegates.length === 0 ? '' : `; ${delegates.join(', ')} ${delegates.length === 1 ? 'takes' : 'take'} the address back`;
   return wrap(`  ${ifName}: `, `${plugins.length === 1 ? `${order} deletes what it made` : `${order} delete what they made, in this order`}${lease}`);

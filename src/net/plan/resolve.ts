@@ -36,19 +36,22 @@ export function resolvePlugins(networks: readonly NetworkConf[], input: ResolveI
   const missing: Missing[] = [];
   const resolved = new Map<NetworkConf, ResolvedPlugin[]>();
   for (const network of networks) {
-    resolved.set(network, network.plugins.map((plugin, i): ResolvedPlugin => {
-      const place = `plugins[${i}]`;
-      const find = (type: string, at: string, execOnly: boolean): string => {
-        const via = locate(type, execOnly, input);
-        if (via === undefined) missing.push({ network, type, place: at, onlyBuiltin: input.builtinTypes.includes(type) });
-        return via ?? '';
-      };
-      const via = find(plugin.type, `${place}.type`, input.forceExec);
-      if (plugin.ipam === undefined) return { type: plugin.type, via };
-      // Nothing is known about the delegate of a plugin that is itself missing.
-      const ipamVia = via === '' ? '' : find(plugin.ipam.type, `${place}.ipam.type`, via !== 'builtin');
-      return { type: plugin.type, via, ipam: { type: plugin.ipam.type, via: ipamVia } };
-    }));
+    resolved.set(
+      network,
+      network.plugins.map((plugin, i): ResolvedPlugin => {
+        const place = `plugins[${i}]`;
+        const find = (type: string, at: string, execOnly: boolean): string => {
+          const via = locate(type, execOnly, input);
+          if (via === undefined) missing.push({ network, type, place: at, onlyBuiltin: input.builtinTypes.includes(type) });
+          return via ?? '';
+        };
+        const via = find(plugin.type, `${place}.type`, input.forceExec);
+        if (plugin.ipam === undefined) return { type: plugin.type, via };
+        // Nothing is known about the delegate of a plugin that is itself missing.
+        const ipamVia = via === '' ? '' : find(plugin.ipam.type, `${place}.ipam.type`, via !== 'builtin');
+        return { type: plugin.type, via, ipam: { type: plugin.ipam.type, via: ipamVia } };
+      }),
+    );
   }
   if (missing.length > 0) refuse(missing, input);
   return resolved;
@@ -62,7 +65,10 @@ function locate(type: string, execOnly: boolean, { facts, builtinTypes }: Resolv
 
 function refuse(missing: readonly Missing[], { facts, builtinTypes }: ResolveInput): never {
   const lines = missing.map(({ network, type, place, onlyBuiltin }) => {
-    const near = didYouMean(type, [...new Set([...builtinTypes, ...Object.keys(facts.executables)])].filter((known) => known !== type));
+    const near = didYouMean(
+      type,
+      [...new Set([...builtinTypes, ...Object.keys(facts.executables)])].filter((known) => known !== type),
+    );
     const why = onlyBuiltin ? ' (rkt has it built in, but an executable is needed here)' : near === undefined ? '' : `; did you mean "${near}"?`;
     return `plugin "${type}" of network "${network.name}" (${network.source.path}, ${place})${why}`;
   });
@@ -79,7 +85,8 @@ const executablesOf = (plugins: readonly ResolvedPlugin[]): string[] =>
   [...new Set(plugins.flatMap(({ via, ipam }) => [via, ...(ipam === undefined ? [] : [ipam.via])]))].filter((via) => via !== 'builtin');
 
 /** Executables of a list whose versions decide something: those of a list that leaves a choice (V2). */
-export const undecided = (network: NetworkConf, plugins: readonly ResolvedPlugin[]): string[] => (network.versions.length > 1 ? executablesOf(plugins) : []);
+export const undecided = (network: NetworkConf, plugins: readonly ResolvedPlugin[]): string[] =>
+  network.versions.length > 1 ? executablesOf(plugins) : [];
 
 /**
  * The highest version that the list names, rkt speaks and every plugin accepts (V1, V2, V11; D9). Executables that were not
@@ -91,7 +98,10 @@ export function chooseVersion(network: NetworkConf, plugins: readonly ResolvedPl
   const chosen = network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)));
   if (chosen !== undefined) return chosen;
   throw new RuntimeError('ERR_NETCONF_INVALID', `no CNI version suits all plugins of network "${network.name}" (${network.source.path})`, {
-    details: [`the list names ${network.versions.join(', ')}`, ...asked.map(({ path, speaks }) => `${path} speaks ${speaks.length === 0 ? 'none' : speaks.join(', ')}`)],
+    details: [
+      `the list names ${network.versions.join(', ')}`,
+      ...asked.map(({ path, speaks }) => `${path} speaks ${speaks.length === 0 ? 'none' : speaks.join(', ')}`),
+    ],
     hint: 'add a version that all of them speak to "cniVersions"',
   });
 }

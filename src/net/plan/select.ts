@@ -18,32 +18,41 @@ interface Definition {
 
 function definitions(conf: LoadedConf): Map<string, Definition> {
   const names = new Set([...conf.networks.map(({ name }) => name), ...conf.faulty.flatMap(({ name }) => name ?? [])]);
-  return new Map([...names].sort(byteOrder).map((name): [string, Definition] => {
-    const valid = conf.networks.filter((network) => network.name === name);
-    const faulty = conf.faulty.filter((file) => file.name === name);
-    const files = [...valid.map(({ source }) => source), ...faulty];
-    const owner = precedence.find((candidate) => files.some((file) => file.owner === candidate));
-    return [name, {
-      name,
-      valid: valid.filter(({ source }) => source.owner === owner),
-      faulty: faulty.filter((file) => file.owner === owner),
-      overridden: files.filter((file) => file.owner !== owner),
-    }];
-  }));
+  return new Map(
+    [...names].sort(byteOrder).map((name): [string, Definition] => {
+      const valid = conf.networks.filter((network) => network.name === name);
+      const faulty = conf.faulty.filter((file) => file.name === name);
+      const files = [...valid.map(({ source }) => source), ...faulty];
+      const owner = precedence.find((candidate) => files.some((file) => file.owner === candidate));
+      return [
+        name,
+        {
+          name,
+          valid: valid.filter(({ source }) => source.owner === owner),
+          faulty: faulty.filter((file) => file.owner === owner),
+          overridden: files.filter((file) => file.owner !== owner),
+        },
+      ];
+    }),
+  );
 }
 
 const isDuplicate = (definition: Definition): boolean => definition.valid.length + definition.faulty.length > 1;
-const pathsOf = (definition: Definition): string[] => [...definition.valid.map(({ source }) => source.path), ...definition.faulty.map(({ path }) => path)].sort(byteOrder);
+const pathsOf = (definition: Definition): string[] =>
+  [...definition.valid.map(({ source }) => source.path), ...definition.faulty.map(({ path }) => path)].sort(byteOrder);
 const directoryOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
 const baseOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /** Joining order: by file name whatever the directory (rkt 2.10); equal names: admin before system before built-in. */
 const joinOrder = (a: NetworkConf, b: NetworkConf): number =>
-  byteOrder(baseOf(a.source.path), baseOf(b.source.path)) || precedence.indexOf(a.source.owner) - precedence.indexOf(b.source.owner) || byteOrder(a.name, b.name);
+  byteOrder(baseOf(a.source.path), baseOf(b.source.path)) ||
+  precedence.indexOf(a.source.owner) - precedence.indexOf(b.source.owner) ||
+  byteOrder(a.name, b.name);
 
 const overriding = (definition: Definition): string[] =>
   definition.overridden.length === 0 ? [] : [`overriding "${definition.name}" network with one from ${directoryOf(pathsOf(definition)[0] ?? '')}`];
-const duplicate = (definition: Definition): string => `network "${definition.name}" is defined twice in one directory: ${pathsOf(definition).join(', ')}`;
+const duplicate = (definition: Definition): string =>
+  `network "${definition.name}" is defined twice in one directory: ${pathsOf(definition).join(', ')}`;
 const ignored = (file: FaultyFile): string[] => file.faults.map((fault) => `ignored ${faultText(fault)}`);
 
 /** Every network that can be joined, in joining order, and a warning for each definition that cannot. */
@@ -69,23 +78,29 @@ export function selectNetworks(request: NetRequest, conf: LoadedConf): { network
   const unknown = [...new Set(asked)].filter((name) => !known.has(name));
   if (unknown.length > 0) refuseUnknown(unknown, [...known.keys()], nameless);
 
-  const wanted = request.all ? [...known.values()] : [...new Set(asked)].map((name) => known.get(name)).filter((definition) => definition !== undefined);
+  const wanted = request.all
+    ? [...known.values()]
+    : [...new Set(asked)].map((name) => known.get(name)).filter((definition) => definition !== undefined);
   const duplicates = wanted.filter(isDuplicate);
   const invalid = [...wanted.filter((definition) => !isDuplicate(definition)).flatMap(({ faulty }) => faulty), ...(request.all ? nameless : [])];
   if (invalid.length > 0) {
     const faults = invalid.flatMap((file) => file.faults.map(faultText)).sort(byteOrder);
     const names = [...new Set(invalid.flatMap(({ name }) => (name === undefined ? [] : [`"${name}"`])))].sort(byteOrder);
     const subject = names.length === 0 ? 'a file that could define a network' : `the configuration of network ${names.join(', ')}`;
-    throw new RuntimeError('ERR_NETCONF_INVALID', `${subject} is not valid: ${faults.length === 1 ? faults[0] ?? '' : `${faults.length} faults`}`, {
+    throw new RuntimeError('ERR_NETCONF_INVALID', `${subject} is not valid: ${faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults`}`, {
       details: [...(faults.length === 1 ? [] : faults), ...duplicates.map(duplicate)],
       hint: 'correct the file, or move it out of the directory',
     });
   }
   if (duplicates.length > 0) {
-    throw new RuntimeError('ERR_NETCONF_DUPLICATE', duplicates.length === 1 ? duplicates.map(duplicate).join('') : `${duplicates.length} networks are defined twice in one directory`, {
-      details: duplicates.length === 1 ? [] : duplicates.map(duplicate),
-      hint: 'keep one of the files, or give the other network another name',
-    });
+    throw new RuntimeError(
+      'ERR_NETCONF_DUPLICATE',
+      duplicates.length === 1 ? duplicates.map(duplicate).join('') : `${duplicates.length} networks are defined twice in one directory`,
+      {
+        details: duplicates.length === 1 ? [] : duplicates.map(duplicate),
+        hint: 'keep one of the files, or give the other network another name',
+      },
+    );
   }
   const unused = conf.faulty.filter((file) => !wanted.some(({ faulty }) => faulty.includes(file)));
   const others = [...known.values()].filter((definition) => isDuplicate(definition) && !wanted.includes(definition));
@@ -102,10 +117,14 @@ function refuseUnknown(unknown: readonly string[], known: readonly string[], nam
     return `no network "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`;
   });
   if (nameless.length > 0) {
-    throw new RuntimeError('ERR_NETCONF_INVALID', `networks not found: ${names}; ${nameless.length === 1 ? 'a file that could define them is' : 'files that could define them are'} not valid`, {
-      details: [...nameless.flatMap((file) => file.faults.map(faultText)).sort(byteOrder), ...near],
-      hint: 'correct the file, or move it out of the directory',
-    });
+    throw new RuntimeError(
+      'ERR_NETCONF_INVALID',
+      `networks not found: ${names}; ${nameless.length === 1 ? 'a file that could define them is' : 'files that could define them are'} not valid`,
+      {
+        details: [...nameless.flatMap((file) => file.faults.map(faultText)).sort(byteOrder), ...near],
+        hint: 'correct the file, or move it out of the directory',
+      },
+    );
   }
   throw new RuntimeError('ERR_NET_NOT_FOUND', `networks not found: ${names}`, {
     details: near,

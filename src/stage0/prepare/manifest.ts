@@ -32,7 +32,10 @@ export function podManifest(requests: readonly AppRequest[]): PodManifest {
     if (seen.has(name)) faults.push(`two apps are named "${name}": give one of them another --name`);
     seen.add(name);
   }
-  if (faults.length > 0) throw new RuntimeError('ERR_POD_MANIFEST', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults in the pod`, { details: faults.length === 1 ? [] : faults });
+  if (faults.length > 0)
+    throw new RuntimeError('ERR_POD_MANIFEST', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults in the pod`, {
+      details: faults.length === 1 ? [] : faults,
+    });
   return { acVersion: '0.8.11', acKind: 'PodManifest', apps };
 }
 
@@ -41,9 +44,8 @@ function podApp(request: AppRequest, faults: string[]): PodApp {
   const name = request.name ?? defaultAppName(image.name);
   if (!isAppName(name)) faults.push(`app name "${name}": only lower-case letters, digits and single dashes between them`);
   const { config } = image;
-  const exec = request.exec === undefined
-    ? [...config.entrypoint, ...(request.args.length > 0 ? request.args : config.cmd)]
-    : [request.exec, ...request.args];
+  const exec =
+    request.exec === undefined ? [...config.entrypoint, ...(request.args.length > 0 ? request.args : config.cmd)] : [request.exec, ...request.args];
   if (exec.length === 0) faults.push(`app ${name}: the image names no program to run: use --exec`);
   const [user = '', group = ''] = splitUser(config.user);
   return {
@@ -68,7 +70,12 @@ export function defaultAppName(imageName: string): string {
   const path = imageName.replace(/^(oci|oci-archive|docker|docker-archive|dir):/, '');
   const last = path.replace(/\/+$/, '').split('/').at(-1) ?? '';
   const name = last.replace(/[:@].*$/, '').replace(/\.(tar|aci)(\.\w+)?$/, '');
-  return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '') || 'app';
+  return (
+    name
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'app'
+  );
 }
 
 /** Docker's and OCI's `80/tcp` as an appc port named `80-tcp`. */

@@ -6,7 +6,9 @@ import type { PlannedNetwork } from '../../model/plan.ts';
 
 /** Every attachment the journal finished, in joining order. */
 export const attachedNetworks = (entries: readonly Entry[]): NetInfo[] =>
-  entries.flatMap(({ step, output }) => (step.kind === 'network.attach' && output !== null && output !== undefined && 'result' in output ? [netInfo(step.network, output.result)] : []));
+  entries.flatMap(({ step, output }) =>
+    step.kind === 'network.attach' && output !== null && output !== undefined && 'result' in output ? [netInfo(step.network, output.result)] : [],
+  );
 
 function netInfo(network: PlannedNetwork, result: CniResult): NetInfo {
   const own = (result.ips ?? []).filter(({ interface: index }) => index === undefined || result.interfaces?.[index]?.name === network.ifName);

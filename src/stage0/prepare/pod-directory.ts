@@ -58,4 +58,5 @@ function attempt<T>(what: string, act: () => T): T {
   }
 }
 
-const ioError = (what: string, cause: unknown): RuntimeError => new RuntimeError('ERR_POD_IO', `${what}: ${messageOf(cause)}`, { cause, hint: 'is the disk full, or the data directory not writable?' });
+const ioError = (what: string, cause: unknown): RuntimeError =>
+  new RuntimeError('ERR_POD_IO', `${what}: ${messageOf(cause)}`, { cause, hint: 'is the disk full, or the data directory not writable?' });

@@ -19,7 +19,8 @@ export function lockNetwork(dataDir: string, network: string): Lock {
   return lock(lockPath(dataDir, network), 'shared', { create: true });
 }
 /** Exclusive, for gc; undefined while anybody attaches or detaches. */
-export const tryLockNetwork = (dataDir: string, network: string): Lock | undefined => tryLock(lockPath(dataDir, network), 'exclusive', { create: true });
+export const tryLockNetwork = (dataDir: string, network: string): Lock | undefined =>
+  tryLock(lockPath(dataDir, network), 'exclusive', { create: true });
 
 /** A network that pods of ours have, or had, attachments to. */
 export interface NetworkRecord {
@@ -38,15 +39,19 @@ export function recordNetwork(dataDir: string, network: PlannedNetwork): void {
   forgetNetwork(dataDir, { network, cleared: true });
 }
 
-const pathOf = (dataDir: string, { network, cleared }: NetworkRecord): string => (cleared ? join(directory(dataDir), `${network.name}${clearedSuffix}`) : recordPath(dataDir, network.name));
+const pathOf = (dataDir: string, { network, cleared }: NetworkRecord): string =>
+  cleared ? join(directory(dataDir), `${network.name}${clearedSuffix}`) : recordPath(dataDir, network.name);
 /** The next gc looks once more, because clearing goes on when the command that sent it has ended. */
-export const markCleared = (dataDir: string, record: NetworkRecord): void => renameSync(pathOf(dataDir, record), pathOf(dataDir, { ...record, cleared: true }));
+export const markCleared = (dataDir: string, record: NetworkRecord): void =>
+  renameSync(pathOf(dataDir, record), pathOf(dataDir, { ...record, cleared: true }));
 export const forgetNetwork = (dataDir: string, record: NetworkRecord): void => rmSync(pathOf(dataDir, record), { force: true });
 
 export function recordedNetworks(dataDir: string): NetworkRecord[] {
   let names: string[];
   try {
-    names = readdirSync(directory(dataDir)).filter((name) => name.endsWith('.json')).sort();
+    names = readdirSync(directory(dataDir))
+      .filter((name) => name.endsWith('.json'))
+      .sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;

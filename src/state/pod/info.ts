@@ -67,3 +67,24 @@ export function waitForExit(dataDir: string, prefix: string, timeoutMs: number):
     sleepMs(20);
   }
 }
+
+/** @throws ERR_POD_STATE */
+export function requireRunning(pod: PodEntry): void {
+  if (pod.state !== 'running') throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} is ${pod.state}, not running`);
+}
+
+/** The app to go into: `wanted`, or the only one there is. @throws ERR_APP_NOT_FOUND listing them */
+export function appToEnter(pod: PodInfo, wanted: string | undefined): string {
+  const apps = pod.manifest?.apps.map((app) => app.name) ?? [];
+  const app = wanted ?? (apps.length === 1 ? apps[0] : undefined);
+  if (app !== undefined && apps.includes(app)) return app;
+  const what = wanted === undefined ? `pod ${pod.id} has several apps: say which` : `pod ${pod.id} has no app ${wanted}`;
+  throw new RuntimeError('ERR_APP_NOT_FOUND', what, { details: apps, hint: `--app=${apps[0] ?? 'NAME'}` });
+}
+
+/** The pod's manifest as it is on disk. @throws ERR_POD_MANIFEST */
+export function manifestText(pod: PodEntry): string {
+  const text = readText(podFiles(pod.dir).manifest);
+  if (text === undefined) throw new RuntimeError('ERR_POD_MANIFEST', `pod ${pod.id} has no manifest: its run was cut short`);
+  return text;
+}

@@ -33,4 +33,3 @@ export const podFiles = (dir: string) => ({
   statusDir: join(dir, 'stage1/rootfs/rkt/status'),
   image: (app: string): string => join(dir, 'appsinfo', app, 'image.json'),
 });
-

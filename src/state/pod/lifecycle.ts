@@ -40,12 +40,18 @@ export interface HeldPod {
 /** The truth table above. */
 export function stateOf(phase: Phase, locked: boolean): PodState {
   switch (phase) {
-    case 'embryo': return 'embryo';
-    case 'prepare': return locked ? 'preparing' : 'aborted prepare';
-    case 'prepared': return 'prepared';
-    case 'run': return locked ? 'running' : 'exited';
-    case 'exited-garbage': return locked ? 'exited deleting' : 'exited garbage';
-    case 'garbage': return locked ? 'deleting' : 'garbage';
+    case 'embryo':
+      return 'embryo';
+    case 'prepare':
+      return locked ? 'preparing' : 'aborted prepare';
+    case 'prepared':
+      return 'prepared';
+    case 'run':
+      return locked ? 'running' : 'exited';
+    case 'exited-garbage':
+      return locked ? 'exited deleting' : 'exited garbage';
+    case 'garbage':
+      return locked ? 'deleting' : 'garbage';
   }
 }
 
@@ -94,9 +100,12 @@ export function findPod(dataDir: string, prefix: string, among: readonly Phase[]
   if (prefix === '') throw new RuntimeError('ERR_POD_NOT_FOUND', 'UUID cannot be empty');
   const matches = listPods(dataDir, among).filter((pod) => pod.id.startsWith(prefix.toLowerCase()));
   const [pod] = matches;
-  if (pod === undefined) throw new RuntimeError('ERR_POD_NOT_FOUND', `no matches found for "${prefix}"`, { hint: 'rkt list shows the pods there are' });
+  if (pod === undefined)
+    throw new RuntimeError('ERR_POD_NOT_FOUND', `no matches found for "${prefix}"`, { hint: 'rkt list shows the pods there are' });
   if (matches.length > 1) {
-    throw new RuntimeError('ERR_POD_AMBIGUOUS', `ambiguous uuid "${prefix}", ${matches.length} matches`, { details: matches.map((match) => match.id) });
+    throw new RuntimeError('ERR_POD_AMBIGUOUS', `ambiguous uuid "${prefix}", ${matches.length} matches`, {
+      details: matches.map((match) => match.id),
+    });
   }
   return pod;
 }

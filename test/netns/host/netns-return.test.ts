@@ -35,7 +35,19 @@ test('a thread that cannot go home ends the process: nothing runs in the wrong n
     } catch { writeSync(1, 'caught'); } finally { writeSync(1, 'went on'); }`;
   const bundle = join(folder, 'away.cjs');
   // The program, not its API: that leaves a service process behind.
-  execFileSync(join(root, 'node_modules/.bin/esbuild'), ['--bundle', '--platform=node', '--format=cjs', '--log-level=error', `--outfile=${bundle}`, `--define:__DIST__=${JSON.stringify(join(root, 'dist'))}`, '--loader=ts'], { input: source, cwd: root });
+  execFileSync(
+    join(root, 'node_modules/.bin/esbuild'),
+    [
+      '--bundle',
+      '--platform=node',
+      '--format=cjs',
+      '--log-level=error',
+      `--outfile=${bundle}`,
+      `--define:__DIST__=${JSON.stringify(join(root, 'dist'))}`,
+      '--loader=ts',
+    ],
+    { input: source, cwd: root },
+  );
   const child = spawnSync(process.execPath, [bundle], { encoding: 'utf8', cwd: folder });
   removeNetns('/run/netns/away');
   rmSync(folder, { recursive: true });

@@ -25,7 +25,11 @@ test('make, visit, see it by ip netns, remove; all idempotent', () => {
 test('an exception comes out, and the thread is home again', () => {
   const home = readlinkSync('/proc/thread-self/ns/net');
   createNetns(path);
-  expect(() => withNetns(path, (): void => { throw new Error('inside'); })).toThrow('inside');
+  expect(() =>
+    withNetns(path, (): void => {
+      throw new Error('inside');
+    }),
+  ).toThrow('inside');
   expect(readlinkSync('/proc/thread-self/ns/net')).toBe(home);
   removeNetns(path);
 });

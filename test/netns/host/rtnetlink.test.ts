@@ -1,7 +1,21 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { addAddress, addRoute, createBridge, createVeth, deleteAddress, deleteLink, linkByName, listAddresses, listLinks, listRoutes, setAlias, setPromiscuous, setUp } from '../../../src/host/netlink/rtnetlink.ts';
+import {
+  addAddress,
+  addRoute,
+  createBridge,
+  createVeth,
+  deleteAddress,
+  deleteLink,
+  linkByName,
+  listAddresses,
+  listLinks,
+  listRoutes,
+  setAlias,
+  setPromiscuous,
+  setUp,
+} from '../../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../../src/host/netlink/socket.ts';
 import { createNetns, removeNetns, withNetns } from '../../../src/host/netns.ts';
 import { ensureSysctl, readSysctl, writeSysctl } from '../../../src/host/sysctl.ts';
@@ -27,10 +41,29 @@ function withBridge(name: string, use: (socket: RouteSocket, index: number) => v
 test('what is read is what ip shows', () => {
   withBridge('rb0', (socket, index) => {
     socket.request([setAlias(index, 'näme'), setPromiscuous(index, true)]);
-    const [shown] = JSON.parse(ip('-j', '-d', 'link', 'show', 'rb0')) as { ifindex: number; address: string; mtu: number; ifalias: string; linkinfo: { info_kind: string } }[];
-    expect(linkByName(socket, 'rb0')).toMatchObject({ index: shown?.ifindex, mac: shown?.address, mtu: shown?.mtu, alias: shown?.ifalias, kind: shown?.linkinfo.info_kind, up: true, promiscuous: true, master: 0 });
+    const [shown] = JSON.parse(ip('-j', '-d', 'link', 'show', 'rb0')) as {
+      ifindex: number;
+      address: string;
+      mtu: number;
+      ifalias: string;
+      linkinfo: { info_kind: string };
+    }[];
+    expect(linkByName(socket, 'rb0')).toMatchObject({
+      index: shown?.ifindex,
+      mac: shown?.address,
+      mtu: shown?.mtu,
+      alias: shown?.ifalias,
+      kind: shown?.linkinfo.info_kind,
+      up: true,
+      promiscuous: true,
+      master: 0,
+    });
     expect(linkByName(socket, 'rb1')).toBeUndefined();
-    expect(listLinks(socket).map(({ name }) => name).sort()).toEqual(['lo', 'rb0']);
+    expect(
+      listLinks(socket)
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['lo', 'rb0']);
   });
 });
 
@@ -53,7 +86,9 @@ test('a pair: host end enslaved and up, peer in its namespace; the ports of a br
 test('an error names its message and carries the kernel’s words; the messages around it were applied', () => {
   withBridge('rb0', (socket, index) => {
     const once = addAddress(index, cidr('10.7.0.1/24'));
-    expect(() => socket.request([addAddress(index, cidr('10.6.0.9/24')), once, once, addAddress(index, cidr('10.7.0.2/24'))])).toThrow(/add address 10\.7\.0\.1\/24: EEXIST \(.*already assigned.*\)/);
+    expect(() => socket.request([addAddress(index, cidr('10.6.0.9/24')), once, once, addAddress(index, cidr('10.7.0.2/24'))])).toThrow(
+      /add address 10\.7\.0\.1\/24: EEXIST \(.*already assigned.*\)/,
+    );
     expect(listAddresses(socket, index, 4).map(cidrText).sort()).toEqual(['10.6.0.9/24', '10.7.0.1/24', '10.7.0.2/24']);
     socket.request([deleteAddress(index, cidr('10.6.0.9/24'))]);
     expect(() => socket.request([deleteAddress(index, cidr('10.6.0.9/24'))])).toThrow(/delete address 10\.6\.0\.9\/24: EADDRNOTAVAIL/);
@@ -85,7 +120,9 @@ test('routes: several ways to one destination, the same way twice is EEXIST, opt
     expect(ip('-6', 'route', 'show', 'fd99::/64')).toMatch(/fd07::2[\s\S]*fd07::3/);
     expect(() => socket.request([via('fd07::3')])).toThrow(/add route fd99::\/64 via fd07::3: EEXIST/);
     socket.request([addRoute(index, { dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, priority: 5, mtu: 1300, advmss: 1200 })]);
-    expect(ip('route', 'show', 'table', '1234').replace(' linkdown', '').trim()).toBe('10.99.0.0/16 via 10.7.0.2 dev rb0 metric 5 mtu 1300 advmss 1200');
+    expect(ip('route', 'show', 'table', '1234').replace(' linkdown', '').trim()).toBe(
+      '10.99.0.0/16 via 10.7.0.2 dev rb0 metric 5 mtu 1300 advmss 1200',
+    );
     expect(listRoutes(socket, index, 4)).toContainEqual({ dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, scope: 0 });
   });
 });
@@ -102,6 +139,16 @@ test('settings: bounded to net, written only when they differ', () => {
     const key = 'net/ipv6/conf/rb0/accept_ra';
     writeSysctl(key, '1');
     expect([ensureSysctl(key, '0'), ensureSysctl(key, '0'), readSysctl(key)]).toEqual(['1', undefined, '0']);
-    for (const bad of ['kernel/hostname', 'net/../kernel/hostname', 'net/ipv4/./ip_forward', '/net/ipv4/ip_forward', 'net', 'net//ipv4', 'net/ipv4/a b', 'net/ipv4/a\0b']) expect(() => readSysctl(bad), bad).toThrow(/not a network setting/);
+    for (const bad of [
+      'kernel/hostname',
+      'net/../kernel/hostname',
+      'net/ipv4/./ip_forward',
+      '/net/ipv4/ip_forward',
+      'net',
+      'net//ipv4',
+      'net/ipv4/a b',
+      'net/ipv4/a\0b',
+    ])
+      expect(() => readSysctl(bad), bad).toThrow(/not a network setting/);
   });
 });

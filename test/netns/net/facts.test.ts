@@ -28,12 +28,25 @@ describe('routes', () => {
     ip('-6', 'route', 'add', 'unreachable', 'fd99::/48');
     ip('-6', 'route', 'add', 'fd70::/48', 'via', 'fd50::fe');
     const routes = readHostRoutes();
-    const oracle = ['-4', '-6'].flatMap((family) => (JSON.parse(ip(family, '-j', 'route')) as { type?: string; dst: string; dev?: string; gateway?: string }[])
-      .filter(({ dst }) => !dst.startsWith('fe80') && !dst.startsWith('ff'))
-      .map(({ type, dst, dev, gateway }) => `${type === undefined || type === 'unicast' ? 'route' : 'reject'} ${dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`} ${type === undefined ? dev ?? '' : ''} ${gateway ?? ''}`));
+    const oracle = ['-4', '-6'].flatMap((family) =>
+      (JSON.parse(ip(family, '-j', 'route')) as { type?: string; dst: string; dev?: string; gateway?: string }[])
+        .filter(({ dst }) => !dst.startsWith('fe80') && !dst.startsWith('ff'))
+        .map(
+          ({ type, dst, dev, gateway }) =>
+            `${type === undefined || type === 'unicast' ? 'route' : 'reject'} ${dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`} ${type === undefined ? (dev ?? '') : ''} ${gateway ?? ''}`,
+        ),
+    );
     expect(oracle.length).toBeGreaterThanOrEqual(7);
-    expect(routes.filter(({ kind }) => kind !== 'address').map(({ kind, destination, device, gateway }) => `${kind} ${destination} ${device} ${gateway ?? ''}`).sort()).toEqual(oracle.sort());
-    expect(routes.filter(({ kind, device }) => kind === 'address' && device === 'lo').map(({ destination }) => destination)).toEqual(['127.0.0.1/8', '::1/128']);
+    expect(
+      routes
+        .filter(({ kind }) => kind !== 'address')
+        .map(({ kind, destination, device, gateway }) => `${kind} ${destination} ${device} ${gateway ?? ''}`)
+        .sort(),
+    ).toEqual(oracle.sort());
+    expect(routes.filter(({ kind, device }) => kind === 'address' && device === 'lo').map(({ destination }) => destination)).toEqual([
+      '127.0.0.1/8',
+      '::1/128',
+    ]);
   });
 
   test('a bridge without ports (no carrier) is seen by its route', () => {
@@ -55,7 +68,11 @@ test('plugins: the first regular file wins, links are followed, directories and 
     chmodSync(join(a, 'ptp'), 0o644);
     symlinkSync(join(b, 'bridge'), join(a, 'linked'));
     symlinkSync('/nonexistent', join(a, 'dangling'));
-    expect(findExecutables(['bridge', 'ptp', 'linked', 'dangling', 'none', 'bridge'], [join(root, 'missing'), a, b])).toEqual({ bridge: join(b, 'bridge'), ptp: join(a, 'ptp'), linked: join(a, 'linked') });
+    expect(findExecutables(['bridge', 'ptp', 'linked', 'dangling', 'none', 'bridge'], [join(root, 'missing'), a, b])).toEqual({
+      bridge: join(b, 'bridge'),
+      ptp: join(a, 'ptp'),
+      linked: join(a, 'linked'),
+    });
   } finally {
     rmSync(root, { recursive: true });
   }

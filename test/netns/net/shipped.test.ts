@@ -15,10 +15,21 @@ useHost({ tolerate: (line) => /^file \/(var\/lib|run)\/cni/.test(line) });
 const configs = loadConf([{ path: resolve(import.meta.dirname, '../../../net.d'), owner: 'builtin' }]);
 const sh = (command: string): string => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 const supported = (path: string): string[] =>
-  (JSON.parse(execFileSync(path, { env: { CNI_COMMAND: 'VERSION' }, input: '{"cniVersion":"1.0.0"}', encoding: 'utf8' })) as { supportedVersions: string[] }).supportedVersions;
+  (
+    JSON.parse(execFileSync(path, { env: { CNI_COMMAND: 'VERSION' }, input: '{"cniVersion":"1.0.0"}', encoding: 'utf8' })) as {
+      supportedVersions: string[];
+    }
+  ).supportedVersions;
 
 function planned(name: string): PlannedNetwork {
-  const input: PlanInput = { request: parseNetArgs([name]), configs, facts: readFacts(configs.networks, ['/etc/rkt/net.d', '/usr/lib/cni']), ports: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }].filter(() => name !== 'default-restricted') as PlanInput['ports'], builtinTypes: [], forceExec: true };
+  const input: PlanInput = {
+    request: parseNetArgs([name]),
+    configs,
+    facts: readFacts(configs.networks, ['/etc/rkt/net.d', '/usr/lib/cni']),
+    ports: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }].filter(() => name !== 'default-restricted') as PlanInput['ports'],
+    builtinTypes: [],
+    forceExec: true,
+  };
   const versions = Object.fromEntries(executablesToProbe(input).map((path) => [path, supported(path)]));
   return planNetworks({ ...input, facts: { ...input.facts, versions } }).networks[0] ?? expect.fail('nothing planned');
 }
@@ -29,8 +40,21 @@ function call(network: PlannedNetwork, command: 'ADD' | 'CHECK' | 'DEL', result?
   let previous = result;
   const steps = network.plugins.map((plugin, i) => ({ plugin, conf: plugins[i] ?? {} }));
   for (const { plugin, conf } of command === 'DEL' ? steps.reverse() : steps) {
-    const stdin = JSON.stringify({ ...conf, cniVersion: network.cniVersion, name: network.name, ...(plugin.runtimeConfig === undefined ? {} : { runtimeConfig: plugin.runtimeConfig }), ...(previous === undefined ? {} : { prevResult: previous }) });
-    const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', CNI_COMMAND: command, CNI_CONTAINERID: 'shipped', CNI_NETNS: '/run/netns/pod', CNI_IFNAME: network.ifName, CNI_PATH: '/usr/lib/cni' };
+    const stdin = JSON.stringify({
+      ...conf,
+      cniVersion: network.cniVersion,
+      name: network.name,
+      ...(plugin.runtimeConfig === undefined ? {} : { runtimeConfig: plugin.runtimeConfig }),
+      ...(previous === undefined ? {} : { prevResult: previous }),
+    });
+    const env = {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: 'shipped',
+      CNI_NETNS: '/run/netns/pod',
+      CNI_IFNAME: network.ifName,
+      CNI_PATH: '/usr/lib/cni',
+    };
     const ran = spawnSync(plugin.via, { env, input: stdin, encoding: 'utf8' });
     expect(ran.status, `${command} ${plugin.type}: ${ran.stdout} ${ran.stderr}`).toBe(0);
     if (command === 'ADD') previous = JSON.parse(ran.stdout) as object;
@@ -64,7 +88,8 @@ describe.each([
 });
 
 test('hairpin: no network asks for what the bridge plugin refuses', () => {
-  for (const { plugins } of configs.networks) for (const plugin of plugins) expect(plugin['hairpinMode'] === true && plugin['promiscMode'] === true).toBe(false);
+  for (const { plugins } of configs.networks)
+    for (const plugin of plugins) expect(plugin['hairpinMode'] === true && plugin['promiscMode'] === true).toBe(false);
   expect(configs.faulty).toEqual([]);
   expect(configs.notices).toEqual([]);
 });

@@ -30,7 +30,12 @@ const publish = (pod: keyof typeof pods, mappings: object[], extra: object = {})
   portmap.add(request('ADD', pod, { runtimeConfig: { portMappings: mappings }, ...extra }), context(notes));
   return notes;
 };
-const tcp = (hostPort: number, containerPort: number, hostIP?: string) => ({ hostPort, containerPort, protocol: 'tcp', ...(hostIP === undefined ? {} : { hostIP }) });
+const tcp = (hostPort: number, containerPort: number, hostIP?: string) => ({
+  hostPort,
+  containerPort,
+  protocol: 'tcp',
+  ...(hostIP === undefined ? {} : { hostIP }),
+});
 
 describe('masquerade', () => {
   test('far end sees the host, in both families, and only after it was switched on', async () => {
@@ -113,7 +118,14 @@ describe('published ports', () => {
     await world.serve('host', 6666);
     publish('p1', [tcp(8080, 80)]);
     execFileSync('ip', ['-n', 'p1', 'route', 'add', '127.0.0.9/32', 'via', '10.88.0.1', 'src', '10.88.0.2']);
-    execFileSync('ip', ['netns', 'exec', 'p1', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; ip route flush table local 127.0.0.0/8; ip rule del pref 0 2>/dev/null; ip rule add pref 100 lookup local; ip rule add pref 10 to 127.0.0.9 lookup main']);
+    execFileSync('ip', [
+      'netns',
+      'exec',
+      'p1',
+      'sh',
+      '-c',
+      'echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; ip route flush table local 127.0.0.0/8; ip rule del pref 0 2>/dev/null; ip rule add pref 100 lookup local; ip rule add pref 10 to 127.0.0.9 lookup main',
+    ]);
     expect(world.ask('p1', '10.88.0.1', 6666)).toBe('10.88.0.2');
     expect(world.ask('p1', '127.0.0.9', 6666)).toBe('none');
     execFileSync('nft', ['flush', 'chain', 'inet', 'rkt', 'input']);
@@ -123,11 +135,23 @@ describe('published ports', () => {
   test('UDP: a client that keeps its source port follows the port to a new pod', async () => {
     await world.serve('p1', 53);
     await world.serve('q1', 53);
-    const send = () => execFileSync('ip', ['netns', 'exec', 'far', process.execPath, '-e', `
+    const send = () =>
+      execFileSync(
+        'ip',
+        [
+          'netns',
+          'exec',
+          'far',
+          process.execPath,
+          '-e',
+          `
       const s = require('node:dgram').createSocket('udp4');
       s.bind(5555, () => s.send('x', 5353, '${host4}'));
       s.on('message', (m) => { process.stdout.write(String(m)); process.exit(0); });
-      setTimeout(() => process.exit(0), 500);`], { encoding: 'utf8' }).trim();
+      setTimeout(() => process.exit(0), 500);`,
+        ],
+        { encoding: 'utf8' },
+      ).trim();
     const udp = [{ hostPort: 5353, containerPort: 53, protocol: 'UDP' }];
     publish('p1', udp, { masqAll: true });
     expect(send()).toBe('10.88.0.1');
@@ -144,8 +168,15 @@ describe('firewall', () => {
     firewall.add(request('ADD', pod, { ingressPolicy }), context(notes));
     return notes;
   };
-  const reach = (): Record<string, string> => Object.fromEntries((['p2', 'q1', 'far', 'host'] as const).flatMap((from) =>
-    [['4', '10.88.0.2'], ['6', 'fd88::2']].map(([family, to]) => [`${from}/${family}`, world.ask(from, to ?? '', 80, 'tcp', 0.3) === 'none' ? 'no' : 'yes'])));
+  const reach = (): Record<string, string> =>
+    Object.fromEntries(
+      (['p2', 'q1', 'far', 'host'] as const).flatMap((from) =>
+        [
+          ['4', '10.88.0.2'],
+          ['6', 'fd88::2'],
+        ].map(([family, to]) => [`${from}/${family}`, world.ask(from, to ?? '', 80, 'tcp', 0.3) === 'none' ? 'no' : 'yes']),
+      ),
+    );
   const all = { 'p2/4': 'yes', 'p2/6': 'yes', 'q1/4': 'yes', 'q1/6': 'yes', 'far/4': 'yes', 'far/6': 'yes', 'host/4': 'yes', 'host/6': 'yes' };
 
   test('open, same-bridge and isolated: who reaches the pod', async () => {
@@ -161,7 +192,10 @@ describe('firewall', () => {
     expect(reach()).toEqual({ ...all, 'q1/4': 'no', 'q1/6': 'no', 'p2/4': 'no', 'p2/6': 'no' });
     await world.serve('q1', 80);
     await world.serve('p2', 80);
-    expect([world.ask('p1', '10.89.0.2', 80), world.ask('p1', '10.88.0.3', 80)], 'answers to its own connections come in').toEqual(['10.88.0.2', '10.88.0.2']);
+    expect([world.ask('p1', '10.89.0.2', 80), world.ask('p1', '10.88.0.3', 80)], 'answers to its own connections come in').toEqual([
+      '10.88.0.2',
+      '10.88.0.2',
+    ]);
     firewall.del(request('DEL', 'p1'), context([]));
     expect(reach()).toEqual(all);
   });

@@ -12,7 +12,10 @@ import { cidr } from './world.ts';
 
 useHost();
 beforeEach(() => {
-  execFileSync('sh', ['-c', 'ip link add br0 type bridge; ip addr add 10.88.0.1/24 dev br0; ip link set br0 up; ip link add br1 type bridge; ip addr add 10.89.0.1/24 dev br1; ip link set br1 up']);
+  execFileSync('sh', [
+    '-c',
+    'ip link add br0 type bridge; ip addr add 10.88.0.1/24 dev br0; ip link set br0 up; ip link add br1 type bridge; ip addr add 10.89.0.1/24 dev br1; ip link set br1 up',
+  ]);
 });
 afterEach(() => {
   execFileSync('sh', ['-c', 'ip link del br0; ip link del br1; nft flush ruleset']);
@@ -35,7 +38,9 @@ describe('portmap', () => {
     portmap.add(request('ADD', 'p1', ports), nobody);
     portmap.check(request('CHECK', 'p1', ports), nobody);
     execFileSync('nft', ['delete', 'element', 'inet', 'rkt', 'ports4', '{ tcp . 8080 }']);
-    expect(() => portmap.check(request('CHECK', 'p1', ports), nobody)).toThrow('host port 8080/tcp of net/p1/eth0 is missing from ports4 of table inet rkt');
+    expect(() => portmap.check(request('CHECK', 'p1', ports), nobody)).toThrow(
+      'host port 8080/tcp of net/p1/eth0 is missing from ports4 of table inet rkt',
+    );
     portmap.del({ ...request('DEL', 'p1', ports), prevResult: resultOf('p1') }, nobody);
     expect(comments()).toEqual([]);
     portmap.del(request('DEL', 'p1'), nobody);
@@ -50,7 +55,10 @@ describe('portmap', () => {
   });
   test('DEL of one network leaves the ports of the other', () => {
     portmap.add(request('ADD', 'p1', ports), nobody);
-    const other = { ...request('ADD', 'p1', { runtimeConfig: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: 'tcp' }] }, name: 'other' }), prevResult: resultOf('q1') };
+    const other = {
+      ...request('ADD', 'p1', { runtimeConfig: { portMappings: [{ hostPort: 8081, containerPort: 80, protocol: 'tcp' }] }, name: 'other' }),
+      prevResult: resultOf('q1'),
+    };
     portmap.add(other, nobody);
     portmap.del({ ...other, command: 'DEL' }, nobody);
     portmap.check(request('CHECK', 'p1', ports), nobody);
@@ -58,12 +66,28 @@ describe('portmap', () => {
   });
   test('a taken port names its holder and leaves nothing', () => {
     portmap.add(request('ADD', 'p1', ports), nobody);
-    const wanted = { runtimeConfig: { portMappings: [{ hostPort: 9090, containerPort: 80, protocol: 'udp' }, { hostPort: 8080, containerPort: 80, protocol: 'tcp' }] } };
-    expect(() => portmap.add(request('ADD', 'q1', wanted), nobody)).toThrow(expect.objectContaining({ cniCode: 100, message: 'host port 8080/tcp is already published by net/p1/eth0' }));
+    const wanted = {
+      runtimeConfig: {
+        portMappings: [
+          { hostPort: 9090, containerPort: 80, protocol: 'udp' },
+          { hostPort: 8080, containerPort: 80, protocol: 'tcp' },
+        ],
+      },
+    };
+    expect(() => portmap.add(request('ADD', 'q1', wanted), nobody)).toThrow(
+      expect.objectContaining({ cniCode: 100, message: 'host port 8080/tcp is already published by net/p1/eth0' }),
+    );
     expect(comments()).toEqual(['net/p1/eth0']);
   });
   test('the same host port twice in one pod is refused', () => {
-    const wanted = { runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }, { hostPort: 8080, containerPort: 81, protocol: 'tcp', hostIP: '0.0.0.0' }] } };
+    const wanted = {
+      runtimeConfig: {
+        portMappings: [
+          { hostPort: 8080, containerPort: 80, protocol: 'tcp' },
+          { hostPort: 8080, containerPort: 81, protocol: 'tcp', hostIP: '0.0.0.0' },
+        ],
+      },
+    };
     expect(() => portmap.add(request('ADD', 'p1', wanted), nobody)).toThrow('host port 8080/tcp is mapped twice');
     expect(tables()).toBe('');
   });
@@ -78,7 +102,13 @@ describe('portmap', () => {
     portmap.add(request('ADD', 'q1', q1), nobody);
     portmap.gc({ ...request('GC', ''), conf: { name: 'ne', cniVersion: '1.1.0', type: 'portmap' } }, nobody);
     expect(comments()).toEqual(['net/p1/eth0', 'net/q1/eth0']);
-    portmap.gc(request('GC', '', {}, [{ containerID: 'p1', ifname: 'eth0' }, { containerID: 'q1', ifname: 'eth1' }]), nobody);
+    portmap.gc(
+      request('GC', '', {}, [
+        { containerID: 'p1', ifname: 'eth0' },
+        { containerID: 'q1', ifname: 'eth1' },
+      ]),
+      nobody,
+    );
     expect(comments()).toEqual(['net/p1/eth0']);
     portmap.gc(request('GC', ''), nobody);
     expect(tables()).toBe('');
@@ -92,7 +122,9 @@ describe('firewall', () => {
     expect(firewall.add(request('ADD', 'p1', { ingressPolicy: 'same-bridge' }), nobody)).toEqual(resultOf('p1'));
     firewall.check(request('CHECK', 'p1', { ingressPolicy: 'same-bridge' }), nobody);
     execFileSync('nft', ['flush', 'set', 'inet', 'rkt', 'closed6']);
-    expect(() => firewall.check(request('CHECK', 'p1', { ingressPolicy: 'same-bridge' }), nobody)).toThrow('net/p1/eth0 is missing from closed6 of table inet rkt');
+    expect(() => firewall.check(request('CHECK', 'p1', { ingressPolicy: 'same-bridge' }), nobody)).toThrow(
+      'net/p1/eth0 is missing from closed6 of table inet rkt',
+    );
     firewall.del(request('DEL', 'p1'), nobody);
     firewall.del(request('DEL', 'p1'), nobody);
     expect(comments()).toEqual([]);

@@ -3,7 +3,16 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { useHost } from '../../rig/host.ts';
-import { HeldError, claim, elementsOf, generation, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../../src/host/nftables/table.ts';
+import {
+  HeldError,
+  claim,
+  elementsOf,
+  generation,
+  missingOf,
+  release,
+  removeTableIfUnused,
+  removeUnusedChains,
+} from '../../../src/host/nftables/table.ts';
 import { TransactionError, transaction } from '../../../src/host/nftables/transport.ts';
 import { ofAttachment } from '../../../cni-plugins/skel/doomed.ts';
 import { parseIp } from '../../../src/model/cidr.ts';
@@ -23,23 +32,31 @@ const ip = (text: string) => {
 };
 const everything = (containerId: string, last: number) => [
   ...masqueradeElements(key(containerId), [cidr(`10.1.0.${last}/24`), cidr(`fd00::${last}/64`)]),
-  ...portElements(key(containerId), [
-    { hostPort: 8000 + last, containerPort: 80, protocol: 'tcp', host: undefined },
-    { hostPort: 8000 + last, containerPort: 53, protocol: 'udp', host: ip('192.0.2.1') },
-    { hostPort: 8000 + last, containerPort: 80, protocol: 'sctp', host: ip('2001:db8::1') },
-  ], { addresses: [cidr(`10.1.0.${last}/24`), cidr(`fd00::${last}/64`)], snat: true, masqAll: false }),
+  ...portElements(
+    key(containerId),
+    [
+      { hostPort: 8000 + last, containerPort: 80, protocol: 'tcp', host: undefined },
+      { hostPort: 8000 + last, containerPort: 53, protocol: 'udp', host: ip('192.0.2.1') },
+      { hostPort: 8000 + last, containerPort: 80, protocol: 'sctp', host: ip('2001:db8::1') },
+    ],
+    { addresses: [cidr(`10.1.0.${last}/24`), cidr(`fd00::${last}/64`)], snat: true, masqAll: false },
+  ),
   ...firewallElements(key(containerId), [ip(`10.1.0.${last}`), ip(`fd00::${last}`)], 'same-bridge', 'br0'),
 ];
 
 describe('what nft sees', () => {
-  interface Listed { nftables: { set?: { name: string; elem?: unknown[] }; map?: { name: string; elem?: unknown[] } }[] }
+  interface Listed {
+    nftables: { set?: { name: string; elem?: unknown[] }; map?: { name: string; elem?: unknown[] } }[];
+  }
   test('every element with its values and the attachment as comment', () => {
     claim(everything('cid', 5));
     const listed = JSON.parse(nft('-j', 'list', 'table', 'inet', 'rkt')) as Listed;
-    const elements = Object.fromEntries(listed.nftables.flatMap((item) => {
-      const found = item.set ?? item.map;
-      return found?.elem === undefined ? [] : [[found.name, found.elem]];
-    }));
+    const elements = Object.fromEntries(
+      listed.nftables.flatMap((item) => {
+        const found = item.set ?? item.map;
+        return found?.elem === undefined ? [] : [[found.name, found.elem]];
+      }),
+    );
     const named = (val: unknown) => ({ elem: { val, comment: 'net/cid/eth0' } });
     expect(elements).toEqual({
       masq4: [[named('10.1.0.5'), { goto: { target: 'outside-10.1.0.0/24' } }]],
@@ -50,8 +67,12 @@ describe('what nft sees', () => {
       hostports6: [[named({ concat: ['2001:db8::1', 'sctp', 8005] }), { concat: ['fd00::5', 80] }]],
       hairpin4: [[named('10.1.0.5'), { jump: { target: 'inside-10.1.0.0/24' } }]],
       hairpin6: [[named('fd00::5'), { jump: { target: 'inside-fd00--/64' } }]],
-      pods4: [named('10.1.0.5')], pods6: [named('fd00::5')], closed4: [named('10.1.0.5')], closed6: [named('fd00::5')],
-      same4: [named({ concat: ['10.1.0.5', 'br0'] })], same6: [named({ concat: ['fd00::5', 'br0'] })],
+      pods4: [named('10.1.0.5')],
+      pods6: [named('fd00::5')],
+      closed4: [named('10.1.0.5')],
+      closed6: [named('fd00::5')],
+      same4: [named({ concat: ['10.1.0.5', 'br0'] })],
+      same6: [named({ concat: ['fd00::5', 'br0'] })],
     });
   });
 
@@ -100,7 +121,14 @@ describe('claim, release', () => {
 
   test('a published port has one owner; nothing of a refused claim stays', () => {
     claim(everything('a', 5));
-    const rival = portElements(key('b'), [{ hostPort: 9000, containerPort: 1, protocol: 'tcp', host: undefined }, { hostPort: 8005, containerPort: 1, protocol: 'tcp', host: undefined }], { addresses: [cidr('10.1.0.6/24')], snat: true, masqAll: false });
+    const rival = portElements(
+      key('b'),
+      [
+        { hostPort: 9000, containerPort: 1, protocol: 'tcp', host: undefined },
+        { hostPort: 8005, containerPort: 1, protocol: 'tcp', host: undefined },
+      ],
+      { addresses: [cidr('10.1.0.6/24')], snat: true, masqAll: false },
+    );
     expect(() => claim(rival)).toThrow(HeldError);
     expect(() => claim(rival)).toThrow('net/a/eth0');
     expect(missingOf(rival)).toHaveLength(rival.length);
@@ -110,7 +138,11 @@ describe('claim, release', () => {
   test('a pod address that IPAM gave to somebody else is taken over, subnet of another size included', () => {
     claim(masqueradeElements(key('dead'), [cidr('10.1.0.5/24'), cidr('10.1.0.6/24')]));
     claim(masqueradeElements(key('new'), [cidr('10.1.0.5/16')]));
-    expect(elementsOf('masq4').map((element) => element.comment).sort()).toEqual(['net/dead/eth0', 'net/new/eth0']);
+    expect(
+      elementsOf('masq4')
+        .map((element) => element.comment)
+        .sort(),
+    ).toEqual(['net/dead/eth0', 'net/new/eth0']);
     expect(drop('dead')).toBe(1);
     expect(missingOf(masqueradeElements(key('new'), [cidr('10.1.0.5/16')]))).toEqual([]);
   });
@@ -124,7 +156,8 @@ describe('claim, release', () => {
 });
 
 describe('chains of subnets', () => {
-  const chains = () => [...nft('list', 'table', 'inet', 'rkt').matchAll(/chain ((?:in|out)side\S+)/g)].map((match) => match[1] ?? '').sort((a, b) => (a < b ? -1 : 1));
+  const chains = () =>
+    [...nft('list', 'table', 'inet', 'rkt').matchAll(/chain ((?:in|out)side\S+)/g)].map((match) => match[1] ?? '').sort((a, b) => (a < b ? -1 : 1));
   test('come with the first pod, are shared, and go when nothing leads to them', () => {
     claim(everything('a', 5));
     claim(everything('b', 6));
@@ -143,7 +176,13 @@ describe('chains of subnets', () => {
 
   test('hold the rules a person would have written', () => {
     claim(everything('a', 5));
-    claim(portElements(key('b'), [{ hostPort: 1, containerPort: 1, protocol: 'tcp', host: undefined }], { addresses: [cidr('10.9.0.5/30'), cidr('fd09::5/127')], snat: true, masqAll: true }));
+    claim(
+      portElements(key('b'), [{ hostPort: 1, containerPort: 1, protocol: 'tcp', host: undefined }], {
+        addresses: [cidr('10.9.0.5/30'), cidr('fd09::5/127')],
+        snat: true,
+        masqAll: true,
+      }),
+    );
     claim(masqueradeElements(key('c'), [cidr('10.8.0.1/32'), cidr('fd08::1/128'), cidr('10.7.5.1/23')]));
     const text = nft('list', 'table', 'inet', 'rkt');
     const rules = (chain: string) => new RegExp(`chain ${chain.replaceAll('.', '\\.')} \\{\n([^}]*)\\}`).exec(text)?.[1]?.trim().split(/\n\s*/);
@@ -170,7 +209,11 @@ describe('transaction', () => {
       caught = error;
     }
     expect(caught).toBeInstanceOf(TransactionError);
-    expect(caught).toMatchObject({ code: 'EEXIST', failures: [{ index: 1, errno: 17 }], message: 'nftables create-element 0a010005 of masq4: EEXIST' });
+    expect(caught).toMatchObject({
+      code: 'EEXIST',
+      failures: [{ index: 1, errno: 17 }],
+      message: 'nftables create-element 0a010005 of masq4: EEXIST',
+    });
     expect(missingOf([fresh])).toEqual([fresh]);
   });
 
@@ -198,7 +241,12 @@ describe('many', () => {
     }
     const adds = Array.from({ length: 200 }, (_, i) => time(() => claim(everything(`c${i}`, i + 1))));
     const dels = Array.from({ length: 200 }, (_, i) => time(() => drop(`c${199 - i}`, everything(`c${199 - i}`, 200 - i))));
-    const figures = { addFirst: median(adds.slice(0, 20)), addLast: median(adds.slice(180)), delFull: median(dels.slice(0, 20)), delEmpty: median(dels.slice(180)) };
+    const figures = {
+      addFirst: median(adds.slice(0, 20)),
+      addLast: median(adds.slice(180)),
+      delFull: median(dels.slice(0, 20)),
+      delEmpty: median(dels.slice(180)),
+    };
     console.log('ms per attachment of 14 elements', figures);
     expect(figures.addLast).toBeLessThan(3 * figures.addFirst + 1);
     expect(figures.delFull).toBeLessThan(3 * figures.delEmpty + 1);
@@ -208,7 +256,19 @@ describe('many', () => {
   test('processes that make, use and remove the table at the same time never fail and leave none', async () => {
     const root = resolve(import.meta.dirname, '../../..');
     const workers = [1, 2, 3].map((worker) => {
-      const child = spawn(process.execPath, ['--experimental-transform-types', '--no-warnings', resolve(import.meta.dirname, 'claims.mjs'), resolve(root, 'dist'), root, String(worker), '60'], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(
+        process.execPath,
+        [
+          '--experimental-transform-types',
+          '--no-warnings',
+          resolve(import.meta.dirname, 'claims.mjs'),
+          resolve(root, 'dist'),
+          root,
+          String(worker),
+          '60',
+        ],
+        { stdio: ['ignore', 'pipe', 'pipe'] },
+      );
       let text = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => void (text += String(chunk)));
       return once(child, 'close').then(([code]) => `${String(code)} ${text}`);

@@ -43,7 +43,10 @@ export function makeWorld(): World {
     ip('netns', 'add', name);
     execFileSync('ip', ['netns', 'exec', name, 'sh', '-c', noDad]);
   }
-  for (const [bridge, v4, v6] of [['br0', '10.88.0.1/24', 'fd88::1/64'], ['br1', '10.89.0.1/24', 'fd89::1/64']] as const) {
+  for (const [bridge, v4, v6] of [
+    ['br0', '10.88.0.1/24', 'fd88::1/64'],
+    ['br1', '10.89.0.1/24', 'fd89::1/64'],
+  ] as const) {
     ip('link', 'add', bridge, 'type', 'bridge');
     ip('link', 'set', bridge, 'up');
     ip('addr', 'add', v4, 'dev', bridge);
@@ -74,7 +77,8 @@ export function makeWorld(): World {
 
   return {
     ask(from, to, port, protocol = 'tcp', timeoutS = 1) {
-      const script = protocol === 'tcp' ? `exec 3<>/dev/tcp/${to}/${port} && head -n1 <&3` : `exec 3<>/dev/udp/${to}/${port} && echo hello >&3 && head -n1 <&3`;
+      const script =
+        protocol === 'tcp' ? `exec 3<>/dev/tcp/${to}/${port} && head -n1 <&3` : `exec 3<>/dev/udp/${to}/${port} && echo hello >&3 && head -n1 <&3`;
       const [command = '', ...args] = within(from, ['timeout', String(timeoutS), 'bash', '-c', script]);
       try {
         return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || 'none';
@@ -89,11 +93,13 @@ export function makeWorld(): World {
       await once(server.stdout, 'data');
     },
     async close() {
-      await Promise.all(servers.map((server) => {
-        const gone = once(server, 'exit');
-        server.kill('SIGKILL');
-        return gone;
-      }));
+      await Promise.all(
+        servers.map((server) => {
+          const gone = once(server, 'exit');
+          server.kill('SIGKILL');
+          return gone;
+        }),
+      );
       for (const link of [...Object.keys(pods), 'far'].map((name) => `v${name}`)) ip('link', 'del', link);
       for (const name of [...Object.keys(pods), 'far']) ip('netns', 'del', name);
       for (const link of ['br0', 'br1']) ip('link', 'del', link);

@@ -25,14 +25,28 @@ describe('ADD', () => {
       const eth0 = linkNamed('eth0', one.netns);
       expect(globalAddresses(eth0)).toEqual(['10.9.0.5/24', 'fd09::5/64']);
       expect(eth0?.mtu).toBe(1400);
-      expect(routesIn(one.netns)).toEqual(['10.9.0.0/24 dev eth0 proto kernel scope link src 10.9.0.5', '192.168.7.0/24 via 10.9.0.9 dev eth0 proto boot mtu 1300', 'default via 10.9.0.1 dev eth0 proto boot'].map((line) => line.replace(' proto boot', '')));
+      expect(routesIn(one.netns)).toEqual(
+        [
+          '10.9.0.0/24 dev eth0 proto kernel scope link src 10.9.0.5',
+          '192.168.7.0/24 via 10.9.0.9 dev eth0 proto boot mtu 1300',
+          'default via 10.9.0.1 dev eth0 proto boot',
+        ].map((line) => line.replace(' proto boot', '')),
+      );
       expect(routesIn(one.netns, '-6')).toEqual(expect.arrayContaining([expect.stringMatching(/^default via fd09::1 dev eth0/)]));
       expect(globalAddresses(linkNamed('tbr0'))).toEqual(['10.9.0.1/24', 'fd09::1/64']);
-      expect(result.interfaces?.map(({ name, sandbox }) => [name, sandbox])).toEqual([['tbr0', undefined], [hostLinkName({ network: 'net1', containerId: 'dual', ifName: 'eth0' }), undefined], ['eth0', one.netns]]);
-      expect(result.ips).toEqual([{ address: '10.9.0.5/24', interface: 2, gateway: '10.9.0.1' }, { address: 'fd09::5/64', interface: 2, gateway: 'fd09::1' }]);
+      expect(result.interfaces?.map(({ name, sandbox }) => [name, sandbox])).toEqual([
+        ['tbr0', undefined],
+        [hostLinkName({ network: 'net1', containerId: 'dual', ifName: 'eth0' }), undefined],
+        ['eth0', one.netns],
+      ]);
+      expect(result.ips).toEqual([
+        { address: '10.9.0.5/24', interface: 2, gateway: '10.9.0.1' },
+        { address: 'fd09::5/64', interface: 2, gateway: 'fd09::1' },
+      ]);
       expect(result.routes).toEqual(dual.routes);
       expect(result.interfaces?.[2]?.mac).toBe(eth0?.address);
-      for (const address of ['10.9.0.1', 'fd09::1']) expect(() => inNetns(one.netns, 'busybox', 'nc', '-w', '2', address, '9', '-e', 'true')).toThrow(/refused/i);
+      for (const address of ['10.9.0.1', 'fd09::1'])
+        expect(() => inNetns(one.netns, 'busybox', 'nc', '-w', '2', address, '9', '-e', 'true')).toThrow(/refused/i);
     });
   });
 
@@ -208,10 +222,22 @@ test('CHECK notices what changed', () => {
 test('same addresses and routes as Debian’s bridge', () => {
   const one = world('ours', v4);
   let ours: unknown;
-  withAttachment(plugin, one, conf, () => (ours = [globalAddresses(linkNamed('eth0', one.netns)), routesIn(one.netns), globalAddresses(linkNamed('tbr0'))]));
+  withAttachment(
+    plugin,
+    one,
+    conf,
+    () => (ours = [globalAddresses(linkNamed('eth0', one.netns)), routesIn(one.netns), globalAddresses(linkNamed('tbr0'))]),
+  );
   createNetns('/run/netns/theirs');
   const env = { ...process.env, CNI_CONTAINERID: 'theirs', CNI_NETNS: '/run/netns/theirs', CNI_IFNAME: 'eth0', CNI_PATH: '/usr/lib/cni' };
-  const input = JSON.stringify({ cniVersion: '1.0.0', name: 'net1', type: 'bridge', bridge: 'tbr0', isGateway: true, ipam: { type: 'static', addresses: [{ address: '10.9.0.5/24', gateway: '10.9.0.1' }], routes: [{ dst: '0.0.0.0/0' }] } });
+  const input = JSON.stringify({
+    cniVersion: '1.0.0',
+    name: 'net1',
+    type: 'bridge',
+    bridge: 'tbr0',
+    isGateway: true,
+    ipam: { type: 'static', addresses: [{ address: '10.9.0.5/24', gateway: '10.9.0.1' }], routes: [{ dst: '0.0.0.0/0' }] },
+  });
   execFileSync('/usr/lib/cni/bridge', { env: { ...env, CNI_COMMAND: 'ADD' }, input });
   expect(ours).toEqual([globalAddresses(linkNamed('eth0', '/run/netns/theirs')), routesIn('/run/netns/theirs'), globalAddresses(linkNamed('tbr0'))]);
   execFileSync('/usr/lib/cni/bridge', { env: { ...env, CNI_COMMAND: 'DEL' }, input });

@@ -13,8 +13,15 @@ export function makeExecutables(...types: string[]): string {
   for (const type of types) {
     const outfile = join(dir, type);
     buildSync({
-      entryPoints: [join(root, 'cni-plugins', type, 'main.ts')], outfile, bundle: true, platform: 'node', format: 'cjs', target: 'node20', logLevel: 'warning',
-      define: { __DIST__: JSON.stringify(join(root, 'dist')), __VERSION__: '"0.0.0-test"' }, banner: { js: '#!/usr/bin/env node' },
+      entryPoints: [join(root, 'cni-plugins', type, 'main.ts')],
+      outfile,
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      target: 'node20',
+      logLevel: 'warning',
+      define: { __DIST__: JSON.stringify(join(root, 'dist')), __VERSION__: '"0.0.0-test"' },
+      banner: { js: '#!/usr/bin/env node' },
     });
     chmodSync(outfile, 0o755);
   }
@@ -26,9 +33,21 @@ export interface Answer {
   readonly stdout: string;
   readonly stderr: string;
   /** stdout decoded, {} when it is empty */
-  readonly json: { code?: number; msg?: string; details?: string; cniVersion?: string; ips?: { address: string; gateway?: string }[]; [key: string]: unknown };
+  readonly json: {
+    code?: number;
+    msg?: string;
+    details?: string;
+    cniVersion?: string;
+    ips?: { address: string; gateway?: string }[];
+    [key: string]: unknown;
+  };
 }
-const answer = (status: number | null, stdout: string, stderr: string): Answer => ({ status, stdout, stderr, json: stdout.trim() === '' ? {} : (JSON.parse(stdout) as Answer['json']) });
+const answer = (status: number | null, stdout: string, stderr: string): Answer => ({
+  status,
+  stdout,
+  stderr,
+  json: stdout.trim() === '' ? {} : (JSON.parse(stdout) as Answer['json']),
+});
 const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('CNI_') && name !== 'NODE_OPTIONS'));
 
 /** Runs `path` with CNI_ variables `env` (names without the prefix). */

@@ -23,23 +23,36 @@ beforeEach(() => {
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 
 const slash28 = { ranges: [[{ subnet: '10.9.0.0/28' }]] };
-const conf = (ipam: object = slash28, more: object = {}): string => JSON.stringify({ cniVersion: '1.0.0', name: 'n1', type: 'ptp', ipam: { type: 'host-local', dataDir, ...ipam }, ...more });
-const env = (command: string, id: string, ifName = 'eth0', more: object = {}) => ({ COMMAND: command, CONTAINERID: id, NETNS: '/x', IFNAME: ifName, PATH: '/usr/lib/cni', ...more });
+const conf = (ipam: object = slash28, more: object = {}): string =>
+  JSON.stringify({ cniVersion: '1.0.0', name: 'n1', type: 'ptp', ipam: { type: 'host-local', dataDir, ...ipam }, ...more });
+const env = (command: string, id: string, ifName = 'eth0', more: object = {}) => ({
+  COMMAND: command,
+  CONTAINERID: id,
+  NETNS: '/x',
+  IFNAME: ifName,
+  PATH: '/usr/lib/cni',
+  ...more,
+});
 /** In process. */
 function own(command: string, id: string, text = conf(), ifName = 'eth0', more: object = {}): CniResult | undefined {
   const full = Object.fromEntries(Object.entries(env(command, id, ifName, more)).map(([name, value]) => [`CNI_${name}`, value]));
   return perform(plugin, parseRequest(full, text), { delegate: () => undefined, note: () => undefined });
 }
-const add = (id: string, text = conf(), ifName = 'eth0', more: object = {}): string[] => (own('ADD', id, text, ifName, more)?.ips ?? []).map(({ address }) => address);
-const gc = (valid: AttachmentId[], ipam: object = slash28): CniResult | undefined => own('GC', '', conf(ipam, { cniVersion: '1.1.0', 'cni.dev/valid-attachments': valid }));
+const add = (id: string, text = conf(), ifName = 'eth0', more: object = {}): string[] =>
+  (own('ADD', id, text, ifName, more)?.ips ?? []).map(({ address }) => address);
+const gc = (valid: AttachmentId[], ipam: object = slash28): CniResult | undefined =>
+  own('GC', '', conf(ipam, { cniVersion: '1.1.0', 'cni.dev/valid-attachments': valid }));
 const store = (): string => join(dataDir, 'n1');
-const leases = (): string[] => readdirSync(store()).filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort();
+const leases = (): string[] =>
+  readdirSync(store())
+    .filter((name) => /^[0-9a-f]+[.:]/.test(name))
+    .sort();
 const plant = (name: string, content: string): void => {
   mkdirSync(store(), { recursive: true });
   writeFileSync(join(store(), name), content);
 };
 
-describe('the store is the reference\'s', () => {
+describe("the store is the reference's", () => {
   test('names, content, last reserved address', () => {
     expect(add('c1')).toEqual(['10.9.0.2/28']);
     expect(readFileSync(join(store(), '10.9.0.2'), 'utf8')).toBe('c1\r\neth0');
@@ -76,9 +89,12 @@ describe('the store is the reference\'s', () => {
     expect(leases()).toEqual(['10.9.0.2', '10.9.0.3']);
   });
 
-  test('the result and the error are the reference\'s, byte for byte of JSON', () => {
+  test("the result and the error are the reference's, byte for byte of JSON", () => {
     const ipam = { ...slash28, routes: [{ dst: '0.0.0.0/0' }, { dst: '10.5.0.0/16', gw: '10.9.0.9' }], resolvConf: join(dataDir, 'resolv.conf') };
-    writeFileSync(join(dataDir, 'resolv.conf'), '# c\nnameserver 10.0.0.1\nnameserver fd00::1\ndomain a.example\nsearch b.example c.example\noptions ndots:2 rotate\n; c\n');
+    writeFileSync(
+      join(dataDir, 'resolv.conf'),
+      '# c\nnameserver 10.0.0.1\nnameserver fd00::1\ndomain a.example\nsearch b.example c.example\noptions ndots:2 rotate\n; c\n',
+    );
     for (const cniVersion of ['0.2.0', '0.4.0', '1.0.0']) {
       const theirs = ask(debian, env('ADD', 'x'), conf(ipam, { cniVersion }));
       ask(debian, env('DEL', 'x'), conf(ipam, { cniVersion }));
@@ -93,10 +109,14 @@ describe('the store is the reference\'s', () => {
 
   test('50 processes at once get 50 addresses', async () => {
     const wide = conf({ ranges: [[{ subnet: '10.9.0.0/24' }]] });
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => askAtOnce(i % 5 === 0 ? debian : join(executables, 'host-local'), env('ADD', `c${i}`), wide)));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => askAtOnce(i % 5 === 0 ? debian : join(executables, 'host-local'), env('ADD', `c${i}`), wide)),
+    );
     expect(answers.filter(({ status }) => status !== 0).map(({ stdout, stderr }) => stdout + stderr)).toEqual([]);
     expect(new Set(answers.map(({ json }) => json.ips?.[0]?.address)).size).toBe(50);
-    await Promise.all(Array.from({ length: 50 }, (_, i) => askAtOnce(i % 3 === 0 ? debian : join(executables, 'host-local'), env('DEL', `c${i}`), wide)));
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) => askAtOnce(i % 3 === 0 ? debian : join(executables, 'host-local'), env('DEL', `c${i}`), wide)),
+    );
     expect(leases()).toEqual([]);
   }, 60_000);
 });
@@ -114,7 +134,7 @@ describe('index and seal', () => {
     own('DEL', 'c9');
     expect(leases()).toEqual(['10.9.0.2', '10.9.0.3']);
   });
-  test('a stale entry of the index frees nothing of somebody else\'s', () => {
+  test("a stale entry of the index frees nothing of somebody else's", () => {
     add('c1');
     ask(debian, env('DEL', 'c1'), conf());
     rmSync(join(store(), 'last_reserved_ip.0'));
@@ -190,7 +210,7 @@ describe('allocation', () => {
     own('DEL', 'a', dual);
     expect(add('c', dual)).toEqual(['10.9.0.2/30', 'fd09::2/126']);
   });
-  test('a refused second ADD leaves the first one\'s addresses alone (the reference frees them)', () => {
+  test("a refused second ADD leaves the first one's addresses alone (the reference frees them)", () => {
     const two = conf({ ranges: [[{ subnet: '10.9.0.0/28' }], [{ subnet: '10.9.1.0/28' }]] });
     add('a', two);
     rmSync(join(store(), '10.9.0.2'));
@@ -201,14 +221,19 @@ describe('allocation', () => {
     expect(add('a', conf(), 'eth0', { ARGS: 'IgnoreUnknown=1;MAC=0a:00:00:00:00:01;IP=10.9.0.7' })).toEqual(['10.9.0.7/28']);
     expect(add('b', conf(slash28, { args: { cni: { ips: ['10.9.0.8/24'] } } }))).toEqual(['10.9.0.8/28']);
     expect(add('c', conf(slash28, { runtimeConfig: { ips: ['10.9.0.9'] } }))).toEqual(['10.9.0.9/28']);
-    expect(() => add('d', conf(), 'eth0', { ARGS: 'IP=10.9.0.7' })).toThrow('requested IP address 10.9.0.7 is not available in range set 10.9.0.1-10.9.0.14');
+    expect(() => add('d', conf(), 'eth0', { ARGS: 'IP=10.9.0.7' })).toThrow(
+      'requested IP address 10.9.0.7 is not available in range set 10.9.0.1-10.9.0.14',
+    );
     expect(() => add('d', conf(), 'eth0', { ARGS: 'IP=10.9.0.1' })).toThrow("requested ip 10.9.0.1 is subnet's gateway");
     expect(() => add('d', conf(), 'eth0', { ARGS: 'IP=10.8.0.1' })).toThrow('failed to allocate all requested IPs: 10.8.0.1');
     expect(() => add('d', conf(), 'eth0', { ARGS: 'IP=x' })).toThrow('cannot understand ip: "x"');
     expect(leases()).toEqual(['10.9.0.7', '10.9.0.8', '10.9.0.9']);
   });
   test('ranges of the runtime come first, the old style before the list', () => {
-    const text = conf({ subnet: '10.9.1.0/28', ranges: [[{ subnet: '10.9.2.0/28' }]] }, { runtimeConfig: { ipRanges: [[{ subnet: '10.9.0.0/28' }]] } });
+    const text = conf(
+      { subnet: '10.9.1.0/28', ranges: [[{ subnet: '10.9.2.0/28' }]] },
+      { runtimeConfig: { ipRanges: [[{ subnet: '10.9.0.0/28' }]] } },
+    );
     expect(add('a', text)).toEqual(['10.9.0.2/28', '10.9.1.2/28', '10.9.2.2/28']);
   });
   test('a full range is found out from a listing, not by trying each', () => {
@@ -246,7 +271,10 @@ describe('GC and STATUS', () => {
     ask(debian, env('ADD', 'c'), conf());
     plant('10.9.0.12', 'old');
     plant('note.txt', 'a\r\neth0');
-    gc([{ containerID: 'a', ifname: 'eth0' }, { containerID: 'b', ifname: 'eth1' }]);
+    gc([
+      { containerID: 'a', ifname: 'eth0' },
+      { containerID: 'b', ifname: 'eth1' },
+    ]);
     expect(leases()).toEqual(['10.9.0.12', '10.9.0.2']);
     expect(readdirSync(store())).toEqual(expect.arrayContaining(['lock', 'last_reserved_ip.0', 'note.txt']));
     gc([]);
@@ -294,7 +322,10 @@ describe('configuration', () => {
     [{ subnet: 'x' }, 'subnet must be a subnet such as 10.1.0.0/16, not "x"'],
     [{ ranges: [[]] }, 'invalid range set 0: empty range set'],
     [{ ranges: [[{ subnet: '10.9.0.0/24' }, { subnet: 'fd09::/64' }]] }, 'invalid range set 0: mixed address families'],
-    [{ ranges: [[{ subnet: '10.9.0.0/24' }, { subnet: '10.9.0.0/16' }]] }, 'invalid range set 0: subnets 10.9.0.1-10.9.0.254 and 10.9.0.1-10.9.255.254 overlap'],
+    [
+      { ranges: [[{ subnet: '10.9.0.0/24' }, { subnet: '10.9.0.0/16' }]] },
+      'invalid range set 0: subnets 10.9.0.1-10.9.0.254 and 10.9.0.1-10.9.255.254 overlap',
+    ],
     [{ ranges: [[{ subnet: '10.9.0.0/24' }], [{ subnet: '10.9.0.0/16' }]] }, 'range set 0 overlaps with 1'],
     [{ ranges: [{ subnet: '10.9.0.0/24' }] }, 'ranges[0] must be a list of ranges'],
     [{ ranges: [[{ subnet: '10.9.0.0/24', gateway: 'x' }]] }, 'ranges[0][0].gateway must be an IP address, not "x"'],
@@ -305,7 +336,10 @@ describe('configuration', () => {
     expect(existsSync(store())).toBe(false);
   });
   test('two addresses of a family need CNI 0.3.0', () => {
-    expect(() => add('a', conf({ ranges: [[{ subnet: '10.9.0.0/24' }], [{ subnet: '10.8.0.0/24' }]] }, { cniVersion: '0.2.0' }))).toThrow('CNI version 0.2.0 does not support more than 1 address per family');
+    expect(() => add('a', conf({ ranges: [[{ subnet: '10.9.0.0/24' }], [{ subnet: '10.8.0.0/24' }]] }, { cniVersion: '0.2.0' }))).toThrow(
+      'CNI version 0.2.0 does not support more than 1 address per family',
+    );
   });
-  test('keys in any case', () => expect(add('a', conf({ RANGES: [[{ Subnet: '10.9.0.0/24', rangestart: '10.9.0.77' }]] }))).toEqual(['10.9.0.77/24']));
+  test('keys in any case', () =>
+    expect(add('a', conf({ RANGES: [[{ Subnet: '10.9.0.0/24', rangestart: '10.9.0.77' }]] }))).toEqual(['10.9.0.77/24']));
 });

@@ -21,7 +21,10 @@ beforeEach(() => {
 });
 
 const v4: CniResult = { cniVersion: '1.1.0', ips: [{ address: '10.9.0.5/24', gateway: '10.9.0.1' }], routes: [{ dst: '0.0.0.0/0' }] };
-const both = [['bridge', bridge, { bridge: 'tbr0', isGateway: true }], ['ptp', ptp, { type: 'ptp' }]] as const;
+const both = [
+  ['bridge', bridge, { bridge: 'tbr0', isGateway: true }],
+  ['ptp', ptp, { type: 'ptp' }],
+] as const;
 const setting = (key: string): string => readFileSync(`/proc/sys/${key}`, 'utf8').trim();
 
 describe.each(both)('%s', (_, plugin, conf) => {
@@ -84,7 +87,8 @@ describe.each(both)('%s', (_, plugin, conf) => {
     const one = world('pair', { ...v4, ips: [...(v4.ips ?? []), { address: '10.9.0.6/24', gateway: '10.9.0.1' }] });
     withAttachment(plugin, one, conf, () => {
       expect(globalAddresses(linkNamed('eth0', one.netns)).sort()).toEqual(['10.9.0.5/24', '10.9.0.6/24']);
-      for (const source of ['10.9.0.5', '10.9.0.6']) expect(inNetns(one.netns, 'busybox', 'ping', '-c', '1', '-W', '2', '-I', source, '10.9.0.1')).toMatch(/1 packets received/);
+      for (const source of ['10.9.0.5', '10.9.0.6'])
+        expect(inNetns(one.netns, 'busybox', 'ping', '-c', '1', '-W', '2', '-I', source, '10.9.0.1')).toMatch(/1 packets received/);
     });
   });
 
@@ -106,7 +110,9 @@ describe.each(both)('%s', (_, plugin, conf) => {
 
   test('a namespace that does not exist is named in the error, before IPAM gives an address', () => {
     const one = world('nons', v4);
-    expect(() => plugin.add(one.request('ADD', conf, { netns: '/run/netns/absent' }), one.ctx)).toThrow(expect.objectContaining({ cniCode: 8, message: expect.stringContaining('/run/netns/absent') as string }) as Error);
+    expect(() => plugin.add(one.request('ADD', conf, { netns: '/run/netns/absent' }), one.ctx)).toThrow(
+      expect.objectContaining({ cniCode: 8, message: expect.stringContaining('/run/netns/absent') as string }) as Error,
+    );
     expect(one.heard).toEqual([]);
     plugin.gc(one.request('GC', conf), one.ctx);
     removeNetns(one.netns);
@@ -114,7 +120,9 @@ describe.each(both)('%s', (_, plugin, conf) => {
 
   test('dns of the configuration is found in any case (X10) and replaces IPAM’s', () => {
     const one = world('dns', { ...v4, dns: { nameservers: ['10.0.0.1'] } });
-    withAttachment(plugin, one, { ...conf, DNS: { nameservers: ['10.0.0.2'] } }, (result) => expect(result.dns).toEqual({ nameservers: ['10.0.0.2'] }));
+    withAttachment(plugin, one, { ...conf, DNS: { nameservers: ['10.0.0.2'] } }, (result) =>
+      expect(result.dns).toEqual({ nameservers: ['10.0.0.2'] }),
+    );
   });
 });
 
@@ -132,7 +140,9 @@ test('bridge: forceAddress with several addresses in the way (deleting one takes
   const one = world('force', v4);
   ip('link', 'add', 'tbr0', 'type', 'bridge');
   for (const address of ['10.8.0.1/24', '10.8.0.2/24', '10.7.0.1/24']) ip('addr', 'add', address, 'dev', 'tbr0');
-  withAttachment(bridge, one, { bridge: 'tbr0', isGateway: true, forceAddress: true }, () => expect(globalAddresses(linkNamed('tbr0'))).toEqual(['10.9.0.1/24']));
+  withAttachment(bridge, one, { bridge: 'tbr0', isGateway: true, forceAddress: true }, () =>
+    expect(globalAddresses(linkNamed('tbr0'))).toEqual(['10.9.0.1/24']),
+  );
   ip('link', 'del', 'tbr0');
 });
 

@@ -18,8 +18,16 @@ beforeAll(() => {
 afterAll(() => [dir, dataDir].forEach((path) => rmSync(path, { recursive: true })));
 
 const run = (type: string, env: Record<string, string>, stdin = ''): Answer => ask(join(dir, type), env, stdin);
-const full = (command: string, more: Record<string, string> = {}) => ({ COMMAND: command, CONTAINERID: 'c1', NETNS: '/run/netns/skel', IFNAME: 'eth0', PATH: dir, ...more });
-const conf = (more: object = {}): string => JSON.stringify({ cniVersion: '1.0.0', name: 'skel', type: 'ptp', ipam: { type: 'host-local', dataDir, subnet: '10.9.0.0/24' }, ...more });
+const full = (command: string, more: Record<string, string> = {}) => ({
+  COMMAND: command,
+  CONTAINERID: 'c1',
+  NETNS: '/run/netns/skel',
+  IFNAME: 'eth0',
+  PATH: dir,
+  ...more,
+});
+const conf = (more: object = {}): string =>
+  JSON.stringify({ cniVersion: '1.0.0', name: 'skel', type: 'ptp', ipam: { type: 'host-local', dataDir, subnet: '10.9.0.0/24' }, ...more });
 function inNetns(work: (netns: string) => void): void {
   createNetns('/run/netns/skel');
   try {
@@ -31,7 +39,11 @@ function inNetns(work: (netns: string) => void): void {
 
 describe('without a request', () => {
   test('X7: about, exit 0', () => {
-    expect(run('ptp', {})).toMatchObject({ status: 0, stdout: '', stderr: 'CNI ptp plugin of rkt 0.0.0-test\nCNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n' });
+    expect(run('ptp', {})).toMatchObject({
+      status: 0,
+      stdout: '',
+      stderr: 'CNI ptp plugin of rkt 0.0.0-test\nCNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n',
+    });
   });
   test('V6: VERSION answers with the version it was asked in; V7: and without stdin with its own', () => {
     const supportedVersions = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'];
@@ -39,8 +51,14 @@ describe('without a request', () => {
     expect(run('host-local', { COMMAND: 'VERSION' }).json).toEqual({ cniVersion: '1.1.0', supportedVersions });
   });
   test('VERSION does not wait for a stdin that never ends', async () => {
-    const child = spawn(join(dir, 'host-local'), [], { env: { PATH: process.env['PATH'], CNI_COMMAND: 'VERSION' }, stdio: ['pipe', 'pipe', 'inherit'] });
-    const status = await Promise.race([new Promise<number | null>((done) => void child.on('close', done)), new Promise<string>((done) => void setTimeout(done, 4_000, 'still waiting'))]);
+    const child = spawn(join(dir, 'host-local'), [], {
+      env: { PATH: process.env['PATH'], CNI_COMMAND: 'VERSION' },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const status = await Promise.race([
+      new Promise<number | null>((done) => void child.on('close', done)),
+      new Promise<string>((done) => void setTimeout(done, 4_000, 'still waiting')),
+    ]);
     child.kill();
     expect(status).toBe(0);
   });
@@ -57,12 +75,18 @@ describe('refused', () => {
     const { status, json, stderr } = run('ptp', env['CONTAINERID'] === undefined ? env : { ...env, PATH: dir }, stdin);
     expect({ status, code: json.code, msg: json.msg, stderr }).toEqual({ status: 1, code, msg, stderr: '' });
   });
-  test('P22: the error object carries the version of the configuration', () => expect(run('ptp', full('ADD'), conf({ cniVersion: '0.4.0', ipam: {} })).json).toMatchObject({ cniVersion: '0.4.0' }));
+  test('P22: the error object carries the version of the configuration', () =>
+    expect(run('ptp', full('ADD'), conf({ cniVersion: '0.4.0', ipam: {} })).json).toMatchObject({ cniVersion: '0.4.0' }));
   test('Z11: its own namespace, before anything is done; unless it is meant (R8)', () => {
     const own = { NETNS: '/proc/self/ns/net' };
     const answer = run('ptp', full('ADD', own), conf());
     expect(answer.json.code).toBe(8);
-    expect(answer.stdout.trim().split('\n').filter((line) => line === '{')).toHaveLength(1);
+    expect(
+      answer.stdout
+        .trim()
+        .split('\n')
+        .filter((line) => line === '{'),
+    ).toHaveLength(1);
     expect(execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' })).not.toContain('veth');
     expect(run('ptp', full('DEL', own), conf()).json.code).toBe(8);
     expect(run('loopback', full('DEL', { ...own, NETNS_OVERRIDE: 'True', IFNAME: 'lo' }), conf()).json.code).toBeUndefined();
@@ -85,13 +109,17 @@ describe('delegation', () => {
     inNetns(() => {
       const other = mkdtempSync(join(tmpdir(), 'rkt-ipam-'));
       try {
-        writeFileSync(join(other, 'host-local'), `#!/bin/sh
+        writeFileSync(
+          join(other, 'host-local'),
+          `#!/bin/sh
 echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME" >> ${other}/log
 cat > ${other}/stdin
 echo warning >&2
 [ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.0.0","interfaces":[{"name":"x"}],"ips":[{"address":"10.9.7.7/24","interface":0}]}'
 exit 0
-`, { mode: 0o755 });
+`,
+          { mode: 0o755 },
+        );
         const stdin = conf({ big: 1 }).replace('"big":1', '"big":9007199254740993123');
         const added = run('ptp', full('ADD', { PATH: `${other}:${dir}` }), stdin);
         expect(added.json.ips).toEqual([expect.objectContaining({ address: '10.9.7.7/24', interface: 1 })]);
@@ -108,7 +136,11 @@ exit 0
     inNetns(() => {
       const other = mkdtempSync(join(tmpdir(), 'rkt-ipam-'));
       try {
-        writeFileSync(join(other, 'broken'), `#!/bin/sh\necho "$CNI_COMMAND" >> ${other}/log\n[ "$CNI_COMMAND" = DEL ] || { echo '{"code":103,"msg":"no addresses today"}'; exit 1; }\n`, { mode: 0o755 });
+        writeFileSync(
+          join(other, 'broken'),
+          `#!/bin/sh\necho "$CNI_COMMAND" >> ${other}/log\n[ "$CNI_COMMAND" = DEL ] || { echo '{"code":103,"msg":"no addresses today"}'; exit 1; }\n`,
+          { mode: 0o755 },
+        );
         const { json, status } = run('ptp', full('ADD', { PATH: other }), conf({ ipam: { type: 'broken' } }));
         expect([status, json.code, json.msg]).toEqual([1, 103, 'no addresses today']);
         expect(execFileSync('cat', [join(other, 'log')], { encoding: 'utf8' }).startsWith('ADD\nDEL\n')).toBe(true);
@@ -121,7 +153,11 @@ exit 0
     inNetns(() => {
       const other = mkdtempSync(join(tmpdir(), 'rkt-ipam-'));
       try {
-        for (const [name, script] of [['crash', 'kill -9 $$'], ['garbage', 'echo hello']]) writeFileSync(join(other, name ?? ''), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+        for (const [name, script] of [
+          ['crash', 'kill -9 $$'],
+          ['garbage', 'echo hello'],
+        ])
+          writeFileSync(join(other, name ?? ''), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
         const message = (type: string): string => run('ptp', full('ADD', { PATH: other }), conf({ ipam: { type } })).json.msg ?? '';
         expect(message('nosuch')).toContain('failed to find plugin "nosuch"');
         expect(message('crash')).toContain('plugin crash did not finish: signal');

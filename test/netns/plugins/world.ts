@@ -20,7 +20,9 @@ export function world(id: string, ipam: CniResult | (() => CniResult), netnsDies
   const notes: PluginNote[] = [];
   const heard: CniCommand[] = [];
   return {
-    netns, notes, heard,
+    netns,
+    notes,
+    heard,
     ctx: {
       netnsDies,
       note: (note) => notes.push(note),
@@ -30,8 +32,16 @@ export function world(id: string, ipam: CniResult | (() => CniResult), netnsDies
       },
     },
     request: (command, conf, more = {}) => ({
-      command, containerId: id, netns, ifName: 'eth0', args: new Map(), path: [], prevResult: undefined, validAttachments: [],
-      conf: { name: 'net1', cniVersion: '1.1.0', type: 'bridge', ipam: { type: 'fixed' }, ...conf }, ...more,
+      command,
+      containerId: id,
+      netns,
+      ifName: 'eth0',
+      args: new Map(),
+      path: [],
+      prevResult: undefined,
+      validAttachments: [],
+      conf: { name: 'net1', cniVersion: '1.1.0', type: 'bridge', ipam: { type: 'fixed' }, ...conf },
+      ...more,
     }),
   };
 }
@@ -48,10 +58,27 @@ export function withAttachment(plugin: Plugin, one: World, conf: object, look: (
   }
 }
 
-export const inNetns = (netns: string, ...command: string[]): string => execFileSync('ip', ['netns', 'exec', netns.split('/').at(-1) ?? '', ...command], { encoding: 'utf8' });
+export const inNetns = (netns: string, ...command: string[]): string =>
+  execFileSync('ip', ['netns', 'exec', netns.split('/').at(-1) ?? '', ...command], { encoding: 'utf8' });
 export const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
-interface LinkJson { ifname: string; address: string; mtu: number; master?: string; ifalias?: string; flags: string[]; addr_info: { local: string; prefixlen: number; family: string; scope: string }[] }
-export const linksOf = (netns?: string): LinkJson[] => JSON.parse(netns === undefined ? ip('-j', 'addr') : inNetns(netns, 'ip', '-j', 'addr')) as LinkJson[];
+interface LinkJson {
+  ifname: string;
+  address: string;
+  mtu: number;
+  master?: string;
+  ifalias?: string;
+  flags: string[];
+  addr_info: { local: string; prefixlen: number; family: string; scope: string }[];
+}
+export const linksOf = (netns?: string): LinkJson[] =>
+  JSON.parse(netns === undefined ? ip('-j', 'addr') : inNetns(netns, 'ip', '-j', 'addr')) as LinkJson[];
 export const linkNamed = (name: string, netns?: string): LinkJson | undefined => linksOf(netns).find(({ ifname }) => ifname === name);
-export const globalAddresses = (link: LinkJson | undefined): string[] => (link?.addr_info ?? []).filter(({ scope }) => scope === 'global').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-export const routesIn = (netns: string, family = '-4'): string[] => inNetns(netns, 'ip', family, 'route').trim().split('\n').map((line) => line.trim()).filter((line) => line !== '').sort();
+export const globalAddresses = (link: LinkJson | undefined): string[] =>
+  (link?.addr_info ?? []).filter(({ scope }) => scope === 'global').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+export const routesIn = (netns: string, family = '-4'): string[] =>
+  inNetns(netns, 'ip', family, 'route')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .sort();

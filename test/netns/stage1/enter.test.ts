@@ -16,13 +16,40 @@ afterAll(() => rig.dispose());
 
 describe('enter', () => {
   test('is where the app is, as root with no more than the app may have, and gives back the command’s status', async () => {
-    const pod = await rig.start({ hostname: 'here', apps: [{ run: 'echo mine > /dev/shm/f; exec sleep 1000', spec: { user: 'ann', environment: [{ name: 'X', value: 'y' }], workingDirectory: '/home/ann' } }] }).ready();
-    const entered = rig.enter(pod, 'app', '/bin/sh', '-c', 'hostname; id -u; cat /dev/shm/f; pwd; echo $X $TERM $AC_APP_NAME; grep -E "CapEff|CapBnd|Seccomp:|NoNew" /proc/self/status; pidof sleep | wc -w; ls /proc/self/fd | wc -l; exit 9');
+    const pod = await rig
+      .start({
+        hostname: 'here',
+        apps: [
+          {
+            run: 'echo mine > /dev/shm/f; exec sleep 1000',
+            spec: { user: 'ann', environment: [{ name: 'X', value: 'y' }], workingDirectory: '/home/ann' },
+          },
+        ],
+      })
+      .ready();
+    const entered = rig.enter(
+      pod,
+      'app',
+      '/bin/sh',
+      '-c',
+      'hostname; id -u; cat /dev/shm/f; pwd; echo $X $TERM $AC_APP_NAME; grep -E "CapEff|CapBnd|Seccomp:|NoNew" /proc/self/status; pidof sleep | wc -w; ls /proc/self/fd | wc -l; exit 9',
+    );
     expect(entered).toMatchObject({ status: 9, stderr: '' });
     expect(entered.stdout.split('\n')).toEqual([
-      'here', '0', 'mine', '/', 'y linux app', 'CapEff:\t00000000a80425fb', 'CapBnd:\t00000000a80425fb', 'NoNewPrivs:\t0', 'Seccomp:\t2', '1', '4', '',
+      'here',
+      '0',
+      'mine',
+      '/',
+      'y linux app',
+      'CapEff:\t00000000a80425fb',
+      'CapBnd:\t00000000a80425fb',
+      'NoNewPrivs:\t0',
+      'Seccomp:\t2',
+      '1',
+      '4',
+      '',
     ]);
-    expect((rig.enter(pod, 'app', '/bin/cat', '/proc/self/cgroup')).stdout).toContain(`/rkt/${pod.id}/app`);
+    expect(rig.enter(pod, 'app', '/bin/cat', '/proc/self/cgroup').stdout).toContain(`/rkt/${pod.id}/app`);
     pod.child.kill('SIGTERM');
     expect((await pod.ended).code).toBe(143);
   });
@@ -47,13 +74,21 @@ describe('enter', () => {
 describe('a terminal', () => {
   /** script(1) takes one string for its shell. */
   const inScript = `q=; for a; do q="$q '$(printf %s "$a" | sed "s/'/'\\\\''/g")'"; done; exec script -qec "$q" /dev/null`;
-  test.runIf(spawnSync('script', ['--version']).status === 0)('an interactive app whose stdin is one has one of its own, and its status counts', async () => {
-    const pod = rig.start({ interactive: true, through: ['sh', '-c', inScript, 'sh'], stdin: 'hello\n', apps: [{ run: 'tty; echo $TERM; read line; echo "got $line"; exit 6' }] });
-    const ended = await pod.ended;
-    expect(ended.stdout.replaceAll('\r', '')).toMatch(/^(hello\n)*\/dev\/pts\/0\nxterm\n(hello\n)*got hello\n$/);
-    expect(ended.code).toBe(6);
-    expect(pod.read('stage1/rootfs/rkt/status/app')).toBe('6');
-  });
+  test.runIf(spawnSync('script', ['--version']).status === 0)(
+    'an interactive app whose stdin is one has one of its own, and its status counts',
+    async () => {
+      const pod = rig.start({
+        interactive: true,
+        through: ['sh', '-c', inScript, 'sh'],
+        stdin: 'hello\n',
+        apps: [{ run: 'tty; echo $TERM; read line; echo "got $line"; exit 6' }],
+      });
+      const ended = await pod.ended;
+      expect(ended.stdout.replaceAll('\r', '')).toMatch(/^(hello\n)*\/dev\/pts\/0\nxterm\n(hello\n)*got hello\n$/);
+      expect(ended.code).toBe(6);
+      expect(pod.read('stage1/rootfs/rkt/status/app')).toBe('6');
+    },
+  );
 });
 
 describe('images of several layers', () => {
@@ -77,14 +112,23 @@ describe('images of several layers', () => {
   });
   const look = 'cd /; find etc/conf data opt etc/group 2>/dev/null | sort; cat etc/conf/a etc/conf/link; echo; stat -c "%u %g %a" data/new';
   const seen = ['data', 'data/new', 'etc/conf', 'etc/conf/a', 'etc/conf/link', 'opt', 'opt/file', 'changedetc/conf/a', '12 34 4750', ''];
-  test.each([['mounted', true], ['copied', false]])('%s', async (_, overlay) => {
+  test.each([
+    ['mounted', true],
+    ['copied', false],
+  ])('%s', async (_, overlay) => {
     const ended = await rig.run({ overlay, apps: [{ run: look, layers }] });
     expect(ended.stderr).toBe('');
     expect(ended.stdout.split('\n')).toEqual(seen);
   });
   test('two apps of one image write to roots of their own', async () => {
     for (const overlay of [true, false]) {
-      const ended = await rig.run({ overlay, apps: [{ run: 'echo 1 > /a; while [ ! -e /dev/shm/done ]; do sleep 0.02; done; ls /b 2>&1; exit 0' }, { run: 'echo 2 > /b; ls /a 2>&1; touch /dev/shm/done' }] });
+      const ended = await rig.run({
+        overlay,
+        apps: [
+          { run: 'echo 1 > /a; while [ ! -e /dev/shm/done ]; do sleep 0.02; done; ls /b 2>&1; exit 0' },
+          { run: 'echo 2 > /b; ls /a 2>&1; touch /dev/shm/done' },
+        ],
+      });
       expect(ended.stdout.split('\n').sort()).toEqual(['', 'ls: /a: No such file or directory', 'ls: /b: No such file or directory']);
     }
   });

@@ -39,14 +39,28 @@ const lines = async (...args: Parameters<typeof inside>): Promise<string[]> => (
 
 describe('privileges', () => {
   test('root has the fourteen capabilities, and no way to more', async () => {
-    expect(await lines('grep -E "^(Cap|NoNew|Seccomp:)" /proc/self/status')).toEqual(
-      ['CapInh:\t0000000000000000', 'CapPrm:\t00000000a80425fb', 'CapEff:\t00000000a80425fb', 'CapBnd:\t00000000a80425fb', 'CapAmb:\t0000000000000000', 'NoNewPrivs:\t0', 'Seccomp:\t2'],
-    );
+    expect(await lines('grep -E "^(Cap|NoNew|Seccomp:)" /proc/self/status')).toEqual([
+      'CapInh:\t0000000000000000',
+      'CapPrm:\t00000000a80425fb',
+      'CapEff:\t00000000a80425fb',
+      'CapBnd:\t00000000a80425fb',
+      'CapAmb:\t0000000000000000',
+      'NoNewPrivs:\t0',
+      'Seccomp:\t2',
+    ]);
   });
   test('another user keeps the bounding set only', async () => {
-    expect(await lines('id -u; id -g; id -G; grep -E "^(Cap|NoNew)" /proc/self/status', { spec: { user: 'ann' } })).toEqual(
-      ['1000', '1000', '1000 10', 'CapInh:\t0000000000000000', 'CapPrm:\t0000000000000000', 'CapEff:\t0000000000000000', 'CapBnd:\t00000000a80425fb', 'CapAmb:\t0000000000000000', 'NoNewPrivs:\t1'],
-    );
+    expect(await lines('id -u; id -g; id -G; grep -E "^(Cap|NoNew)" /proc/self/status', { spec: { user: 'ann' } })).toEqual([
+      '1000',
+      '1000',
+      '1000 10',
+      'CapInh:\t0000000000000000',
+      'CapPrm:\t0000000000000000',
+      'CapEff:\t0000000000000000',
+      'CapBnd:\t00000000a80425fb',
+      'CapAmb:\t0000000000000000',
+      'NoNewPrivs:\t1',
+    ]);
   });
   test.each([
     [{ user: '4242', group: '' }, '4242 0 0'],
@@ -57,10 +71,17 @@ describe('privileges', () => {
     expect(await inside('echo $(id -u) $(id -g) $(id -G)', { spec })).toBe(`${ids}\n`);
   });
   test('a user the image does not know', async () => {
-    expect(await rig.run({ apps: [{ run: 'true', spec: { user: 'user2' } }] })).toMatchObject({ code: 254, stderr: expect.stringContaining('"user2" user not found in app app') });
+    expect(await rig.run({ apps: [{ run: 'true', spec: { user: 'user2' } }] })).toMatchObject({
+      code: 254,
+      stderr: expect.stringContaining('"user2" user not found in app app'),
+    });
   });
   test('--insecure-options lifts each', async () => {
-    const [capabilities = '', seccomp, paths] = await lines('grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; ls /sys/kernel | grep -c . && touch /proc/sys/kernel/hostname && echo writable', {}, { insecure: ['capabilities', 'seccomp', 'paths'] });
+    const [capabilities = '', seccomp, paths] = await lines(
+      'grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; ls /sys/kernel | grep -c . && touch /proc/sys/kernel/hostname && echo writable',
+      {},
+      { insecure: ['capabilities', 'seccomp', 'paths'] },
+    );
     expect(BigInt(`0x${capabilities.split('\t')[1] ?? ''}`) & (1n << 21n)).not.toBe(0n);
     expect(seccomp).toBe('Seccomp:\t0');
     expect(Number(paths)).toBeGreaterThan(0);
@@ -68,7 +89,21 @@ describe('privileges', () => {
 });
 
 describe('system calls', () => {
-  const numbers = { unshare: 272, mount: 165, keyctl: 250, bpf: 321, io_uring_setup: 425, clone3: 435, reboot: 169, open_by_handle_at: 304, personality: 135, socket: 41, clone: 56, getpid: 39, unknown: 990 };
+  const numbers = {
+    unshare: 272,
+    mount: 165,
+    keyctl: 250,
+    bpf: 321,
+    io_uring_setup: 425,
+    clone3: 435,
+    reboot: 169,
+    open_by_handle_at: 304,
+    personality: 135,
+    socket: 41,
+    clone: 56,
+    getpid: 39,
+    unknown: 990,
+  };
   test.runIf(process.arch === 'x64').each([
     ['a new namespace', [numbers.unshare, 0x20000], 1],
     ['mount', [numbers.mount, 0, 0, 0, 0, 0], 1],
@@ -97,16 +132,20 @@ describe('system calls', () => {
 
 describe('file system', () => {
   test('hidden and read-only parts of /proc and /sys', async () => {
-    expect(await lines(`
+    expect(
+      await lines(`
       for path in /proc/kcore /proc/kallsyms /proc/sched_debug; do [ ! -e $path ] || [ -z "$(head -c1 $path | tr -d '\\0')" ] || echo visible $path; done
       for path in /sys/firmware /sys/fs /sys/module /sys/power; do [ ! -d $path ] || [ -z "$(ls $path)" ] || echo visible $path; done
       for path in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/sys/vm/panic_on_oom /sys/kernel/uevent_seqnum; do [ ! -e $path ] || ! (echo x > $path) 2>/dev/null || echo writable $path; done
-      echo done`)).toEqual(['done']);
+      echo done`),
+    ).toEqual(['done']);
   });
   test('devices: the usual ones work, others cannot be opened', async () => {
-    expect(await lines('for d in null zero full random urandom tty net/tun ptmx pts shm mqueue fd stdin; do [ -e /dev/$d ] || [ -L /dev/$d ] || echo no $d; done; mknod /tmp/disk b 7 0; head -c1 /tmp/disk 2>&1; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg 2>&1; head -c1 /dev/zero | wc -c')).toEqual(
-      ['head: /tmp/disk: Operation not permitted', 'head: /tmp/kmsg: Operation not permitted', '1'],
-    );
+    expect(
+      await lines(
+        'for d in null zero full random urandom tty net/tun ptmx pts shm mqueue fd stdin; do [ -e /dev/$d ] || [ -L /dev/$d ] || echo no $d; done; mknod /tmp/disk b 7 0; head -c1 /tmp/disk 2>&1; mknod /tmp/kmsg c 1 11; head -c1 /tmp/kmsg 2>&1; head -c1 /dev/zero | wc -c',
+      ),
+    ).toEqual(['head: /tmp/disk: Operation not permitted', 'head: /tmp/kmsg: Operation not permitted', '1']);
   });
   test('writable by default, in an upper directory of the pod', async () => {
     const pod = rig.start({ apps: [{ run: 'echo x > /etc/new; rm /etc/group; ls /etc' }] });
@@ -114,22 +153,40 @@ describe('file system', () => {
     expect(pod.read('overlay/app/upper/etc/new')).toBe('x\n');
   });
   test('--readonly-rootfs', async () => {
-    expect(await lines('(echo x > /new) 2>&1; (echo x > /etc/hosts) 2>&1; echo y > /dev/shm/y && cat /dev/shm/y', { readonlyRootfs: true })).toEqual(
-      ["/bin/sh: can't create /new: Read-only file system", "/bin/sh: can't create /etc/hosts: Read-only file system", 'y'],
-    );
+    expect(await lines('(echo x > /new) 2>&1; (echo x > /etc/hosts) 2>&1; echo y > /dev/shm/y && cat /dev/shm/y', { readonlyRootfs: true })).toEqual([
+      "/bin/sh: can't create /new: Read-only file system",
+      "/bin/sh: can't create /etc/hosts: Read-only file system",
+      'y',
+    ]);
   });
   test('name files', async () => {
-    expect(await lines('hostname; cat /etc/hostname /etc/resolv.conf; grep 127 /etc/hosts; readlink /etc/mtab; stat -c %a /tmp', {}, { hostname: 'rkt-test', resolvConf: 'nameserver 192.0.2.1\n' })).toEqual(
-      ['rkt-test', 'rkt-test', 'nameserver 192.0.2.1', '127.0.0.1\tlocalhost localhost.domain localhost4 localhost4.localdomain4 rkt-test', '../proc/self/mounts', '1777'],
-    );
+    expect(
+      await lines(
+        'hostname; cat /etc/hostname /etc/resolv.conf; grep 127 /etc/hosts; readlink /etc/mtab; stat -c %a /tmp',
+        {},
+        { hostname: 'rkt-test', resolvConf: 'nameserver 192.0.2.1\n' },
+      ),
+    ).toEqual([
+      'rkt-test',
+      'rkt-test',
+      'nameserver 192.0.2.1',
+      '127.0.0.1\tlocalhost localhost.domain localhost4 localhost4.localdomain4 rkt-test',
+      '../proc/self/mounts',
+      '1777',
+    ]);
   });
   test('a missing working directory is made', async () => {
     expect(await inside('pwd', { spec: { workingDirectory: '/srv/a/b' } })).toBe('/srv/a/b\n');
   });
   test('nothing of it is mounted on the host, even where the host shares its mounts', async () => {
-    const script = '"$@" & until [ -L "$POD/stage1/rootfs/rkt/supervisor-status" ]; do sleep 0.01; done; grep -c "$POD" /proc/self/mountinfo; grep -c "$POD" /proc/$!/mountinfo; kill $!';
+    const script =
+      '"$@" & until [ -L "$POD/stage1/rootfs/rkt/supervisor-status" ]; do sleep 0.01; done; grep -c "$POD" /proc/self/mountinfo; grep -c "$POD" /proc/$!/mountinfo; kill $!';
     const dir = join(rig.root, 'pods/shared');
-    const pod = rig.start({ dir, through: ['env', `POD=${dir}`, 'unshare', '-m', '--propagation', 'shared', 'sh', '-c', script, 'sh'], apps: [{ run: ['/bin/sleep', '1000'] }] });
+    const pod = rig.start({
+      dir,
+      through: ['env', `POD=${dir}`, 'unshare', '-m', '--propagation', 'shared', 'sh', '-c', script, 'sh'],
+      apps: [{ run: ['/bin/sleep', '1000'] }],
+    });
     expect((await pod.ended).stdout).toBe('0\n2\n');
   });
 });
@@ -140,19 +197,46 @@ describe('process', () => {
     expect(await inside(['/bin/ls', '/proc/self/fd'])).toBe('0\n1\n2\n3\n');
   });
   test('environment', async () => {
-    expect((await lines('env', { name: 'web', spec: { environment: [{ name: 'PATH', value: '/bin' }, { name: 'X', value: 'a b=c' }] } })).filter((line) => !/^(PWD|SHLVL|_)=/.test(line)).sort()).toEqual(
-      ['AC_APP_NAME=web', 'HOME=/root', 'LOGNAME=root', 'PATH=/bin', 'SHELL=/bin/sh', 'USER=root', 'X=a b=c'],
-    );
+    expect(
+      (
+        await lines('env', {
+          name: 'web',
+          spec: {
+            environment: [
+              { name: 'PATH', value: '/bin' },
+              { name: 'X', value: 'a b=c' },
+            ],
+          },
+        })
+      )
+        .filter((line) => !/^(PWD|SHLVL|_)=/.test(line))
+        .sort(),
+    ).toEqual(['AC_APP_NAME=web', 'HOME=/root', 'LOGNAME=root', 'PATH=/bin', 'SHELL=/bin/sh', 'USER=root', 'X=a b=c']);
   });
   test('its own session, default signals, umask 022', async () => {
-    expect(await lines('umask; grep -E "^Sig(Blk|Ign)" /proc/self/status; [ $(cut -d" " -f6 /proc/self/stat) = $$ ] && echo leader')).toEqual(['0022', 'SigBlk:\t0000000000000000', 'SigIgn:\t0000000000000000', 'leader']);
+    expect(await lines('umask; grep -E "^Sig(Blk|Ign)" /proc/self/status; [ $(cut -d" " -f6 /proc/self/stat) = $$ ] && echo leader')).toEqual([
+      '0022',
+      'SigBlk:\t0000000000000000',
+      'SigIgn:\t0000000000000000',
+      'leader',
+    ]);
   });
   test('PID 1 is the pod’s init, and shows nothing of the host', async () => {
-    expect(await lines('cat /proc/1/comm; tr -d "\\0" < /proc/1/cmdline; echo; [ $$ != 1 ] && echo not me; ls /proc/1/root/ 2>&1 | grep -c .; (kill -9 1; sleep 0.1; echo alive)')).toEqual(['rkt-init', 'rkt-init', 'not me', '1', 'alive']);
+    expect(
+      await lines(
+        'cat /proc/1/comm; tr -d "\\0" < /proc/1/cmdline; echo; [ $$ != 1 ] && echo not me; ls /proc/1/root/ 2>&1 | grep -c .; (kill -9 1; sleep 0.1; echo alive)',
+      ),
+    ).toEqual(['rkt-init', 'rkt-init', 'not me', '1', 'alive']);
   });
   test('with CAP_SYS_PTRACE its root is an empty directory', async () => {
     const spec = { isolators: [{ name: 'os/linux/capabilities-retain-set', value: { set: ['CAP_SYS_PTRACE', 'CAP_DAC_OVERRIDE'] } }] };
-    expect(await inside('ls -a /proc/1/root/ /proc/1/root/.. /proc/1/cwd/../.. | grep -v : | sort -u | tr "\\n" " "; ls /proc/1/fd 2>&1 | wc -l', { spec }, { insecure: ['capabilities'] })).toBe(' . .. 0\n');
+    expect(
+      await inside(
+        'ls -a /proc/1/root/ /proc/1/root/.. /proc/1/cwd/../.. | grep -v : | sort -u | tr "\\n" " "; ls /proc/1/fd 2>&1 | wc -l',
+        { spec },
+        { insecure: ['capabilities'] },
+      ),
+    ).toBe(' . .. 0\n');
   });
 });
 
@@ -165,7 +249,9 @@ describe('two apps', () => {
         netns: '/run/netns/rkt-two',
         apps: [
           { run: 'mkdir /www; echo page > /www/index.html; echo note > /dev/shm/note; touch /dev/mqueue/q; exec httpd -f -p 127.0.0.1:80 -h /www' },
-          { run: 'until wget -q -O - http://127.0.0.1/ 2>/dev/null; do sleep 0.02; done; cat /dev/shm/note; ls /dev/mqueue; readlink /proc/self/ns/net; pid=$(pidof httpd); kill $pid; exit 0' },
+          {
+            run: 'until wget -q -O - http://127.0.0.1/ 2>/dev/null; do sleep 0.02; done; cat /dev/shm/note; ls /dev/mqueue; readlink /proc/self/ns/net; pid=$(pidof httpd); kill $pid; exit 0',
+          },
         ],
       });
       expect(ended.stdout).toBe(`page\nnote\nq\nnet:[${statSync('/run/netns/rkt-two').ino}]\n`);
@@ -180,11 +266,16 @@ describe('from outside', () => {
   test('the pod keeps the pid of the command that started it', async () => {
     const pod = await rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] }).ready();
     expect(pod.read('pid')).toBe(`${pod.pid} ${startTimeText(pod.pid)}\n`);
-    expect(pod.read('stage1/rootfs/rkt/pid/app')).toBe(`${pod.pidOf('stage1/rootfs/rkt/pid/app')} ${startTimeText(pod.pidOf('stage1/rootfs/rkt/pid/app'))}\n`);
+    expect(pod.read('stage1/rootfs/rkt/pid/app')).toBe(
+      `${pod.pidOf('stage1/rootfs/rkt/pid/app')} ${startTimeText(pod.pidOf('stage1/rootfs/rkt/pid/app'))}\n`,
+    );
     expect(pod.read('init')).toBe(`${pod.pidOf('init')} ${startTimeText(pod.pidOf('init'))}\n`);
     pod.child.kill('SIGKILL');
     await pod.ended;
-    await until(() => pod.processes().length === 0, () => 'processes left');
+    await until(
+      () => pod.processes().length === 0,
+      () => 'processes left',
+    );
   });
   test('memory of supervisor and init', async () => {
     const pod = await rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] }).ready();

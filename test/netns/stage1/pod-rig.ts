@@ -1,7 +1,19 @@
 /** Pods for the stage1 tests: a busybox root made by hand, a driver that does stage0's part, a look at what it became. */
 import { execFileSync, spawn, spawnSync, type ChildProcess, type SpawnSyncReturns } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildSync } from 'esbuild';
@@ -13,13 +25,20 @@ import type { DriverInput } from './stage0-driver.ts';
 declare const __DIST__: string;
 
 const source = resolve(import.meta.dirname, '../../../src/stage1/flavors/oci');
-const sourceFiles = (ending: string): string[] => readdirSync(source).filter((name) => name.endsWith(ending)).map((name) => join(source, name));
+const sourceFiles = (ending: string): string[] =>
+  readdirSync(source)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(source, name));
 
 /** Compiles the supervisor into a dist directory of its own, beside the real addon. */
 export function makeDist(directory: string, flags: readonly string[] = ['-static', '-Os', '-s']): string {
   mkdirSync(join(directory, 'stage1/oci'), { recursive: true });
   copyFileSync(join(__DIST__, 'linux.node'), join(directory, 'linux.node'));
-  execFileSync('cc', ['-std=gnu11', '-Wall', '-Wextra', '-Werror', ...flags, '-o', join(directory, 'stage1/oci/rkt-supervisor'), ...sourceFiles('.c')], { stdio: 'inherit' });
+  execFileSync(
+    'cc',
+    ['-std=gnu11', '-Wall', '-Wextra', '-Werror', ...flags, '-o', join(directory, 'stage1/oci/rkt-supervisor'), ...sourceFiles('.c')],
+    { stdio: 'inherit' },
+  );
   return directory;
 }
 
@@ -27,7 +46,13 @@ function bundleDriver(directory: string, dist: string): string {
   const outfile = join(directory, 'driver.cjs');
   buildSync({
     entryPoints: [join(import.meta.dirname, 'stage0-driver.ts')],
-    outfile, bundle: true, platform: 'node', format: 'cjs', target: 'node20', logLevel: 'error', define: { __DIST__: JSON.stringify(dist) },
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    logLevel: 'error',
+    define: { __DIST__: JSON.stringify(dist) },
   });
   return outfile;
 }
@@ -38,7 +63,8 @@ export function makeLayer(directory: string): string {
   chmodSync(directory, 0o755);
   copyFileSync('/bin/busybox', join(directory, 'bin/busybox'));
   chmodSync(join(directory, 'bin/busybox'), 0o755);
-  for (const name of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n')) if (name !== 'busybox') symlinkSync('busybox', join(directory, 'bin', name));
+  for (const name of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
+    if (name !== 'busybox') symlinkSync('busybox', join(directory, 'bin', name));
   writeFileSync(join(directory, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n');
   writeFileSync(join(directory, 'etc/group'), 'root:x:0:\nann:x:1000:\nwheel:x:10:ann\n');
   return directory;
@@ -63,7 +89,12 @@ export interface PodInput extends Partial<Omit<DriverInput, 'apps'>> {
   readonly through?: readonly string[];
 }
 
-export interface Ended { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly stdout: string; readonly stderr: string }
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 export class PodRig {
   readonly root = mkdtempSync(join(tmpdir(), 'rkt-stage1-'));
@@ -84,11 +115,21 @@ export class PodRig {
     mkdirSync(dir, { recursive: true });
     const { apps, stdin, through = [], ...rest } = input;
     const driverInput: DriverInput = {
-      dir, id, overlay: true, interactive: false, graceMs: 10_000, hostname: 'pod', insecure: [], ...rest,
+      dir,
+      id,
+      overlay: true,
+      interactive: false,
+      graceMs: 10_000,
+      hostname: 'pod',
+      insecure: [],
+      ...rest,
       apps: apps.map((app, index) => ({ spec: podApp(app, index), layers: app.layers ?? this.layers, stopSignal: app.stopSignal ?? '' })),
     };
-    const [command = '', ...args] = [...through, '/usr/bin/node', this.#driver, JSON.stringify(driverInput)];
-    const child = spawn(command, args, { stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { ...process.env, RKT_TEST_POD: id, TERM: 'xterm' } });
+    const [command, ...args] = [...through, '/usr/bin/node', this.#driver, JSON.stringify(driverInput)];
+    const child = spawn(command, args, {
+      stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      env: { ...process.env, RKT_TEST_POD: id, TERM: 'xterm' },
+    });
     if (stdin !== undefined) child.stdin?.end(stdin);
     const pod = new RunningPod(id, dir, child);
     this.#pods.push(pod);
@@ -112,7 +153,10 @@ export class PodRig {
 
   /** `rkt enter` through the same driver. */
   enter(pod: RunningPod, app: string, ...command: string[]): SpawnSyncReturns<string> {
-    return spawnSync('/usr/bin/node', [this.#driver, 'enter', pod.dir, app, ...command], { encoding: 'utf8', env: { ...process.env, RKT_TEST_POD: pod.id, TERM: 'linux' } });
+    return spawnSync('/usr/bin/node', [this.#driver, 'enter', pod.dir, app, ...command], {
+      encoding: 'utf8',
+      env: { ...process.env, RKT_TEST_POD: pod.id, TERM: 'linux' },
+    });
   }
 
   run(input: PodInput): Promise<Ended> {
@@ -147,7 +191,11 @@ export class RunningPod {
   readonly ended: Promise<Ended>;
   stdout = '';
   stderr = '';
-  constructor(readonly id: string, readonly dir: string, readonly child: ChildProcess) {
+  constructor(
+    readonly id: string,
+    readonly dir: string,
+    readonly child: ChildProcess,
+  ) {
     child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ended = new Promise((done) => void child.on('close', (code, signal) => done({ code, signal, stdout: this.stdout, stderr: this.stderr })));
@@ -168,24 +216,33 @@ export class RunningPod {
 
   /** Waits until every app was started. */
   async ready(): Promise<this> {
-    await until(() => existsSync(join(this.dir, 'stage1/rootfs/rkt')) && readdirSync(join(this.dir, 'stage1/rootfs/rkt')).includes('supervisor-status'), () => `pod not ready: ${this.stdout}${this.stderr}`);
+    await until(
+      () => existsSync(join(this.dir, 'stage1/rootfs/rkt')) && readdirSync(join(this.dir, 'stage1/rootfs/rkt')).includes('supervisor-status'),
+      () => `pod not ready: ${this.stdout}${this.stderr}`,
+    );
     return this;
   }
 
   async printed(text: string): Promise<void> {
-    await until(() => this.stdout.includes(text), () => `never printed ${text}: ${this.stdout}${this.stderr}`);
+    await until(
+      () => this.stdout.includes(text),
+      () => `never printed ${text}: ${this.stdout}${this.stderr}`,
+    );
   }
 
   /** Apps by their cgroup, the supervisor, init and crun by their environment; zombies apart. */
   processes(): number[] {
-    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-      try {
-        const text = readFileSync(`/proc/${pid}/cgroup`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'utf8');
-        return text.includes(this.id) && startTimeOf(pid) !== undefined;
-      } catch {
-        return false; // ended meanwhile
-      }
-    });
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => {
+        try {
+          const text = readFileSync(`/proc/${pid}/cgroup`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'utf8');
+          return text.includes(this.id) && startTimeOf(pid) !== undefined;
+        } catch {
+          return false; // ended meanwhile
+        }
+      });
   }
 }
 

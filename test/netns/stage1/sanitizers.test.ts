@@ -12,7 +12,15 @@ afterEach(() => rig.cleanUp());
 afterAll(() => rig.dispose());
 
 test('start, signals, failure, grace time, exit', async () => {
-  const pod = await rig.start({ graceMs: 200, apps: [{ run: 'trap "" TERM HUP USR1; echo deaf; while :; do sleep 0.02; done' }, { run: 'trap "echo hup" HUP; trap "exit 3" TERM; echo up; while :; do sleep 0.02; done' }] }).ready();
+  const pod = await rig
+    .start({
+      graceMs: 200,
+      apps: [
+        { run: 'trap "" TERM HUP USR1; echo deaf; while :; do sleep 0.02; done' },
+        { run: 'trap "echo hup" HUP; trap "exit 3" TERM; echo up; while :; do sleep 0.02; done' },
+      ],
+    })
+    .ready();
   await pod.printed('up');
   await pod.printed('deaf');
   pod.child.kill('SIGHUP');

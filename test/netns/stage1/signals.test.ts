@@ -15,7 +15,11 @@ afterEach(() => rig.cleanUp());
 afterAll(() => rig.dispose());
 
 const loop = 'while :; do sleep 0.02; done';
-const noneLeft = (pod: RunningPod): Promise<void> => until(() => pod.processes().length === 0, () => `left: ${pod.processes().join(' ')}`);
+const noneLeft = (pod: RunningPod): Promise<void> =>
+  until(
+    () => pod.processes().length === 0,
+    () => `left: ${pod.processes().join(' ')}`,
+  );
 
 describe('stop', () => {
   test('TERM reaches the app as its stop signal; the code is the app’s', async () => {
@@ -54,12 +58,20 @@ describe('stop', () => {
   });
   test('TERM while the apps are being started', async () => {
     const pod = rig.start({ apps: [{ run: `trap 'exit 4' TERM; ${loop}` }, { run: ['/bin/sleep', '1000'] }] });
-    await until(() => pod.read('pid') !== undefined, () => 'no pid file');
+    await until(
+      () => pod.read('pid') !== undefined,
+      () => 'no pid file',
+    );
     pod.child.kill('SIGTERM');
     expect([143, 4]).toContain((await pod.ended).code);
     expect(pod.processes()).toEqual([]);
   });
-  test.each([['SIGHUP', 'HUP'], ['SIGUSR1', 'USR1'], ['SIGUSR2', 'USR2'], ['SIGQUIT', 'QUIT']] as const)('%s is passed on and ends nothing by itself', async (signal, name) => {
+  test.each([
+    ['SIGHUP', 'HUP'],
+    ['SIGUSR1', 'USR1'],
+    ['SIGUSR2', 'USR2'],
+    ['SIGQUIT', 'QUIT'],
+  ] as const)('%s is passed on and ends nothing by itself', async (signal, name) => {
     const pod = await rig.start({ apps: [{ run: `trap 'echo got ${name}' ${name}; trap 'exit 0' TERM; echo up; ${loop}` }] }).ready();
     await pod.printed('up');
     pod.child.kill(signal);
@@ -125,7 +137,10 @@ describe('sudden death', () => {
   test('of the supervisor at any moment of the start', async () => {
     for (let afterMs = 0; afterMs < 48; afterMs += 4) {
       const pod = rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }, { run: ['/bin/sleep', '1000'] }] });
-      await until(() => pod.read('pid') !== undefined, () => 'no pid file');
+      await until(
+        () => pod.read('pid') !== undefined,
+        () => 'no pid file',
+      );
       await new Promise((done) => void setTimeout(done, afterMs));
       process.kill(pod.pid, 'SIGKILL');
       await pod.ended;
@@ -134,7 +149,10 @@ describe('sudden death', () => {
   });
   test('of the supervisor takes a crun along that is stuck', async () => {
     const pod = rig.start({ through: ['env', `PATH=${rig.stuckCrun()}:/usr/bin:/bin`], apps: [{ run: ['/bin/true'] }] });
-    await until(() => childrenOf(pod.pid).some((pid) => commandOf(pid).includes('sleep')), () => 'the false crun was never seen');
+    await until(
+      () => childrenOf(pod.pid).some((pid) => commandOf(pid).includes('sleep')),
+      () => 'the false crun was never seen',
+    );
     process.kill(pod.pid, 'SIGKILL');
     await pod.ended;
     await noneLeft(pod);
@@ -142,10 +160,13 @@ describe('sudden death', () => {
   test('of crun while it starts an app: 254, nothing left', async () => {
     const pod = rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] });
     let victim = 0;
-    await until(() => {
-      victim = childrenOf(pod.pid).find((pid) => commandOf(pid).startsWith('crun')) ?? 0;
-      return victim !== 0;
-    }, () => 'crun was never seen');
+    await until(
+      () => {
+        victim = childrenOf(pod.pid).find((pid) => commandOf(pid).startsWith('crun')) ?? 0;
+        return victim !== 0;
+      },
+      () => 'crun was never seen',
+    );
     process.kill(victim, 'SIGKILL');
     expect((await pod.ended).code).toBe(254);
     await noneLeft(pod);

@@ -37,7 +37,11 @@ function main(): never {
     hosts: undefined,
     resolvConf: input.resolvConf,
     insecure: new Set(input.insecure),
-    apps: input.apps.map(({ spec, layers, stopSignal }) => ({ spec, layers, image: { config: { stopSignal }, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } as StoredImage })),
+    apps: input.apps.map(({ spec, layers, stopSignal }) => ({
+      spec,
+      layers,
+      image: { config: { stopSignal }, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } as StoredImage,
+    })),
   };
   const { fd } = lock(pod.dir, 'exclusive');
   createPodCgroup(podCgroup(pod.id));

@@ -37,7 +37,9 @@ test('mounts: there and back, with the working directory', () => {
 
 test('an overlay that cannot be: the error names --no-overlay, the working directory is as it was', () => {
   const cwd = process.cwd();
-  expect(() => mountOverlay(rig.layers, '/proc', '/proc', rig.root)).toThrow(expect.objectContaining({ code: 'ERR_STAGE1_LAUNCH', hint: expect.stringContaining('--no-overlay') }));
+  expect(() => mountOverlay(rig.layers, '/proc', '/proc', rig.root)).toThrow(
+    expect.objectContaining({ code: 'ERR_STAGE1_LAUNCH', hint: expect.stringContaining('--no-overlay') }),
+  );
   expect(process.cwd()).toBe(cwd);
 });
 
@@ -61,7 +63,9 @@ test('a control group with a living process is reported, and can be removed late
   const [hierarchy = ''] = createPodCgroup('rkt/busy-test');
   const child = spawn('sleep', ['1000']);
   writeFileSync(join(hierarchy, 'rkt/busy-test/cgroup.procs'), String(child.pid));
-  expect(() => removePodCgroup('rkt/busy-test', undefined)).toThrow(expect.objectContaining({ code: 'ERR_EFFECT_FAILED', details: [expect.stringContaining(`${hierarchy}/rkt/busy-test`)] }));
+  expect(() => removePodCgroup('rkt/busy-test', undefined)).toThrow(
+    expect.objectContaining({ code: 'ERR_EFFECT_FAILED', details: [expect.stringContaining(`${hierarchy}/rkt/busy-test`)] }),
+  );
   child.kill('SIGKILL');
   removePodCgroup('rkt/busy-test', undefined);
 });
@@ -89,5 +93,8 @@ test('the lock: held by the supervisor alone, free when it is gone', async () =>
   await pod.ended;
   using lock = tryLock(pod.dir, 'exclusive');
   expect(lock).toBeDefined();
-  await until(() => pod.processes().length === 0, () => 'processes left');
+  await until(
+    () => pod.processes().length === 0,
+    () => 'processes left',
+  );
 });

@@ -6,18 +6,52 @@ import { parseInvocation } from '../../../src/cli/parse.ts';
 import { findCommand } from '../../../src/cli/registry.ts';
 
 const base = { summary: '', usage: '', examples: [], run: () => 0 };
-const run = defineCommand({ ...base, name: 'run', flags: { ...netFlags, hostname: { type: 'string', help: '' } }, imageFlags: appFlags }) as unknown as AnyCommand;
-const stop = defineCommand({ ...base, name: 'stop', flags: { force: { type: 'boolean', help: '' }, wait: { type: 'string', bare: 'true', help: '' } } }) as unknown as AnyCommand;
-const images = (...tokens: string[]) => parseInvocation(run, tokens).images.map(({ reference, args, flags }) => [reference, args, flags.exec ?? null]);
+const run = defineCommand({
+  ...base,
+  name: 'run',
+  flags: { ...netFlags, hostname: { type: 'string', help: '' } },
+  imageFlags: appFlags,
+}) as unknown as AnyCommand;
+const stop = defineCommand({
+  ...base,
+  name: 'stop',
+  flags: { force: { type: 'boolean', help: '' }, wait: { type: 'string', bare: 'true', help: '' } },
+}) as unknown as AnyCommand;
+const images = (...tokens: string[]) =>
+  parseInvocation(run, tokens).images.map(({ reference, args, flags }) => [reference, args, flags.exec ?? null]);
 
 describe('image grammar', () => {
   test.each([
     [['busybox'], [['busybox', [], null]]],
     [['busybox', '--exec', '/bin/sh', '--', '-c', 'ls -l'], [['busybox', ['-c', 'ls -l'], '/bin/sh']]],
-    [['a', '--', 'x', '---', 'b', '--exec=/y', '--', 'z'], [['a', ['x'], null], ['b', ['z'], '/y']]],
-    [['a', 'b', '--', '--net=x', '--', 'y'], [['a', [], null], ['b', ['--net=x', '--', 'y'], null]]],
-    [['a', '--', '---', 'b'], [['a', [], null], ['b', [], null]]],
-    [['a', '---', 'b'], [['a', [], null], ['b', [], null]]],
+    [
+      ['a', '--', 'x', '---', 'b', '--exec=/y', '--', 'z'],
+      [
+        ['a', ['x'], null],
+        ['b', ['z'], '/y'],
+      ],
+    ],
+    [
+      ['a', 'b', '--', '--net=x', '--', 'y'],
+      [
+        ['a', [], null],
+        ['b', ['--net=x', '--', 'y'], null],
+      ],
+    ],
+    [
+      ['a', '--', '---', 'b'],
+      [
+        ['a', [], null],
+        ['b', [], null],
+      ],
+    ],
+    [
+      ['a', '---', 'b'],
+      [
+        ['a', [], null],
+        ['b', [], null],
+      ],
+    ],
     [['', 'a'], [['a', [], null]]],
   ])('%j', (tokens, expected) => {
     expect(images(...tokens)).toEqual(expected);
@@ -30,7 +64,16 @@ describe('image grammar', () => {
   });
 
   test('repeated flags keep their order, values may begin with a dash behind =', () => {
-    const parsed = parseInvocation(run, ['--net=a,b', '--net', '--net=c:IP=1.2.3.4', '--hostname=-x', 'i', '--environment=A=1', '--environment', 'B=2=3']);
+    const parsed = parseInvocation(run, [
+      '--net=a,b',
+      '--net',
+      '--net=c:IP=1.2.3.4',
+      '--hostname=-x',
+      'i',
+      '--environment=A=1',
+      '--environment',
+      'B=2=3',
+    ]);
     expect(parsed.flags.net).toEqual(['a,b', 'default', 'c:IP=1.2.3.4']);
     expect(parsed.flags.hostname).toBe('-x');
     expect(parsed.images[0]?.flags.environment).toEqual(['A=1', 'B=2=3']);
@@ -42,7 +85,10 @@ describe('image grammar', () => {
 
   test('unknown flags are all named, with the nearest known one', () => {
     expect(() => parseInvocation(run, ['--nett=a', '--hostnam=b', 'i'])).toThrow(
-      expect.objectContaining({ code: 'ERR_CLI_USAGE', details: ['unknown flag --nett (did you mean --net?)', 'unknown flag --hostnam (did you mean --hostname?)'] }),
+      expect.objectContaining({
+        code: 'ERR_CLI_USAGE',
+        details: ['unknown flag --nett (did you mean --net?)', 'unknown flag --hostnam (did you mean --hostname?)'],
+      }),
     );
   });
 
@@ -59,7 +105,11 @@ describe('operands', () => {
     expect(parsed.global.dir).toBe('/d');
   });
   test('what follows -- is kept apart', () => {
-    expect(parseInvocation(stop, ['u1', '--', '--force', '-x'])).toMatchObject({ operands: ['u1'], rest: ['--force', '-x'], flags: { force: false } });
+    expect(parseInvocation(stop, ['u1', '--', '--force', '-x'])).toMatchObject({
+      operands: ['u1'],
+      rest: ['--force', '-x'],
+      flags: { force: false },
+    });
   });
   test('bare values', () => {
     expect(parseInvocation(stop, ['--wait', 'u1'])).toMatchObject({ operands: ['u1'], flags: { wait: 'true' } });

@@ -2,14 +2,40 @@ import { expect, test } from 'vitest';
 import { ConfReader } from '../../../cni-plugins/skel/conf.ts';
 
 const conf = new ConfReader({
-  Text: 'a', FLAG: true, number: 5, big: 70000, list: [1], names: ['a'], sub: { Inner: 'x' }, subs: [{ a: 1 }, { a: 'y' }], nothing: null, ip: '10.0.0.1', noIp: '', cidr: '10.0.0.7/8',
-  mtu: 1, MTU: 2,
+  Text: 'a',
+  FLAG: true,
+  number: 5,
+  big: 70000,
+  list: [1],
+  names: ['a'],
+  sub: { Inner: 'x' },
+  subs: [{ a: 1 }, { a: 'y' }],
+  nothing: null,
+  ip: '10.0.0.1',
+  noIp: '',
+  cidr: '10.0.0.7/8',
+  mtu: 1,
+  MTU: 2,
 });
 
 test('keys in any case, exact spelling first; null and absence are undefined', () => {
-  expect([conf.text('text'), conf.flag('flag'), conf.integer('Number', 0, 9), conf.text('nothing'), conf.text('missing'), conf.integer('mtu', 0, 9), conf.integer('Mtu', 0, 9)]).toEqual(['a', true, 5, undefined, undefined, 1, 2]);
+  expect([
+    conf.text('text'),
+    conf.flag('flag'),
+    conf.integer('Number', 0, 9),
+    conf.text('nothing'),
+    conf.text('missing'),
+    conf.integer('mtu', 0, 9),
+    conf.integer('Mtu', 0, 9),
+  ]).toEqual(['a', true, 5, undefined, undefined, 1, 2]);
   expect(conf.object('SUB')?.text('inner')).toBe('x');
-  expect([conf.ip('ip')?.text, conf.ip('noIp'), conf.cidr('cidr')?.ip.text, conf.texts('names'), conf.list('list')]).toEqual(['10.0.0.1', undefined, '10.0.0.7', ['a'], [1]]);
+  expect([conf.ip('ip')?.text, conf.ip('noIp'), conf.cidr('cidr')?.ip.text, conf.texts('names'), conf.list('list')]).toEqual([
+    '10.0.0.1',
+    undefined,
+    '10.0.0.7',
+    ['a'],
+    [1],
+  ]);
 });
 test('inherited names are not keys', () => expect(conf.value('toString')).toBeUndefined());
 test.each([

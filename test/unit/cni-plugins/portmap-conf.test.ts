@@ -1,17 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { readConf } from '../../../cni-plugins/portmap/conf.ts';
 import { podAddresses } from '../../../cni-plugins/portmap/plugin.ts';
-import type { PluginRequestConf } from '../../../src/model/cni/plugin.ts';
 import { cidrText } from '../../../src/model/cidr.ts';
 
-const read = (extra: Record<string, unknown>) => readConf({ name: 'net', cniVersion: '1.1.0', type: 'portmap', ...extra } as PluginRequestConf);
+const read = (extra: Record<string, unknown>) => readConf({ name: 'net', cniVersion: '1.1.0', type: 'portmap', ...extra });
 const mapping = (entry: unknown) => ({ runtimeConfig: { portMappings: [entry] } });
 
 describe('portmap configuration', () => {
   test('defaults', () => expect(read({})).toEqual({ snat: true, masqAll: false, mappings: [], notes: [] }));
   test('keys in any case, null as absent, as Go reads them (X10)', () => {
-    expect(read({ SNAT: false, MasqALL: true, conditionsV4: null, runtimeConfig: { PortMappings: [{ HostPort: 1, containerport: 2, Protocol: 'TCP', hostip: '' }] } }))
-      .toEqual({ snat: false, masqAll: true, notes: [], mappings: [{ hostPort: 1, containerPort: 2, protocol: 'tcp', host: undefined }] });
+    expect(
+      read({
+        SNAT: false,
+        MasqALL: true,
+        conditionsV4: null,
+        runtimeConfig: { PortMappings: [{ HostPort: 1, containerport: 2, Protocol: 'TCP', hostip: '' }] },
+      }),
+    ).toEqual({ snat: false, masqAll: true, notes: [], mappings: [{ hostPort: 1, containerPort: 2, protocol: 'tcp', host: undefined }] });
   });
   test.each([
     [{ backend: 'pf' }, 7, 'unrecognized backend: "pf"'],
@@ -39,10 +44,20 @@ describe('portmap configuration', () => {
 });
 
 test('ports lead to the first address of each family on this interface of the pod', () => {
-  const found = podAddresses({
-    cniVersion: '1.1.0',
-    interfaces: [{ name: 'eth0' }, { name: 'eth1', sandbox: '/n' }, { name: 'eth0', sandbox: '/n' }],
-    ips: [{ address: '10.0.0.1/8', interface: 0 }, { address: '10.0.0.2/8', interface: 1 }, { address: '10.0.0.9/8', interface: 7 }, { address: '10.0.0.3/8', interface: 2 }, { address: '10.0.0.4/8' }, { address: 'fd00::1/64' }],
-  }, 'eth0');
+  const found = podAddresses(
+    {
+      cniVersion: '1.1.0',
+      interfaces: [{ name: 'eth0' }, { name: 'eth1', sandbox: '/n' }, { name: 'eth0', sandbox: '/n' }],
+      ips: [
+        { address: '10.0.0.1/8', interface: 0 },
+        { address: '10.0.0.2/8', interface: 1 },
+        { address: '10.0.0.9/8', interface: 7 },
+        { address: '10.0.0.3/8', interface: 2 },
+        { address: '10.0.0.4/8' },
+        { address: 'fd00::1/64' },
+      ],
+    },
+    'eth0',
+  );
   expect(found.map(cidrText)).toEqual(['10.0.0.3/8', 'fd00::1/64']);
 });

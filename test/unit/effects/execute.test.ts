@@ -43,7 +43,12 @@ function world(options: { failRun?: number; failUndo?: Set<string>; onRun?: () =
     },
   });
   const actions: Actions = {
-    'netns.create': action(), 'network.attach': action(), 'cgroup.create': action(), 'app.prepare': action(), 'rootfs.mount': action(), 'pod.launch': action(),
+    'netns.create': action(),
+    'network.attach': action(),
+    'cgroup.create': action(),
+    'app.prepare': action(),
+    'rootfs.mount': action(),
+    'pod.launch': action(),
   };
   return { exists, log, actions };
 }

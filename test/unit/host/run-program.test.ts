@@ -6,7 +6,8 @@ import { findExecutable, runProgram, type ProgramOutcome } from '../../../src/ho
 
 const sh = (script: string, more: Partial<Parameters<typeof runProgram>[0]> = {}): ProgramOutcome =>
   runProgram({ path: '/bin/sh', argv: ['sh', '-c', script], env: { PATH: '/usr/bin:/bin' }, timeoutMs: 5_000, maxBytes: 1 << 20, ...more });
-const said = (outcome: ProgramOutcome): [string, string] => (outcome.kind === 'not-started' ? ['', ''] : [outcome.stdout.toString(), outcome.stderr.toString()]);
+const said = (outcome: ProgramOutcome): [string, string] =>
+  outcome.kind === 'not-started' ? ['', ''] : [outcome.stdout.toString(), outcome.stderr.toString()];
 
 test('status, stdin, stdout, stderr, working directory', () => {
   const outcome = sh('cat; pwd; echo no >&2; exit 3', { stdin: Buffer.from('in\n'), cwd: '/usr' });
@@ -14,7 +15,9 @@ test('status, stdin, stdout, stderr, working directory', () => {
   expect(said(outcome)).toEqual(['in\n/usr\n', 'no\n']);
 });
 test('the environment is what was given, without NODE_EXTRA_CA_CERTS', () => {
-  expect(said(runProgram({ path: '/usr/bin/env', argv: ['env'], env: { A: '1', NODE_EXTRA_CA_CERTS: '/x' }, timeoutMs: 5_000, maxBytes: 1_000 }))[0]).toBe('A=1\n');
+  expect(
+    said(runProgram({ path: '/usr/bin/env', argv: ['env'], env: { A: '1', NODE_EXTRA_CA_CERTS: '/x' }, timeoutMs: 5_000, maxBytes: 1_000 }))[0],
+  ).toBe('A=1\n');
 });
 test('a signal', () => expect(sh('kill -9 $$')).toMatchObject({ kind: 'signal', signal: 9 }));
 test('the deadline ends the whole group, and what was said is kept', () => {
@@ -30,7 +33,8 @@ test('more than the limit is dropped, and that is told', () => {
   expect(outcome).toMatchObject({ kind: 'exited', status: 0, truncated: true });
   expect(said(outcome)[0].length).toBe(1_000);
 });
-test('large stdin that nobody reads does not hang', () => expect(sh('exit 0', { stdin: Buffer.alloc(1 << 22) })).toMatchObject({ kind: 'exited', status: 0 }));
+test('large stdin that nobody reads does not hang', () =>
+  expect(sh('exit 0', { stdin: Buffer.alloc(1 << 22) })).toMatchObject({ kind: 'exited', status: 0 }));
 test('what cannot be started says why', () => {
   expect(sh('', { path: '/nonexistent' })).toEqual({ kind: 'not-started', errno: 2, reason: 'ENOENT' });
   expect(sh('', { path: '/etc/passwd' })).toMatchObject({ kind: 'not-started', reason: 'EACCES' });

@@ -26,7 +26,8 @@ describe('cidr', () => {
     expect(overlaps(cidr('0.0.0.0/0'), cidr('::/0'))).toBe(false);
   });
   test('bytes round-trip', () => {
-    for (const text of ['0.0.0.0', '255.255.255.255', '10.0.0.1', '::', 'fd00::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']) expect(ipFromBytes(ipBytes(ip(text))).text).toBe(text);
+    for (const text of ['0.0.0.0', '255.255.255.255', '10.0.0.1', '::', 'fd00::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'])
+      expect(ipFromBytes(ipBytes(ip(text))).text).toBe(text);
     expect(ipFromValue(4, 0x0a000001n).text).toBe('10.0.0.1');
   });
 });

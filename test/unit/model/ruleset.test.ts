@@ -3,8 +3,16 @@ import { type Cidr, type Ip, parseCidr, parseIp } from '../../../src/model/cidr.
 import { attachmentText, masqueradeElements, networkText, parseSubnetChainName, portElements, subnetChainName } from '../../../src/model/ruleset.ts';
 import { subnetChain } from '../../../src/model/ruleset/skeleton.ts';
 
-const cidr = (text: string): Cidr => parseCidr(text) ?? (() => { throw new Error(text); })();
-const ip = (text: string): Ip => parseIp(text) ?? (() => { throw new Error(text); })();
+const cidr = (text: string): Cidr =>
+  parseCidr(text) ??
+  (() => {
+    throw new Error(text);
+  })();
+const ip = (text: string): Ip =>
+  parseIp(text) ??
+  (() => {
+    throw new Error(text);
+  })();
 const key = { network: 'net', containerId: 'cid', ifName: 'eth0' };
 
 describe('attachmentText', () => {
@@ -30,7 +38,8 @@ describe('subnet chains', () => {
     expect(parsed?.subnet.ip.family).toBe(cidr(text).ip.family);
   });
   test('other names are nobody’s', () => {
-    for (const name of ['publish', 'outside', 'outside-', 'outside-10.1.0.0', 'inside-x/3', 'besides-10.1.0.0/24']) expect(subnetChain(name), name).toBeUndefined();
+    for (const name of ['publish', 'outside', 'outside-', 'outside-10.1.0.0', 'inside-x/3', 'besides-10.1.0.0/24'])
+      expect(subnetChain(name), name).toBeUndefined();
   });
 });
 
@@ -51,7 +60,10 @@ describe('elements', () => {
   });
   test('no snat, no hairpin; masqAll hides everybody; a pod without the family gets nothing', () => {
     expect(portElements(key, mapping(undefined), { ...targets, snat: false }).map((element) => element.set)).toEqual(['ports4', 'ports6']);
-    expect(portElements(key, mapping(undefined), { ...targets, masqAll: true }).flatMap((element) => element.chain ?? [])).toEqual(['inside-0.0.0.0/0', 'inside---/0']);
+    expect(portElements(key, mapping(undefined), { ...targets, masqAll: true }).flatMap((element) => element.chain ?? [])).toEqual([
+      'inside-0.0.0.0/0',
+      'inside---/0',
+    ]);
     expect(portElements(key, mapping(ip('::')), { ...targets, addresses: [cidr('10.1.0.5/24')] })).toEqual([]);
   });
 });

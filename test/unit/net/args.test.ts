@@ -6,7 +6,13 @@ const brief = (...occurrences: string[]): string[] => {
   const request = parseNetArgs(occurrences);
   if (request.mode !== 'contained') return [request.mode, ...request.warnings];
   const networks = request.networks.map(({ name, args, capabilityArgs }) =>
-    [name, ...args.map((pair) => pair.join('=')), ...(capabilityArgs.ips ?? []).map((ip) => `ip ${ip}`), ...(capabilityArgs.mac === undefined ? [] : [`mac ${capabilityArgs.mac}`])].join(' | '));
+    [
+      name,
+      ...args.map((pair) => pair.join('=')),
+      ...(capabilityArgs.ips ?? []).map((ip) => `ip ${ip}`),
+      ...(capabilityArgs.mac === undefined ? [] : [`mac ${capabilityArgs.mac}`]),
+    ].join(' | '),
+  );
   return [...(request.all ? ['*all*'] : []), ...networks];
 };
 const faults = (...occurrences: string[]): string[] => {
@@ -29,15 +35,24 @@ describe('--net', () => {
     [['host'], ['host']],
     [['all'], ['*all*']],
     [['a,b'], ['a', 'b']],
-    [['b', 'a'], ['b', 'a']],
-    [['', 'a'], ['default', 'a']],
+    [
+      ['b', 'a'],
+      ['b', 'a'],
+    ],
+    [
+      ['', 'a'],
+      ['default', 'a'],
+    ],
     [['a:IP=10.1.2.3'], ['a | IP=10.1.2.3']],
     [['a:K=V;K2=V2'], ['a | K=V | K2=V2']],
     [['a:K='], ['a | K=']],
     [['a:K=V,b'], ['a | K=V', 'b']],
     [['a:K=V,K2=V2,b:K=V'], ['a | K=V | K2=V2', 'b | K=V']],
     [['all,net1:IP=10.0.0.1'], ['*all*', 'net1 | IP=10.0.0.1']],
-    [['all', 'net1:IP=10.0.0.1'], ['*all*', 'net1 | IP=10.0.0.1']],
+    [
+      ['all', 'net1:IP=10.0.0.1'],
+      ['*all*', 'net1 | IP=10.0.0.1'],
+    ],
     [['default:IP=fd00::5'], ['default | IP=fd00::5']],
     [['a:ip=fd00::5'], ['a | ip fd00::5']],
     [['a:ip=fd00::5/64,mac=02:00:00:00:00:0A'], ['a | ip fd00::5/64 | mac 02:00:00:00:00:0a']],
@@ -49,8 +64,14 @@ describe('--net', () => {
     [['a:ip=fd00::5,b:ip=fd00::6'], ['a | ip fd00::5', 'b | ip fd00::6']],
     [['a:GATEWAY=fd00::1'], ['a | GATEWAY=fd00::1']],
     [['a.b_c-1'], ['a.b_c-1']],
-    [['none,a', 'b'], ['none', '--net=none wins: not joining a, b']],
-    [['a', 'host'], ['host', '--net=host wins: not joining a']],
+    [
+      ['none,a', 'b'],
+      ['none', '--net=none wins: not joining a, b'],
+    ],
+    [
+      ['a', 'host'],
+      ['host', '--net=host wins: not joining a'],
+    ],
   ])('%j', (occurrences, expected) => {
     expect(brief(...occurrences)).toEqual(expected);
   });
@@ -81,7 +102,16 @@ describe('--net', () => {
     [['a:mac=01:00:00:00:00:01'], ['mac "01:00:00:00:00:01" of network "a" is not the MAC address of an interface']],
     [['a:mac=00:00:00:00:00:00'], ['mac "00:00:00:00:00:00" of network "a" is not the MAC address of an interface']],
     [['a:mac=02:00:00:00:00:01;mac=02:00:00:00:00:02'], ['mac of network "a" is given twice']],
-    [['a,a,:K=V,host:x', 'b c'], ['empty network name in "a,a,:K=V,host:x"', 'argument "x" of network "host" is not key=value', '"b c" is not a network name', 'network "a" is given twice', '"host" takes no arguments']],
+    [
+      ['a,a,:K=V,host:x', 'b c'],
+      [
+        'empty network name in "a,a,:K=V,host:x"',
+        'argument "x" of network "host" is not key=value',
+        '"b c" is not a network name',
+        'network "a" is given twice',
+        '"host" takes no arguments',
+      ],
+    ],
   ])('%j is refused', (occurrences, expected) => {
     expect(faults(...occurrences)).toEqual(expected);
   });

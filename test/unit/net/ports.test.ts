@@ -2,10 +2,20 @@ import { describe, expect, test } from 'vitest';
 import { parsePortArgs, resolvePorts } from '../../../src/net/ports.ts';
 
 const apps = [
-  { app: 'web', ports: [{ name: 'http', protocol: 'tcp', port: 80 }, { name: '53-udp', protocol: 'udp', port: 53 }, { name: 'admin', protocol: 'tcp', port: 9 }] },
+  {
+    app: 'web',
+    ports: [
+      { name: 'http', protocol: 'tcp', port: 80 },
+      { name: '53-udp', protocol: 'udp', port: 53 },
+      { name: 'admin', protocol: 'tcp', port: 9 },
+    ],
+  },
   { app: 'side', ports: [{ name: 'admin', protocol: 'tcp', port: 9 }] },
 ] as const;
-const map = (...values: string[]) => resolvePorts(parsePortArgs(values), apps).map(({ hostIP, hostPort, containerPort, protocol }) => `${hostIP ?? '*'} ${hostPort} ${containerPort} ${protocol}`);
+const map = (...values: string[]) =>
+  resolvePorts(parsePortArgs(values), apps).map(
+    ({ hostIP, hostPort, containerPort, protocol }) => `${hostIP ?? '*'} ${hostPort} ${containerPort} ${protocol}`,
+  );
 const refused = (...values: string[]): string[] => {
   try {
     map(...values);

@@ -6,7 +6,18 @@ import { defaultAppName, podManifest, type AppRequest } from '../../../src/stage
 const image = (config: Partial<ImageConfig> = {}): StoredImage => ({
   id: `sha256:${'a'.repeat(64)}` as Digest,
   name: 'web',
-  config: { entrypoint: ['/entry'], cmd: ['default'], env: ['A=1', 'B=2'], user: '', workingDir: '', exposedPorts: ['80/tcp', '53/udp', '8080'], volumes: [], stopSignal: '', labels: {}, ...config },
+  config: {
+    entrypoint: ['/entry'],
+    cmd: ['default'],
+    env: ['A=1', 'B=2'],
+    user: '',
+    workingDir: '',
+    exposedPorts: ['80/tcp', '53/udp', '8080'],
+    volumes: [],
+    stopSignal: '',
+    labels: {},
+    ...config,
+  },
   layers: [],
   os: 'linux',
   architecture: 'amd64',
@@ -22,7 +33,12 @@ describe('podManifest', () => {
     expect(app({ exec: '/bin/sh' }).exec).toEqual(['/bin/sh']);
   });
   test('environment: the image below, flags on top', () => {
-    expect(app({ environment: ['B=3', 'C=a=b', 'D='] }).environment).toEqual([{ name: 'A', value: '1' }, { name: 'B', value: '3' }, { name: 'C', value: 'a=b' }, { name: 'D', value: '' }]);
+    expect(app({ environment: ['B=3', 'C=a=b', 'D='] }).environment).toEqual([
+      { name: 'A', value: '1' },
+      { name: 'B', value: '3' },
+      { name: 'C', value: 'a=b' },
+      { name: 'D', value: '' },
+    ]);
   });
   test('user and group', () => {
     expect(app()).toMatchObject({ user: '0', group: '' });
@@ -33,8 +49,23 @@ describe('podManifest', () => {
     expect(app().ports?.map((port) => port.name)).toEqual(['80-tcp', '53-udp', '8080-tcp']);
   });
   test('every fault is listed at once', () => {
-    const faults = (): unknown => podManifest([request({ name: 'Bad Name' }), request({ name: 'x', environment: ['=1'] }), request({ name: 'x', image: image({ entrypoint: [], cmd: [] }) })]);
-    expect(faults).toThrow(expect.objectContaining({ code: 'ERR_POD_MANIFEST', details: [expect.stringContaining('Bad Name'), expect.stringContaining('"=1"'), expect.stringContaining('no program'), expect.stringContaining('two apps are named "x"')] }));
+    const faults = (): unknown =>
+      podManifest([
+        request({ name: 'Bad Name' }),
+        request({ name: 'x', environment: ['=1'] }),
+        request({ name: 'x', image: image({ entrypoint: [], cmd: [] }) }),
+      ]);
+    expect(faults).toThrow(
+      expect.objectContaining({
+        code: 'ERR_POD_MANIFEST',
+        details: [
+          expect.stringContaining('Bad Name'),
+          expect.stringContaining('"=1"'),
+          expect.stringContaining('no program'),
+          expect.stringContaining('two apps are named "x"'),
+        ],
+      }),
+    );
   });
   test('a pod without apps is refused', () => {
     expect(() => podManifest([])).toThrow(/at least one application/);

@@ -19,10 +19,27 @@ const app = (spec: Partial<AppSpec> = {}, name = 'web', stopSignal = ''): Stage1
   layers: ['/cas/layers/a'],
 });
 const pod = (change: Partial<Stage1Pod> = {}): Stage1Pod => ({
-  id: '5f3c0000-0000-4000-8000-000000000001' as PodId, dir: '/var/lib/rkt/pods/run/5f3c', pid: 4242, hostname: 'rkt-5f3c', netns: '/run/netns/rkt-5f3c', apps: [app()], overlay: true,
-  interactive: false, hosts: undefined, resolvConf: undefined, insecure: new Set(), graceMs: 10_000, ...change,
+  id: '5f3c0000-0000-4000-8000-000000000001' as PodId,
+  dir: '/var/lib/rkt/pods/run/5f3c',
+  pid: 4242,
+  hostname: 'rkt-5f3c',
+  netns: '/run/netns/rkt-5f3c',
+  apps: [app()],
+  overlay: true,
+  interactive: false,
+  hosts: undefined,
+  resolvConf: undefined,
+  insecure: new Set(),
+  graceMs: 10_000,
+  ...change,
 });
-const facts: BundleFacts = { user: { uid: 0, gid: 0, additionalGids: [] }, etcFiles: ['hostname', 'hosts'], ownCapabilities: (1n << 41n) - 1n, ownOomScoreAdj: 0, terminal: undefined };
+const facts: BundleFacts = {
+  user: { uid: 0, gid: 0, additionalGids: [] },
+  etcFiles: ['hostname', 'hosts'],
+  ownCapabilities: (1n << 41n) - 1n,
+  ownOomScoreAdj: 0,
+  terminal: undefined,
+};
 
 describe('config.json', () => {
   test('is the reviewed one', () => {
@@ -37,10 +54,21 @@ describe('config.json', () => {
     expect(types({ netns: undefined })).toEqual(['mount', 'pid', 'ipc', 'uts']);
   });
   test('environment: defaults, then the manifest’s, and the name of the app over all', () => {
-    const environment = [{ name: 'HOME', value: '/srv' }, { name: 'AC_APP_NAME', value: 'liar' }, { name: 'X', value: 'a=b' }];
-    expect(bundleConfig(pod(), app({ environment }), { ...facts, terminal: 'xterm' }).process.env).toEqual(
-      ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'SHELL=/bin/sh', 'USER=root', 'LOGNAME=root', 'HOME=/srv', 'TERM=xterm', 'AC_APP_NAME=web', 'X=a=b'],
-    );
+    const environment = [
+      { name: 'HOME', value: '/srv' },
+      { name: 'AC_APP_NAME', value: 'liar' },
+      { name: 'X', value: 'a=b' },
+    ];
+    expect(bundleConfig(pod(), app({ environment }), { ...facts, terminal: 'xterm' }).process.env).toEqual([
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'SHELL=/bin/sh',
+      'USER=root',
+      'LOGNAME=root',
+      'HOME=/srv',
+      'TERM=xterm',
+      'AC_APP_NAME=web',
+      'X=a=b',
+    ]);
   });
   test('no_new_privs: forced by a filter for whoever is not root, or asked for', () => {
     const ann = { ...facts, user: { uid: 1000, gid: 1000, additionalGids: [] } };
@@ -50,8 +78,15 @@ describe('config.json', () => {
     expect(bundleConfig(pod({ insecure: new Set(['seccomp']) }), app(), ann).process.noNewPrivileges).toBe(false);
     expect(bundleConfig(pod(), app({ isolators }), facts).process.noNewPrivileges).toBe(true);
   });
-  test.each([[-500, 0, 0], [300, 0, 300], [300, 400, 400], [5000, 0, 1000]])('oom score %i of a process with %i: %i', (value, own, expected) => {
-    expect(bundleConfig(pod(), app({ isolators: [{ name: 'os/linux/oom-score-adj', value }] }), { ...facts, ownOomScoreAdj: own }).process.oomScoreAdj).toBe(expected);
+  test.each([
+    [-500, 0, 0],
+    [300, 0, 300],
+    [300, 400, 400],
+    [5000, 0, 1000],
+  ])('oom score %i of a process with %i: %i', (value, own, expected) => {
+    expect(
+      bundleConfig(pod(), app({ isolators: [{ name: 'os/linux/oom-score-adj', value }] }), { ...facts, ownOomScoreAdj: own }).process.oomScoreAdj,
+    ).toBe(expected);
   });
   test('--insecure-options=paths,seccomp', () => {
     const { linux } = bundleConfig(pod({ insecure: new Set(['paths', 'seccomp']) }), app(), facts);
@@ -62,7 +97,9 @@ describe('config.json', () => {
 describe('capabilities', () => {
   const bounding = (spec: Partial<AppSpec>, change: Partial<Stage1Pod> = {}, own = facts.ownCapabilities): readonly string[] =>
     bundleConfig(pod(change), app(spec), { ...facts, ownCapabilities: own }).process.capabilities.bounding;
-  const set = (kind: 'retain' | 'remove', ...names: string[]): Partial<AppSpec> => ({ isolators: [{ name: `os/linux/capabilities-${kind}-set`, value: { set: names } }] });
+  const set = (kind: 'retain' | 'remove', ...names: string[]): Partial<AppSpec> => ({
+    isolators: [{ name: `os/linux/capabilities-${kind}-set`, value: { set: names } }],
+  });
   test('retain is exactly that set; remove takes from the default', () => {
     expect(bounding(set('retain', 'CAP_NET_ADMIN', 'kill'))).toEqual(['CAP_KILL', 'CAP_NET_ADMIN']);
     expect(bounding(set('remove', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SYS_ADMIN'))).toHaveLength(12);
@@ -73,7 +110,9 @@ describe('capabilities', () => {
     expect(bounding({}, { insecure: new Set(['capabilities']) })).toHaveLength(41);
   });
   test('both sets, or an unknown name, are refused', () => {
-    expect(() => bounding({ isolators: [...(set('retain', 'CAP_KILL').isolators ?? []), ...(set('remove', 'CAP_KILL').isolators ?? [])] })).toThrow('exclude each other');
+    expect(() => bounding({ isolators: [...(set('retain', 'CAP_KILL').isolators ?? []), ...(set('remove', 'CAP_KILL').isolators ?? [])] })).toThrow(
+      'exclude each other',
+    );
     expect(() => bounding(set('retain', 'CAP_FLY'))).toThrow('there is no capability CAP_FLY');
   });
 });
@@ -82,22 +121,43 @@ describe('system call filter', () => {
   test('no call is both allowed without condition and refused', () => {
     for (const capabilities of [[], ['CAP_SYS_ADMIN'], ['CAP_SYS_PTRACE', 'CAP_SYSLOG']]) {
       const { syscalls } = defaultSeccomp(new Set(capabilities), 'amd64');
-      const free = (action: string): string[] => syscalls.filter((rule) => rule.action === action && rule.args === undefined).flatMap(({ names }) => names);
+      const free = (action: string): string[] =>
+        syscalls.filter((rule) => rule.action === action && rule.args === undefined).flatMap(({ names }) => names);
       const refused = new Set(free('SCMP_ACT_ERRNO'));
       expect(free('SCMP_ACT_ALLOW').filter((name) => refused.has(name))).toEqual([]);
       expect(new Set(free('SCMP_ACT_ALLOW')).size).toBe(free('SCMP_ACT_ALLOW').length);
     }
   });
   test('a capability brings its calls', () => {
-    const allows = (name: string, ...capabilities: string[]): boolean => defaultSeccomp(new Set(capabilities), 'amd64').syscalls.some((rule) => rule.action === 'SCMP_ACT_ALLOW' && rule.names.includes(name));
-    expect([allows('mount'), allows('mount', 'CAP_SYS_ADMIN'), allows('chroot'), allows('chroot', 'CAP_SYS_CHROOT'), allows('syslog', 'CAP_SYSLOG')]).toEqual([false, true, false, true, true]);
+    const allows = (name: string, ...capabilities: string[]): boolean =>
+      defaultSeccomp(new Set(capabilities), 'amd64').syscalls.some((rule) => rule.action === 'SCMP_ACT_ALLOW' && rule.names.includes(name));
+    expect([
+      allows('mount'),
+      allows('mount', 'CAP_SYS_ADMIN'),
+      allows('chroot'),
+      allows('chroot', 'CAP_SYS_CHROOT'),
+      allows('syslog', 'CAP_SYSLOG'),
+    ]).toEqual([false, true, false, true, true]);
   });
-  test.each([['amd64', ['SCMP_ARCH_X86_64']], ['386', ['SCMP_ARCH_X86']], ['arm64', ['SCMP_ARCH_AARCH64']], ['riscv64', []]])('%s', (architecture, expected) => {
+  test.each([
+    ['amd64', ['SCMP_ARCH_X86_64']],
+    ['386', ['SCMP_ARCH_X86']],
+    ['arm64', ['SCMP_ARCH_AARCH64']],
+    ['riscv64', []],
+  ])('%s', (architecture, expected) => {
     expect(defaultSeccomp(new Set(), architecture).architectures).toEqual(expected);
   });
 });
 
-test.each([['', 15], ['SIGQUIT', 3], ['quit', 3], ['9', 9], ['SIGRTMIN+3', 37], ['RTMAX-1', 63], ['RTMIN', 34]])('stop signal %s is %i', (text, number) => {
+test.each([
+  ['', 15],
+  ['SIGQUIT', 3],
+  ['quit', 3],
+  ['9', 9],
+  ['SIGRTMIN+3', 37],
+  ['RTMAX-1', 63],
+  ['RTMIN', 34],
+])('stop signal %s is %i', (text, number) => {
   expect(stopSignalNumber('web', text)).toBe(number);
 });
 test.each(['0', '65', 'SIGNONE', 'SIGRTMIN+40', '-1', 'SIG'])('stop signal %s does not exist', (text) => {
@@ -112,7 +172,9 @@ describe('supervisor argv', () => {
     expect(supervisorArgv(two, '/usr/bin/crun', 17, false).join(' ')).toBe(
       'rkt-supervisor --pod-dir /var/lib/rkt/pods/run/5f3c --uuid 5f3c0000-0000-4000-8000-000000000001 --lock-fd 17 --netns /run/netns/rkt-5f3c --hostname rkt-5f3c --crun /usr/bin/crun --grace-ms 10000 --app web:15 --app db:2',
     );
-    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), 'crun', 3, true)).toEqual(expect.arrayContaining(['--host-net', '--terminal']));
+    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), 'crun', 3, true)).toEqual(
+      expect.arrayContaining(['--host-net', '--terminal']),
+    );
   });
   test.each([
     [{ hostname: 'ü'.repeat(33) }, 'a host name has 1 to 64 bytes, not 66'],
@@ -125,8 +187,14 @@ describe('supervisor argv', () => {
 
 describe('overlay options', () => {
   test('layers beside each other are named relative to their directory', () => {
-    expect(overlayOptions(['/d/cas/b', '/d/cas/a'], '/d/up', '/d/work')).toEqual({ directory: '/d/cas', options: 'lowerdir=b:a,upperdir=/d/up,workdir=/d/work' });
-    expect(overlayOptions(['/d/cas/b', '/e/a:1'], '/d/u,p', '/d/w\\k')).toEqual({ directory: '/d/cas', options: 'lowerdir=b:/e/a\\:1,upperdir=/d/u\\,p,workdir=/d/w\\\\k' });
+    expect(overlayOptions(['/d/cas/b', '/d/cas/a'], '/d/up', '/d/work')).toEqual({
+      directory: '/d/cas',
+      options: 'lowerdir=b:a,upperdir=/d/up,workdir=/d/work',
+    });
+    expect(overlayOptions(['/d/cas/b', '/e/a:1'], '/d/u,p', '/d/w\\k')).toEqual({
+      directory: '/d/cas',
+      options: 'lowerdir=b:/e/a\\:1,upperdir=/d/u\\,p,workdir=/d/w\\\\k',
+    });
   });
   test('127 layers of the store fit, 200 do not', () => {
     const layers = (count: number): string[] => Array.from({ length: count }, (_, i) => `/var/lib/rkt/cas/layers/${String(i).padStart(24, '0')}`);
@@ -137,13 +205,24 @@ describe('overlay options', () => {
 });
 
 describe('control groups', () => {
-  const v1 = [{ path: '/sys/fs/cgroup/cpu', version: 1, controllers: ['cpu'] }, { path: '/sys/fs/cgroup/systemd', version: 1, controllers: ['name=systemd'] }] as const;
+  const v1 = [
+    { path: '/sys/fs/cgroup/cpu', version: 1, controllers: ['cpu'] },
+    { path: '/sys/fs/cgroup/systemd', version: 1, controllers: ['name=systemd'] },
+  ] as const;
   const v2 = (path: string, controllers: string[]) => ({ path, version: 2, controllers }) as const;
   test.each([
     ['v1', v1, { kind: 'v1', hierarchies: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/systemd'], coverUnified: undefined }],
     ['v2', [v2('/sys/fs/cgroup', ['cpu', 'memory'])], { kind: 'v2', hierarchies: ['/sys/fs/cgroup'], coverUnified: undefined }],
-    ['hybrid, v2 for tracking only', [...v1, v2('/u', [])], { kind: 'hybrid', hierarchies: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/systemd', '/u'], coverUnified: undefined }],
-    ['hybrid, v2 with controllers', [...v1, v2('/u', ['hugetlb'])], { kind: 'hybrid', hierarchies: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/systemd'], coverUnified: '/u' }],
+    [
+      'hybrid, v2 for tracking only',
+      [...v1, v2('/u', [])],
+      { kind: 'hybrid', hierarchies: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/systemd', '/u'], coverUnified: undefined },
+    ],
+    [
+      'hybrid, v2 with controllers',
+      [...v1, v2('/u', ['hugetlb'])],
+      { kind: 'hybrid', hierarchies: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/systemd'], coverUnified: '/u' },
+    ],
   ])('%s', (_, mounts, layout) => {
     expect(cgroupLayout(mounts)).toEqual(layout);
   });

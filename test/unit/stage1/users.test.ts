@@ -19,7 +19,8 @@ afterEach(() => {
   closeSync(fd);
   rmSync(root, { recursive: true, force: true });
 });
-const resolve = (user: string, group = '', supplementaryGIDs?: number[]) => resolveUser('app', { user, group, ...(supplementaryGIDs === undefined ? {} : { supplementaryGIDs }) }, fd);
+const resolve = (user: string, group = '', supplementaryGIDs?: number[]) =>
+  resolveUser('app', { user, group, ...(supplementaryGIDs === undefined ? {} : { supplementaryGIDs }) }, fd);
 
 test.each([
   ['0', '', { uid: 0, gid: 0, additionalGids: [] }],
@@ -73,7 +74,10 @@ describe('a root is completed without leaving it', () => {
     expect([rootfs.has('/up/image-work/here'), rootfs.has('tmp')]).toEqual([true, true]);
     expect(existsSync(join(root, 'image/image-work/here'))).toBe(true);
   });
-  test.each([['a file', () => writeFileSync(join(root, 'image/srv'), '')], ['a link to nothing', () => symlinkSync('/none', join(root, 'image/srv'))]])('%s in the way of the working directory', (_, make) => {
+  test.each([
+    ['a file', () => writeFileSync(join(root, 'image/srv'), '')],
+    ['a link to nothing', () => symlinkSync('/none', join(root, 'image/srv'))],
+  ])('%s in the way of the working directory', (_, make) => {
     make();
     using rootfs = new Rootfs(join(root, 'image'));
     expect(() => completeRootfs(rootfs, '/srv/work')).toThrow(/\/srv/);

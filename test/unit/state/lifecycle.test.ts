@@ -61,7 +61,9 @@ describe('finding', () => {
     for (const id of [first, second]) createPod(dataDir, id).lock.release();
     expect(findPod(dataDir, '11111').id).toBe(first);
     expect(findPod(dataDir, '11112222').id).toBe(second);
-    expect(() => findPod(dataDir, '1111')).toThrow(expect.objectContaining({ code: 'ERR_POD_AMBIGUOUS', message: 'ambiguous uuid "1111", 2 matches' }));
+    expect(() => findPod(dataDir, '1111')).toThrow(
+      expect.objectContaining({ code: 'ERR_POD_AMBIGUOUS', message: 'ambiguous uuid "1111", 2 matches' }),
+    );
     expect(() => findPod(dataDir, 'f')).toThrow('no matches found for "f"');
     expect(() => findPod(dataDir, '')).toThrow('UUID cannot be empty');
   });

@@ -24,11 +24,40 @@ export interface BundleFacts {
 }
 
 /** rkt.md 2.7; /proc/sys as a whole, because most of its files ask for no capability, only for root. */
-const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger', '/sys/block', '/sys/bus', '/sys/class', '/sys/dev', '/sys/devices', '/sys/kernel'];
+const readonlyPaths = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+  '/sys/block',
+  '/sys/bus',
+  '/sys/class',
+  '/sys/dev',
+  '/sys/devices',
+  '/sys/kernel',
+];
 /** rkt.md 2.7, and what appeared in /proc since then and Docker hides. */
 const maskedPaths = [
-  '/proc/acpi', '/proc/asound', '/proc/config.gz', '/proc/kallsyms', '/proc/kcore', '/proc/keys', '/proc/kmem', '/proc/latency_stats', '/proc/mem', '/proc/sched_debug',
-  '/proc/scsi', '/proc/timer_list', '/proc/timer_stats', '/sys/devices/virtual/powercap', '/sys/firmware', '/sys/fs', '/sys/hypervisor', '/sys/module', '/sys/power',
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/config.gz',
+  '/proc/kallsyms',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/kmem',
+  '/proc/latency_stats',
+  '/proc/mem',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+  '/sys/fs',
+  '/sys/hypervisor',
+  '/sys/module',
+  '/sys/power',
 ];
 
 const tun: OciDevice = { path: '/dev/net/tun', type: 'c', major: 10, minor: 200, fileMode: 0o666, uid: 0, gid: 0 };
@@ -52,7 +81,11 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
       ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
     },
     root: { path: fromBundle.rootfs, readonly: spec.readOnlyRootFS === true },
-    mounts: [...systemMounts, shared('/dev/shm', fromBundle.shm, ['nosuid', 'nodev', 'noexec']), ...facts.etcFiles.map((name) => etcMount(name, spec))],
+    mounts: [
+      ...systemMounts,
+      shared('/dev/shm', fromBundle.shm, ['nosuid', 'nodev', 'noexec']),
+      ...facts.etcFiles.map((name) => etcMount(name, spec)),
+    ],
     linux: {
       cgroupsPath: `/${podCgroup(pod.id)}/${spec.name}`,
       // The supervisor holds them; no hostname here, because the uts namespace has it already.
@@ -63,7 +96,12 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
       ],
       devices: [tun],
       // The runtime itself opens the standard nodes after this.
-      resources: { devices: [{ allow: false, access: 'rwm' }, { allow: true, type: 'c', major: tun.major, minor: tun.minor, access: 'rwm' }] },
+      resources: {
+        devices: [
+          { allow: false, access: 'rwm' },
+          { allow: true, type: 'c', major: tun.major, minor: tun.minor, access: 'rwm' },
+        ],
+      },
       ...(filtered ? { seccomp: defaultSeccomp(new Set(capabilities), image.architecture) } : {}),
       maskedPaths: pod.insecure.has('paths') ? [] : maskedPaths,
       readonlyPaths: pod.insecure.has('paths') ? [] : readonlyPaths,
@@ -71,7 +109,10 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
   };
 }
 
-const namespaceOf = (pod: Stage1Pod, type: keyof typeof namespaceFds): { type: string; path: string } => ({ type, path: `/proc/${pod.pid}/fd/${namespaceFds[type]}` });
+const namespaceOf = (pod: Stage1Pod, type: keyof typeof namespaceFds): { type: string; path: string } => ({
+  type,
+  path: `/proc/${pod.pid}/fd/${namespaceFds[type]}`,
+});
 
 const systemMounts: readonly OciMount[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -81,7 +122,12 @@ const systemMounts: readonly OciMount[] = [
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
 ];
 
-const shared = (destination: string, source: string, options: readonly string[]): OciMount => ({ destination, type: 'bind', source, options: ['bind', ...options] });
+const shared = (destination: string, source: string, options: readonly string[]): OciMount => ({
+  destination,
+  type: 'bind',
+  source,
+  options: ['bind', ...options],
+});
 const etcMount = (name: string, spec: PodApp): OciMount =>
   shared(`/etc/${name}`, `${fromBundle.etc}/${name}`, ['nosuid', 'nodev', spec.readOnlyRootFS === true ? 'ro' : 'rw']);
 

@@ -17,7 +17,10 @@ export function cgroupLayout(mounts: readonly CgroupMount[]): CgroupLayout {
   const v1 = mounts.filter(({ version }) => version === 1);
   const v2 = mounts.find(({ version }) => version === 2);
   if (v1.length === 0) {
-    if (v2 === undefined) throw new RuntimeError('ERR_HOST_UNSUPPORTED', 'no control groups are mounted below /sys/fs/cgroup', { hint: 'mount -t cgroup2 none /sys/fs/cgroup' });
+    if (v2 === undefined)
+      throw new RuntimeError('ERR_HOST_UNSUPPORTED', 'no control groups are mounted below /sys/fs/cgroup', {
+        hint: 'mount -t cgroup2 none /sys/fs/cgroup',
+      });
     return { kind: 'v2', hierarchies: [v2.path], coverUnified: undefined };
   }
   const paths = v1.map(({ path }) => path);

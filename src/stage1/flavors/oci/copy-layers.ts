@@ -28,7 +28,8 @@ function clearTheWay(layer: string, target: string, below: string): string[] {
       whiteouts.push(path);
       if (there !== undefined) rmSync(join(target, path), { recursive: true, force: true });
     } else if (entry.isDirectory() && there?.isDirectory() === true) {
-      if (isOpaque(join(layer, path))) for (const name of readdirSync(join(target, path))) rmSync(join(target, path, name), { recursive: true, force: true });
+      if (isOpaque(join(layer, path)))
+        for (const name of readdirSync(join(target, path))) rmSync(join(target, path, name), { recursive: true, force: true });
       whiteouts.push(...clearTheWay(layer, target, path));
     } else {
       if (there !== undefined) rmSync(join(target, path), { recursive: true, force: true });
@@ -55,7 +56,12 @@ function statOf(path: string): Stats | undefined {
 }
 
 function copyOver(layer: string, target: string): void {
-  const result = run('/bin/cp', ['cp', '-a', '--reflink=auto', '-T', '--', layer, target], { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, { timeoutMs: copyTimeoutMs, maxBytes: 65_536 });
+  const result = run(
+    '/bin/cp',
+    ['cp', '-a', '--reflink=auto', '-T', '--', layer, target],
+    { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
+    { timeoutMs: copyTimeoutMs, maxBytes: 65_536 },
+  );
   if (result.errno === 0 && result.status === 0) return;
   if (result.interrupted) throw new RuntimeError('ERR_INTERRUPTED', 'stopped by a signal while the image was copied');
   throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot copy layer ${layer}`, {

@@ -30,7 +30,11 @@ export function enter(podDir: string, podId: PodId, app: string, command: readon
   unshare(CLONE_FS);
   setns(mounts, CLONE.NEWNS);
   const argv = [
-    'crun', '--root', files.crunRoot, '--cgroup-manager=cgroupfs', 'exec',
+    'crun',
+    '--root',
+    files.crunRoot,
+    '--cgroup-manager=cgroupfs',
+    'exec',
     ...(isatty(0) ? ['--tty'] : []),
     ...[...environment, `TERM=${terminalType()}`].map((entry) => `--env=${entry}`),
     containerId(podId, app),

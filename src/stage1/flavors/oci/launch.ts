@@ -42,13 +42,19 @@ export function supervisorArgv(pod: Stage1Pod, crun: string, lockFd: number, ter
   if (hostnameBytes === 0 || hostnameBytes > 64) refuse(`a host name has 1 to 64 bytes, not ${hostnameBytes}`);
   return [
     'rkt-supervisor',
-    '--pod-dir', pod.dir,
-    '--uuid', pod.id,
-    '--lock-fd', String(lockFd),
+    '--pod-dir',
+    pod.dir,
+    '--uuid',
+    pod.id,
+    '--lock-fd',
+    String(lockFd),
     ...(pod.netns === undefined ? ['--host-net'] : ['--netns', pod.netns]),
-    '--hostname', pod.hostname,
-    '--crun', crun,
-    '--grace-ms', String(pod.graceMs),
+    '--hostname',
+    pod.hostname,
+    '--crun',
+    crun,
+    '--grace-ms',
+    String(pod.graceMs),
     ...(terminal ? ['--terminal'] : pod.interactive ? ['--interactive'] : []),
     ...pod.apps.flatMap(({ spec, image }) => ['--app', `${spec.name}:${stopSignalNumber(spec.name, image.config.stopSignal)}`]),
   ];
@@ -56,7 +62,11 @@ export function supervisorArgv(pod: Stage1Pod, crun: string, lockFd: number, ter
 
 /** Only what names a program or rkt itself: an LD_PRELOAD or NOTIFY_SOCKET of the caller is not for crun. */
 const supervisorEnvironment = (): Record<string, string> =>
-  Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value !== undefined && (name === 'PATH' || name.startsWith('RKT_')) ? [[name, value]] : [])));
+  Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      value !== undefined && (name === 'PATH' || name.startsWith('RKT_')) ? [[name, value]] : [],
+    ),
+  );
 
 /** Never returns. The supervisor writes the pod's pid file when it can be signalled; a signal before that ends the pod. */
 export function launch(pod: Stage1Pod, lockFd: number): never {

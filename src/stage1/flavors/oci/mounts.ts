@@ -40,7 +40,9 @@ export function mountOverlay(layers: readonly string[], upper: string, work: str
   } catch (error) {
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot mount the image at ${target}: ${messageOf(error)}`, {
       cause: error,
-      ...(isErrno(error, 'EINVAL', 'ENODEV', 'EOPNOTSUPP', 'EPERM') ? { hint: '--no-overlay copies the image instead; overlay needs a file system with d_type and extended attributes' } : {}),
+      ...(isErrno(error, 'EINVAL', 'ENODEV', 'EOPNOTSUPP', 'EPERM')
+        ? { hint: '--no-overlay copies the image instead; overlay needs a file system with d_type and extended attributes' }
+        : {}),
     });
   } finally {
     process.chdir(before);
@@ -56,7 +58,9 @@ export function overlayOptions(layers: readonly string[], upper: string, work: s
   // A name that begins with a dash or colon is fine here; backslash, colon and comma are the separators of overlay's parser.
   const options = `lowerdir=${names.map(escaped).join(':')},upperdir=${escaped(upper)},workdir=${escaped(work)}`;
   if (Buffer.byteLength(options) > maxOptionBytes) {
-    throw new RuntimeError('ERR_STAGE1_LAUNCH', `${layers.length} layers are more than one mount can name`, { hint: '--no-overlay copies the image instead' });
+    throw new RuntimeError('ERR_STAGE1_LAUNCH', `${layers.length} layers are more than one mount can name`, {
+      hint: '--no-overlay copies the image instead',
+    });
   }
   return { directory, options };
 }

@@ -67,9 +67,17 @@ const refused = words(`
   swapon swapoff sysfs _sysctl uselib ustat vm86 vm86old move_pages migrate_pages create_module get_kernel_syms query_module`);
 
 const equals = (index: number, value: number): OciSyscallArg => ({ index, value, op: 'SCMP_CMP_EQ' });
-const allow = (names: readonly string[], args?: readonly OciSyscallArg[]): OciSyscallRule => ({ names, action: 'SCMP_ACT_ALLOW', ...(args === undefined ? {} : { args }) });
-const fail = (names: readonly string[], errnoRet: number, args?: readonly OciSyscallArg[]): OciSyscallRule =>
-  ({ names, action: 'SCMP_ACT_ERRNO', errnoRet, ...(args === undefined ? {} : { args }) });
+const allow = (names: readonly string[], args?: readonly OciSyscallArg[]): OciSyscallRule => ({
+  names,
+  action: 'SCMP_ACT_ALLOW',
+  ...(args === undefined ? {} : { args }),
+});
+const fail = (names: readonly string[], errnoRet: number, args?: readonly OciSyscallArg[]): OciSyscallRule => ({
+  names,
+  action: 'SCMP_ACT_ERRNO',
+  errnoRet,
+  ...(args === undefined ? {} : { args }),
+});
 
 /** CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}: a thread or process may be made, a namespace may not. */
 const newNamespaceBits = [0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000];
@@ -86,12 +94,19 @@ const AF_VSOCK = 40;
  * kernel's 32-bit entry is attack surface that a 64-bit image has no use for. A program of another architecture ends
  * by SIGSYS.
  */
-const architectures: Readonly<Record<string, string>> = { amd64: 'SCMP_ARCH_X86_64', '386': 'SCMP_ARCH_X86', arm64: 'SCMP_ARCH_AARCH64', arm: 'SCMP_ARCH_ARM' };
+const architectures: Readonly<Record<string, string>> = {
+  amd64: 'SCMP_ARCH_X86_64',
+  '386': 'SCMP_ARCH_X86',
+  arm64: 'SCMP_ARCH_AARCH64',
+  arm: 'SCMP_ARCH_ARM',
+};
 
 /** Filter for a process that has `capabilities`. `imageArchitecture`: as the image names it; an unknown one gets the machine's own. */
 export function defaultSeccomp(capabilities: ReadonlySet<string>, imageArchitecture: string): OciSeccomp {
   const granted = new Set(Object.entries(byCapability).flatMap(([capability, names]) => (capabilities.has(capability) ? names : [])));
-  const withheld = Object.values(byCapability).flat().filter((name) => !granted.has(name));
+  const withheld = Object.values(byCapability)
+    .flat()
+    .filter((name) => !granted.has(name));
   const mayMakeNamespaces = capabilities.has('CAP_SYS_ADMIN');
   const architecture = architectures[imageArchitecture];
   return {

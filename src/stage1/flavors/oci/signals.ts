@@ -2,8 +2,37 @@
 import { RuntimeError } from '../../../model/errors.ts';
 
 const names = [
-  'HUP', 'INT', 'QUIT', 'ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'USR1', 'SEGV', 'USR2', 'PIPE', 'ALRM', 'TERM', 'STKFLT', 'CHLD', 'CONT', 'STOP',
-  'TSTP', 'TTIN', 'TTOU', 'URG', 'XCPU', 'XFSZ', 'VTALRM', 'PROF', 'WINCH', 'IO', 'PWR', 'SYS',
+  'HUP',
+  'INT',
+  'QUIT',
+  'ILL',
+  'TRAP',
+  'ABRT',
+  'BUS',
+  'FPE',
+  'KILL',
+  'USR1',
+  'SEGV',
+  'USR2',
+  'PIPE',
+  'ALRM',
+  'TERM',
+  'STKFLT',
+  'CHLD',
+  'CONT',
+  'STOP',
+  'TSTP',
+  'TTIN',
+  'TTOU',
+  'URG',
+  'XCPU',
+  'XFSZ',
+  'VTALRM',
+  'PROF',
+  'WINCH',
+  'IO',
+  'PWR',
+  'SYS',
 ];
 const SIGTERM = 15;
 const SIGRTMIN = 34;
@@ -14,7 +43,8 @@ export function stopSignalNumber(app: string, text: string): number {
   const word = text.trim().toUpperCase().replace(/^SIG/, '');
   if (word === '') return SIGTERM;
   const number = numberOf(word);
-  if (number < 1 || number > SIGRTMAX) throw new RuntimeError('ERR_STAGE1_LAUNCH', `the image of app ${app} names stop signal ${JSON.stringify(text)}, which does not exist`);
+  if (number < 1 || number > SIGRTMAX)
+    throw new RuntimeError('ERR_STAGE1_LAUNCH', `the image of app ${app} names stop signal ${JSON.stringify(text)}, which does not exist`);
   return number;
 }
 

@@ -9,8 +9,16 @@ import type { OciUser } from './oci-spec.ts';
 const maxFileBytes = 4 << 20;
 const maxId = 0xfffffffe;
 
-interface PasswdEntry { readonly name: string; readonly uid: number; readonly gid: number }
-interface GroupEntry { readonly name: string; readonly gid: number; readonly members: readonly string[] }
+interface PasswdEntry {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+interface GroupEntry {
+  readonly name: string;
+  readonly gid: number;
+  readonly members: readonly string[];
+}
 
 /**
  * Numbers for `spec.user` and `spec.group`: a number, a name in the image's /etc/passwd or /etc/group, or an absolute
@@ -24,7 +32,13 @@ export function resolveUser(app: string, spec: Pick<AppSpec, 'user' | 'group' | 
   const user = userOf(app, spec.user, files, rootFd);
   const extra = spec.supplementaryGIDs ?? [];
   if (spec.group !== '') return { uid: user.uid, gid: groupOf(app, spec.group, files, rootFd), additionalGids: extra };
-  const memberOf = user.name === undefined ? [] : files.groups().filter(({ members }) => members.includes(user.name ?? '')).map(({ gid }) => gid);
+  const memberOf =
+    user.name === undefined
+      ? []
+      : files
+          .groups()
+          .filter(({ members }) => members.includes(user.name ?? ''))
+          .map(({ gid }) => gid);
   return { uid: user.uid, gid: user.gid, additionalGids: [...new Set([...extra, ...memberOf])].filter((gid) => gid !== user.gid) };
 }
 
@@ -52,7 +66,12 @@ function userOf(app: string, wanted: string, files: AccountFiles, rootFd: number
   const entry = files.users().find(({ name }) => name === wanted);
   if (entry !== undefined) return entry;
   if (wanted === 'root') return { uid: 0, gid: 0, name: 'root' };
-  throw notFound(app, 'user', wanted, files.users().map(({ name }) => name));
+  throw notFound(
+    app,
+    'user',
+    wanted,
+    files.users().map(({ name }) => name),
+  );
 }
 
 function groupOf(app: string, wanted: string, files: AccountFiles, rootFd: number): number {
@@ -62,13 +81,21 @@ function groupOf(app: string, wanted: string, files: AccountFiles, rootFd: numbe
   const entry = files.groups().find(({ name }) => name === wanted);
   if (entry !== undefined) return entry.gid;
   if (wanted === 'root') return 0;
-  throw notFound(app, 'group', wanted, files.groups().map(({ name }) => name));
+  throw notFound(
+    app,
+    'group',
+    wanted,
+    files.groups().map(({ name }) => name),
+  );
 }
 
 function notFound(app: string, what: 'user' | 'group', wanted: string, known: readonly string[]): RuntimeError {
   const file = what === 'user' ? '/etc/passwd' : '/etc/group';
   return new RuntimeError('ERR_APP_USER', `"${wanted}" ${what} not found in app ${app}`, {
-    hint: known.length === 0 ? `the image has no ${file}: give a number` : `${file} of the image knows ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`,
+    hint:
+      known.length === 0
+        ? `the image has no ${file}: give a number`
+        : `${file} of the image knows ${known.slice(0, 10).join(', ')}${known.length > 10 ? ', …' : ''}`,
   });
 }
 

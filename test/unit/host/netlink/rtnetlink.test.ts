@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { addAddress, addRoute, createBridge, createVeth, ensureRoute, RT_SCOPE, setBridgePort, setUp } from '../../../../src/host/netlink/rtnetlink.ts';
+import {
+  addAddress,
+  addRoute,
+  createBridge,
+  createVeth,
+  ensureRoute,
+  RT_SCOPE,
+  setBridgePort,
+  setUp,
+} from '../../../../src/host/netlink/rtnetlink.ts';
 import { parseCidr, parseIp, type Cidr, type Ip } from '../../../../src/model/cidr.ts';
 
 const cidr = (text: string): Cidr => parseCidr(text) ?? expect.unreachable(text);
@@ -8,7 +17,7 @@ const ip = (text: string): Ip => parseIp(text) ?? expect.unreachable(text);
 /** `type:hex` of each attribute; written here so that the reader of the code under test does not check itself. */
 function attributes(bytes: Buffer): string[] {
   const found: string[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = bytes.readUInt16LE(at);
     expect(length, 'a length that covers its own header').toBeGreaterThanOrEqual(4);
     found.push(`${bytes.readUInt16LE(at + 2)}:${bytes.toString('hex', at + 4, at + length)}`);
@@ -70,7 +79,14 @@ describe('routes', () => {
     expect(addRoute(4, { dst: cidr('10.0.0.0/8') }).body[6]).toBe(RT_SCOPE.LINK);
     const { body } = addRoute(4, { dst: cidr('10.0.0.0/8'), scope: 0, table: 1000, priority: 7, source: ip('10.0.0.2'), mtu: 1300, advmss: 1200 });
     expect([body[4], body[6]]).toEqual([252, 0]);
-    expect(attributes(body.subarray(12))).toEqual(['1:0a000000', '4:04000000', '15:e8030000', '7:0a000002', '6:07000000', `${8 | 0x8000}:0800020014050000` + '08000800b0040000']);
+    expect(attributes(body.subarray(12))).toEqual([
+      '1:0a000000',
+      '4:04000000',
+      '15:e8030000',
+      '7:0a000002',
+      '6:07000000',
+      `${8 | 0x8000}:0800020014050000` + '08000800b0040000',
+    ]);
   });
   test('IPv6 routes have no scope', () => expect(addRoute(4, { dst: cidr('fd00::/64'), scope: 253 }).body[6]).toBe(0));
   test('add appends, ensure replaces', () => {
@@ -79,5 +95,9 @@ describe('routes', () => {
 });
 
 test('every request says what it wanted', () => {
-  expect([createBridge('br0', {}).what, addAddress(1, cidr('10.0.0.1/8')).what, addRoute(1, { dst: cidr('0.0.0.0/0'), gateway: ip('10.0.0.1') }).what]).toEqual(['create bridge br0', 'add address 10.0.0.1/8', 'add route 0.0.0.0/0 via 10.0.0.1']);
+  expect([
+    createBridge('br0', {}).what,
+    addAddress(1, cidr('10.0.0.1/8')).what,
+    addRoute(1, { dst: cidr('0.0.0.0/0'), gateway: ip('10.0.0.1') }).what,
+  ]).toEqual(['create bridge br0', 'add address 10.0.0.1/8', 'add route 0.0.0.0/0 via 10.0.0.1']);
 });

@@ -5,8 +5,16 @@ import { type Element, firewallElements, masqueradeElements, portElements, setDe
 import { skeleton } from '../../../../src/model/ruleset/skeleton.ts';
 import { type Cidr, type Ip, parseCidr, parseIp } from '../../../../src/model/cidr.ts';
 
-const cidr = (text: string): Cidr => parseCidr(text) ?? (() => { throw new Error(text); })();
-const ip = (text: string): Ip => parseIp(text) ?? (() => { throw new Error(text); })();
+const cidr = (text: string): Cidr =>
+  parseCidr(text) ??
+  (() => {
+    throw new Error(text);
+  })();
+const ip = (text: string): Ip =>
+  parseIp(text) ??
+  (() => {
+    throw new Error(text);
+  })();
 const key = { network: 'net', containerId: 'cid', ifName: 'eth0' };
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const body = (element: Element): string => hex(encodeOperation({ op: 'create-element', table: 'rkt', element }).body);
@@ -15,16 +23,24 @@ const comment = '13000600000d6e65742f6369642f657468300000';
 
 describe('bytes are those nft 1.0.6 sends (--debug=mnl)', () => {
   test('a port: l4proto . port : address . port', () => {
-    const [element] = portElements(key, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', host: undefined }], { addresses: [cidr('10.1.0.5/24')], snat: false, masqAll: false });
+    const [element] = portElements(key, [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', host: undefined }], {
+      addresses: [cidr('10.1.0.5/24')],
+      snat: false,
+      masqAll: false,
+    });
     if (element === undefined) throw new Error('no element');
-    expect(body(element)).toBe(`01000000${'08000100726b7400'}${'0b000200706f7274733400' + '00'}${'3c00038038000180'}${'10000180' + '0c000100' + '06000000' + '1f900000'}${'10000280' + '0c000100' + '0a010005' + '00500000'}${comment}`);
+    expect(body(element)).toBe(
+      `01000000${'08000100726b7400'}${'0b000200706f7274733400' + '00'}${'3c00038038000180'}${'10000180' + '0c000100' + '06000000' + '1f900000'}${'10000280' + '0c000100' + '0a010005' + '00500000'}${comment}`,
+    );
   });
 
   test('a masqueraded address: goto a chain', () => {
     const [element] = masqueradeElements(key, [cidr('10.1.0.5/24')]);
     if (element === undefined) throw new Error('no element');
     const chain = Buffer.from('outside-10.1.0.0/24\0').toString('hex');
-    expect(body(element)).toBe(`01000000${'08000100726b7400'}${'0a0002006d6173713400' + '0000'}${'5000038' + '04c000180'}${'0c000180080001000a010005'}${'28000280' + '24000280' + '08000100fffffffc' + `18000200${chain}`}${comment}`);
+    expect(body(element)).toBe(
+      `01000000${'08000100726b7400'}${'0a0002006d6173713400' + '0000'}${'5000038' + '04c000180'}${'0c000180080001000a010005'}${'28000280' + '24000280' + '08000100fffffffc' + `18000200${chain}`}${comment}`,
+    );
   });
 
   test('an address with an interface name: sixteen bytes, host order', () => {
@@ -41,7 +57,9 @@ describe('bytes are those nft 1.0.6 sends (--debug=mnl)', () => {
     expect(text).toContain('0800050000' + '000018');
     expect(text).toContain('0800060000' + '00020d');
     expect(text).toContain('0800070000' + '000014');
-    expect(hex(encodeOperation({ op: 'create-set', table: 'rkt', name: 'masq4', id: 1, definition: setDefinition('masq4') }).body)).toContain('08000600ffffff00');
+    expect(hex(encodeOperation({ op: 'create-set', table: 'rkt', name: 'masq4', id: 1, definition: setDefinition('masq4') }).body)).toContain(
+      '08000600ffffff00',
+    );
   });
 
   test('dnat to a map: registers as words of 32 bit, the port behind the address', () => {
@@ -63,10 +81,18 @@ describe('reading', () => {
   test('what was written comes back', () => {
     const elements = [
       ...masqueradeElements(key, [cidr('10.1.0.5/24'), cidr('fd00::5/64')]),
-      ...portElements(key, [{ hostPort: 1, containerPort: 2, protocol: 'udp', host: ip('192.0.2.1') }], { addresses: [cidr('10.1.0.5/24')], snat: true, masqAll: false }),
+      ...portElements(key, [{ hostPort: 1, containerPort: 2, protocol: 'udp', host: ip('192.0.2.1') }], {
+        addresses: [cidr('10.1.0.5/24')],
+        snat: true,
+        masqAll: false,
+      }),
       ...firewallElements(key, [ip('fd00::5')], 'same-bridge', 'br0'),
     ];
-    const normal = (element: Element) => ({ ...element, key: hex(element.key), ...(element.value === undefined ? {} : { value: hex(element.value) }) });
+    const normal = (element: Element) => ({
+      ...element,
+      key: hex(element.key),
+      ...(element.value === undefined ? {} : { value: hex(element.value) }),
+    });
     for (const element of elements) {
       const { body: bytes } = encodeOperation({ op: 'create-element', table: 'rkt', element });
       expect(decodeElements(bytes).map(normal)).toEqual([normal(element)]);
@@ -89,6 +115,7 @@ describe('reading', () => {
   });
 
   test('every set has a definition whose key starts with what it is about', () => {
-    for (const name of setNames) expect(setDefinition(name).key[0], name).toMatch(name.startsWith('ports') ? /inet_proto/ : name.endsWith('4') ? /ipv4/ : /ipv6/);
+    for (const name of setNames)
+      expect(setDefinition(name).key[0], name).toMatch(name.startsWith('ports') ? /inet_proto/ : name.endsWith('4') ? /ipv4/ : /ipv6/);
   });
 });

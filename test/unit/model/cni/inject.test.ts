@@ -12,7 +12,9 @@ test('fields replace all members of that name, and stand last', () => {
   expect(injectConf('{"name":"a","x":1,"name":"b"}', { name: 'n', cniVersion: '1.0.0' }, keepAll)).toBe('{"x":1,"name":"n","cniVersion":"1.0.0"}');
 });
 test('Z5, R33: members are dropped by name', () => {
-  expect(injectConf('{"capabilities":{"a":true},"x":1,"cni.dev/y":2}', {}, (key) => key === 'capabilities' || key.startsWith('cni.dev/'))).toBe('{"x":1}');
+  expect(injectConf('{"capabilities":{"a":true},"x":1,"cni.dev/y":2}', {}, (key) => key === 'capabilities' || key.startsWith('cni.dev/'))).toBe(
+    '{"x":1}',
+  );
 });
 test('an escaped key is the key it means', () => expect(injectConf('{"n\\u0061me":"a"}', { name: 'n' }, keepAll)).toBe('{"name":"n"}'));
 test('inherited names are not fields', () => expect(injectConf('{"toString":1,"__proto__":2}', {}, keepAll)).toBe('{"toString":1,"__proto__":2}'));

@@ -4,7 +4,10 @@ import { cniVersions, type CniResult } from '../../../../src/model/cni/types.ts'
 
 const full: CniResult = {
   cniVersion: '1.1.0',
-  interfaces: [{ name: 'br0', mac: '00:00:00:00:00:01', mtu: 1400, socketPath: '/s', pciID: '0000:00:01.0' }, { name: 'eth0', sandbox: '/run/netns/x' }],
+  interfaces: [
+    { name: 'br0', mac: '00:00:00:00:00:01', mtu: 1400, socketPath: '/s', pciID: '0000:00:01.0' },
+    { name: 'eth0', sandbox: '/run/netns/x' },
+  ],
   ips: [{ interface: 0, address: '10.1.2.3/24', gateway: '10.1.2.1' }, { address: 'fd00::2/64' }, { address: '10.9.0.1/16' }],
   routes: [{ dst: '0.0.0.0/0', gw: '10.1.2.1', mtu: 1400, advmss: 1300, priority: 5, table: 0, scope: 0 }, { dst: 'fd01::/64' }],
   dns: { nameservers: ['10.1.2.1'], search: ['a.example'] },
@@ -16,10 +19,16 @@ describe('results on the wire', () => {
     expect(formatResult(full, '0.1.0')).toEqual({ ...formatResult(full, '0.2.0'), cniVersion: '0.1.0' });
   });
   test('K2: ip4 and ip6 become ips, v4 first, routes joined', () => {
-    const old = { ip6: { ip: 'fd00::2/64', routes: [{ dst: '::/0' }] }, ip4: { ip: '10.0.0.2/24', gateway: '10.0.0.1', routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }] }, dns: { domain: 'x' } };
+    const old = {
+      ip6: { ip: 'fd00::2/64', routes: [{ dst: '::/0' }] },
+      ip4: { ip: '10.0.0.2/24', gateway: '10.0.0.1', routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }] },
+      dns: { domain: 'x' },
+    };
     expect(parseResult(old, '0.2.0')).toEqual({
-      cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24', gateway: '10.0.0.1' }, { address: 'fd00::2/64' }],
-      routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }, { dst: '::/0' }], dns: { domain: 'x' },
+      cniVersion: '1.1.0',
+      ips: [{ address: '10.0.0.2/24', gateway: '10.0.0.1' }, { address: 'fd00::2/64' }],
+      routes: [{ dst: '0.0.0.0/0', gw: '10.0.0.1' }, { dst: '::/0' }],
+      dns: { domain: 'x' },
     });
   });
   test('K3: 0.3.0, 0.3.1 and 0.4.0 are one shape', () => {
@@ -27,12 +36,23 @@ describe('results on the wire', () => {
   });
   test('K4: from 0.4.0 the family is dropped, indexes are kept', () => {
     const old = { cniVersion: '0.4.0', interfaces: [{ name: 'eth0' }], ips: [{ version: '4', interface: 0, address: '10.0.0.2/24' }] };
-    expect(parseResult(old, '0.4.0')).toEqual({ cniVersion: '1.1.0', interfaces: [{ name: 'eth0' }], ips: [{ interface: 0, address: '10.0.0.2/24' }] });
+    expect(parseResult(old, '0.4.0')).toEqual({
+      cniVersion: '1.1.0',
+      interfaces: [{ name: 'eth0' }],
+      ips: [{ interface: 0, address: '10.0.0.2/24' }],
+    });
   });
   test('K5: to 0.4.0 the family comes from the address; mtu, socketPath and pciID are lost, route options are not', () => {
     const wire = formatResult(full, '0.4.0');
-    expect(wire['interfaces']).toEqual([{ name: 'br0', mac: '00:00:00:00:00:01' }, { name: 'eth0', sandbox: '/run/netns/x' }]);
-    expect(wire['ips']).toEqual([{ version: '4', interface: 0, address: '10.1.2.3/24', gateway: '10.1.2.1' }, { version: '6', address: 'fd00::2/64' }, { version: '4', address: '10.9.0.1/16' }]);
+    expect(wire['interfaces']).toEqual([
+      { name: 'br0', mac: '00:00:00:00:00:01' },
+      { name: 'eth0', sandbox: '/run/netns/x' },
+    ]);
+    expect(wire['ips']).toEqual([
+      { version: '4', interface: 0, address: '10.1.2.3/24', gateway: '10.1.2.1' },
+      { version: '6', address: 'fd00::2/64' },
+      { version: '4', address: '10.9.0.1/16' },
+    ]);
     expect(wire['routes']).toEqual(full.routes);
   });
   test('K6: to 0.2.0 the first address of each family survives with dst and gw of its routes', () => {
@@ -59,11 +79,13 @@ describe('results on the wire', () => {
   test('K9: dns is always written before 1.0.0, and only when there is one from then on', () => {
     const plain: CniResult = { cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24' }], dns: { nameservers: [], domain: '' } };
     for (const version of cniVersions) expect('dns' in formatResult(plain, version), version).toBe(version < '1');
-    for (const dns of [{ dns: {} }, {}]) expect(formatResult({ cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24' }], ...dns }, '0.4.0')['dns']).toEqual({});
+    for (const dns of [{ dns: {} }, {}])
+      expect(formatResult({ cniVersion: '1.1.0', ips: [{ address: '10.0.0.2/24' }], ...dns }, '0.4.0')['dns']).toEqual({});
   });
   test('K10: index 0 survives the round trip, -1 and null count as none', () => {
     expect(throughWire('0.4.0').ips?.[0]?.interface).toBe(0);
-    for (const index of [-1, null]) expect(parseResult({ ips: [{ address: '10.0.0.2/24', interface: index }] }, '1.0.0').ips).toEqual([{ address: '10.0.0.2/24' }]);
+    for (const index of [-1, null])
+      expect(parseResult({ ips: [{ address: '10.0.0.2/24', interface: index }] }, '1.0.0').ips).toEqual([{ address: '10.0.0.2/24' }]);
   });
   test('K12: table and scope 0 are meaningful, null is not', () => {
     expect(throughWire('1.0.0').routes?.[0]).toMatchObject({ table: 0, scope: 0 });
@@ -75,9 +97,11 @@ describe('results on the wire', () => {
     expect(throughWire('1.1.0')).toEqual(full);
     expect(parseResult({ CNIVersion: '1.0.0', IPs: [{ Address: '10.0.0.2/24', x: 1 }], y: 2 }, '0.1.0').ips).toEqual([{ address: '10.0.0.2/24' }]);
   });
-  test('keys are in the reference\'s order', () => {
+  test("keys are in the reference's order", () => {
     expect(Object.keys(formatResult(full, '1.1.0'))).toEqual(['cniVersion', 'interfaces', 'ips', 'routes', 'dns']);
-    expect(JSON.stringify((formatResult(full, '0.4.0')['ips'] as object[])[0])).toBe('{"version":"4","interface":0,"address":"10.1.2.3/24","gateway":"10.1.2.1"}');
+    expect(JSON.stringify((formatResult(full, '0.4.0')['ips'] as object[])[0])).toBe(
+      '{"version":"4","interface":0,"address":"10.1.2.3/24","gateway":"10.1.2.1"}',
+    );
   });
   test.each([
     [{ ips: [{ address: '10.0.0.2' }] }, 'ips[0].address'],

@@ -2,9 +2,15 @@ import { expect, test } from 'vitest';
 import { atLeast, compareVersions, parseVersion, versionsOfReply } from '../../../../src/model/cni/version.ts';
 
 test.each([
-  ['', [0, 1, 0]], ['1', [1, 0, 0]], ['0.4', [0, 4, 0]], ['1.1.0', [1, 1, 0]], ['10.20.30', [10, 20, 30]],
+  ['', [0, 1, 0]],
+  ['1', [1, 0, 0]],
+  ['0.4', [0, 4, 0]],
+  ['1.1.0', [1, 1, 0]],
+  ['10.20.30', [10, 20, 30]],
 ])('V13: %j is a version', (text, numbers) => expect(parseVersion(text)).toEqual(numbers));
-test.each(['asdf', '.x', '0.', '..', '.', '1.2.3.4', '1.2.3.4.5', '1.0.0-rc1', ' 1.0.0', '-1.0.0', '1e3'])('V13: %j is none', (text) => expect(parseVersion(text)).toBeUndefined());
+test.each(['asdf', '.x', '0.', '..', '.', '1.2.3.4', '1.2.3.4.5', '1.0.0-rc1', ' 1.0.0', '-1.0.0', '1e3'])('V13: %j is none', (text) =>
+  expect(parseVersion(text)).toBeUndefined(),
+);
 
 test('versions compare by number', () => {
   expect(compareVersions('0.10.0', '0.9.0')).toBeGreaterThan(0);
@@ -20,5 +26,12 @@ test.each([
   [{ CNIVersion: '1.0.0', SUPPORTEDVERSIONS: ['9.9.9'] }, ['9.9.9']],
   [{ cniVersion: '0.2.0' }, ['0.1.0', '0.2.0']],
 ])('V10: %j', (reply, versions) => expect(versionsOfReply(reply)).toEqual(versions));
-test.each([{}, null, [], { cniVersion: '1.0.0' }, { supportedVersions: ['1.0.0'] }, { cniVersion: '1.0.0', supportedVersions: [1] }, { cniVersion: '1.0.0', supportedVersions: [] }])('V10: %j is an error', (reply) =>
-  expect(() => versionsOfReply(reply)).toThrow(/VERSION/));
+test.each([
+  {},
+  null,
+  [],
+  { cniVersion: '1.0.0' },
+  { supportedVersions: ['1.0.0'] },
+  { cniVersion: '1.0.0', supportedVersions: [1] },
+  { cniVersion: '1.0.0', supportedVersions: [] },
+])('V10: %j is an error', (reply) => expect(() => versionsOfReply(reply)).toThrow(/VERSION/));

@@ -23,8 +23,12 @@ const code = (path: string): string => {
 };
 
 test('a reference plugin', () => expect(versionsOf('/usr/lib/cni/bridge')).toEqual(['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0']));
-test('V9: one from before there was VERSION', () => expect(versionsOf(plugin(`echo '{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}'; exit 1`))).toEqual(['0.1.0']));
-test('V6: it is told what we speak', () => expect(versionsOf(plugin(`read in; [ "$in" = '{"cniVersion":"1.1.0"}' ] && echo '{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}'`))).toEqual(['1.1.0']));
+test('V9: one from before there was VERSION', () =>
+  expect(versionsOf(plugin(`echo '{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}'; exit 1`))).toEqual(['0.1.0']));
+test('V6: it is told what we speak', () =>
+  expect(versionsOf(plugin(`read in; [ "$in" = '{"cniVersion":"1.1.0"}' ] && echo '{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}'`))).toEqual([
+    '1.1.0',
+  ]));
 test('asked once for each file, again when the file is another one', () => {
   const count = join(dir, 'count');
   const answers = (version: string): string => `echo x >> ${count}; echo '{"cniVersion":"1.0.0","supportedVersions":["${version}"]}'`;

@@ -63,7 +63,12 @@ describe('files', () => {
   test('a directory named twice is read once', () => {
     put('admin/net.d/a.conflist', list('a'));
     const path = join(root, 'admin/net.d');
-    expect(loadConf([{ path, owner: 'admin' }, { path, owner: 'system' }]).networks).toHaveLength(1);
+    expect(
+      loadConf([
+        { path, owner: 'admin' },
+        { path, owner: 'system' },
+      ]).networks,
+    ).toHaveLength(1);
   });
 });
 
@@ -77,7 +82,11 @@ describe('text', () => {
   test('a single plugin is wrapped as it is written, and its own bytes are kept', () => {
     const text = '\n{"name":"a", "type":"ptp","big":12345678901234567890}\n';
     put('admin/net.d/a.conf', text);
-    expect(load().networks[0]).toMatchObject({ text: `{"cniVersion":"0.1.0","name":"a","plugins":[${text.trim()}]}`, rawConf: text, versions: ['0.1.0'] });
+    expect(load().networks[0]).toMatchObject({
+      text: `{"cniVersion":"0.1.0","name":"a","plugins":[${text.trim()}]}`,
+      rawConf: text,
+      versions: ['0.1.0'],
+    });
   });
   test('drop-ins are appended in name order, byte for byte', () => {
     put('admin/net.d/a.conflist', '{"name":"a","cniVersion":"1.1.0","plugins":[{"type":"ptp"}],"x":1}');
@@ -85,7 +94,9 @@ describe('text', () => {
     put('admin/net.d/a/10.conf', '{"type":"portmap"}');
     put('admin/net.d/a/30.conflist', '{"type":"ignored"}');
     const network = load().networks[0];
-    expect(network?.text).toBe('{"name":"a","cniVersion":"1.1.0","plugins":[{"type":"ptp"},{"type":"portmap"},{"type":"tuning", "n":12345678901234567890}],"x":1}');
+    expect(network?.text).toBe(
+      '{"name":"a","cniVersion":"1.1.0","plugins":[{"type":"ptp"},{"type":"portmap"},{"type":"tuning", "n":12345678901234567890}],"x":1}',
+    );
     expect(network?.plugins.map(({ type }) => type)).toEqual(['ptp', 'portmap', 'tuning']);
     expect(network?.source.dropIns).toEqual([join(root, 'admin/net.d/a/10.conf'), join(root, 'admin/net.d/a/20.conf')]);
   });
@@ -133,7 +144,8 @@ describe('versions', () => {
 
 describe('faults', () => {
   test('all of a file, with line, column and path', () => {
-    const text = '{\n  "cniVersion": "1.0.0",\n  "name": "a b",\n  "disableCheck": "yes",\n  "plugins": [\n    { "type": "ptp" },\n    { "type": "../x", "capabilities": { "ips": 1 } },\n    { "ipam": { "type": 7 } }\n  ]\n}';
+    const text =
+      '{\n  "cniVersion": "1.0.0",\n  "name": "a b",\n  "disableCheck": "yes",\n  "plugins": [\n    { "type": "ptp" },\n    { "type": "../x", "capabilities": { "ips": 1 } },\n    { "ipam": { "type": 7 } }\n  ]\n}';
     expect(faultsOf(text)).toEqual([
       'x.conflist:3:11: name: must be a name that begins with a letter or digit and holds only letters, digits, "_", "." and "-", not "a b"',
       'x.conflist:4:19: disableCheck: must be true or false, not "yes"',
@@ -155,16 +167,27 @@ describe('faults', () => {
     [{ name: 'a', plugins: [] }, 'x.conflist:1:23: plugins: must not be empty'],
     [{ name: 'a', loadOnlyInlinedPlugins: true }, 'x.conflist:1:38: loadOnlyInlinedPlugins: is true, but there is no list "plugins"'],
     [{ name: 'a', type: 'ptp' }, 'x.conflist:1:20: type: a single plugin belongs into a .conf file, or into the list "plugins"'],
-    [list('a', [{ type: 'ptp', ipam: { type: 'host-local', subnet: '10.1.0.0' } }]), 'plugins[0].ipam.subnet: must be a subnet such as 10.1.0.0/16, not "10.1.0.0"'],
-    [list('a', [{ type: 'ptp', ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/16' }, { subnet: '10.2.0.1/16' }]] } }]), 'plugins[0].ipam.ranges[0][1].subnet: has host bits set; did you mean 10.2.0.0/16?'],
+    [
+      list('a', [{ type: 'ptp', ipam: { type: 'host-local', subnet: '10.1.0.0' } }]),
+      'plugins[0].ipam.subnet: must be a subnet such as 10.1.0.0/16, not "10.1.0.0"',
+    ],
+    [
+      list('a', [{ type: 'ptp', ipam: { type: 'host-local', ranges: [[{ subnet: '10.1.0.0/16' }, { subnet: '10.2.0.1/16' }]] } }]),
+      'plugins[0].ipam.ranges[0][1].subnet: has host bits set; did you mean 10.2.0.0/16?',
+    ],
     [list('a', [{ type: 'ptp', ipam: { type: 'host-local', ranges: [[{}]] } }]), 'plugins[0].ipam.ranges[0][0].subnet: is missing'],
-    [list('a', [{ type: 'ptp', ipam: { type: 'host-local', ranges: [{ subnet: '10.1.0.0/16' }] } }]), 'plugins[0].ipam.ranges[0]: must be a list of ranges'],
+    [
+      list('a', [{ type: 'ptp', ipam: { type: 'host-local', ranges: [{ subnet: '10.1.0.0/16' }] } }]),
+      'plugins[0].ipam.ranges[0]: must be a list of ranges',
+    ],
     [list('a', [{ type: 'ptp', ipam: { type: 'host-local', subnet: '10.1.0.0/31' } }]), 'is too small to allocate from'],
   ])('fault %#', (content, expected) => {
     expect(faultsOf(content as string)).toEqual([expect.stringContaining(expected)]);
   });
   test('a single plugin', () => {
-    expect(faultsOf({ name: 'a', plugins: [{ type: 'x' }] }, 'x.conf')).toEqual(['x.conf:1:23: plugins: a list of plugins belongs into a .conflist file']);
+    expect(faultsOf({ name: 'a', plugins: [{ type: 'x' }] }, 'x.conf')).toEqual([
+      'x.conf:1:23: plugins: a list of plugins belongs into a .conflist file',
+    ]);
     expect(faultsOf({ name: 'a' }, 'x.conf')).toEqual(['x.conf:1:1: type: is missing; must be the name of a plugin']);
   });
   test.each([
@@ -180,7 +203,13 @@ describe('faults', () => {
 });
 
 test('an empty ipam is none, unknown keys stay, reserved ones are pointed out', () => {
-  const path = put('admin/net.d/a.conflist', list('a', [{ type: 'macvlan', ipam: {}, own: { deep: [1] }, runtimeConfig: {}, 'cni.dev/x': 1 }, { type: 'ptp', ipam: { type: '' } }]));
+  const path = put(
+    'admin/net.d/a.conflist',
+    list('a', [
+      { type: 'macvlan', ipam: {}, own: { deep: [1] }, runtimeConfig: {}, 'cni.dev/x': 1 },
+      { type: 'ptp', ipam: { type: '' } },
+    ]),
+  );
   expect(load().networks[0]?.plugins).toEqual([{ type: 'macvlan', own: { deep: [1] }, runtimeConfig: {}, 'cni.dev/x': 1 }, { type: 'ptp' }]);
   expect(load().notices).toEqual([
     `${path}: plugins[0].runtimeConfig is reserved for the runtime and has no effect`,

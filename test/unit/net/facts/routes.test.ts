@@ -25,7 +25,8 @@ test('/proc/net/route', () => {
 
 test('/proc/net/ipv6_route', () => {
   const none = '00000000000000000000000000000000';
-  const line = (destination: string, prefix: string, gateway: string, flags: string, device: string): string => `${destination} ${prefix} ${none} 00 ${gateway} 00000100 00000001 00000000 ${flags} ${device.padStart(8)}`;
+  const line = (destination: string, prefix: string, gateway: string, flags: string, device: string): string =>
+    `${destination} ${prefix} ${none} 00 ${gateway} 00000100 00000001 00000000 ${flags} ${device.padStart(8)}`;
   const text = [
     line('fd000000000000000000000000000000', '40', none, '00000001', 'eth0'),
     line('fe800000000000000000000000000000', '40', none, '00000001', 'eth0'),

@@ -25,7 +25,8 @@ function conf(...files: File[]): LoadedConf {
 const hostLocal = (...subnets: string[]) => ({ type: 'host-local', ranges: subnets.map((subnet) => [{ subnet }]) });
 const list = (name: string, plugins: object[], more: object = {}) => ({ cniVersion: '1.0.0', name, ...more, plugins });
 const ptp = (name: string, subnet = '10.77.0.0/24') => list(name, [{ type: 'ptp', ipam: hostLocal(subnet) }]);
-const bridge = (name: string, device: string, subnet: string, more: object = {}) => list(name, [{ type: 'bridge', bridge: device, isGateway: true, ipam: hostLocal(subnet), ...more }]);
+const bridge = (name: string, device: string, subnet: string, more: object = {}) =>
+  list(name, [{ type: 'bridge', bridge: device, isGateway: true, ipam: hostLocal(subnet), ...more }]);
 const portmap = { type: 'portmap', capabilities: { portMappings: true } };
 const facts: NetFacts = { routes: [], pluginPath: [directories.admin, '/opt/cni/bin', '/usr/lib/cni'], executables: {}, versions: {} };
 const builtinTypes = ['bridge', 'ptp', 'host-local', 'portmap', 'firewall'];
@@ -59,13 +60,29 @@ describe('which networks', () => {
   });
   test('arguments reach their network only, also with all', () => {
     expect(plan(['all,b:IP=10.2.0.9;K=V'], files).networks.map(({ name, args }) => [name, args])).toEqual([
-      ['s', []], ['a', []], ['b', [['IP', '10.2.0.9'], ['K', 'V']]], ['default', []],
+      ['s', []],
+      ['a', []],
+      [
+        'b',
+        [
+          ['IP', '10.2.0.9'],
+          ['K', 'V'],
+        ],
+      ],
+      ['default', []],
     ]);
   });
   test('the admin overrides the system, which overrides what comes with rkt', () => {
-    const more: File[] = [...files, ['system', '70-default.conflist', ptp('default', '10.4.0.0/24')], ['admin', '05-default.conflist', ptp('default', '10.5.0.0/24')]];
+    const more: File[] = [
+      ...files,
+      ['system', '70-default.conflist', ptp('default', '10.4.0.0/24')],
+      ['admin', '05-default.conflist', ptp('default', '10.5.0.0/24')],
+    ];
     const made = plan(['default,b'], more);
-    expect(made.networks.map(({ name, source, expects }) => [name, source.owner, expects.subnets[0]])).toEqual([['default', 'admin', '10.5.0.0/24'], ['b', 'admin', '10.2.0.0/24']]);
+    expect(made.networks.map(({ name, source, expects }) => [name, source.owner, expects.subnets[0]])).toEqual([
+      ['default', 'admin', '10.5.0.0/24'],
+      ['b', 'admin', '10.2.0.0/24'],
+    ]);
     expect(made.warnings).toEqual(['overriding "default" network with one from /etc/rkt/net.d']);
     expect(plan(['b'], more).warnings).toEqual([]);
   });
@@ -91,16 +108,24 @@ describe('files that are not valid', () => {
   const namedFault = '/etc/rkt/net.d/10-bad.conflist:3:15: not JSON: expected a value, found "}"';
 
   test('the network they define is refused with file and line', () => {
-    expect(refusal(['bad'], [good, named])).toMatchObject({ code: 'ERR_NETCONF_INVALID', message: `the configuration of network "bad" is not valid: ${namedFault}` });
+    expect(refusal(['bad'], [good, named])).toMatchObject({
+      code: 'ERR_NETCONF_INVALID',
+      message: `the configuration of network "bad" is not valid: ${namedFault}`,
+    });
   });
   test('other networks are not affected, but warned', () => {
     expect(plan(['good'], [good, named]).warnings).toEqual([`ignored ${namedFault}`]);
   });
   test('without a readable name they could define what no other file defines', () => {
-    expect(plan(['good'], [good, nameless]).warnings).toEqual(['ignored /etc/rkt/net.d/10-bad.conflist:1:3: not JSON: expected a key in double quotes, found "o"']);
+    expect(plan(['good'], [good, nameless]).warnings).toEqual([
+      'ignored /etc/rkt/net.d/10-bad.conflist:1:3: not JSON: expected a key in double quotes, found "o"',
+    ]);
     expect(refusal(['goof'], [good, nameless])).toMatchObject({
       code: 'ERR_NETCONF_INVALID',
-      details: ['/etc/rkt/net.d/10-bad.conflist:1:3: not JSON: expected a key in double quotes, found "o"', 'no network "goof"; did you mean "good"?'],
+      details: [
+        '/etc/rkt/net.d/10-bad.conflist:1:3: not JSON: expected a key in double quotes, found "o"',
+        'no network "goof"; did you mean "good"?',
+      ],
     });
   });
   test('all asks for every one of them', () => {
@@ -108,8 +133,24 @@ describe('files that are not valid', () => {
     expect(refusal(['all'], [good, nameless]).code).toBe('ERR_NETCONF_INVALID');
   });
   test('one that is overridden does not matter; one that overrides does', () => {
-    expect(plan(['default'], [['admin', 'a.conflist', ptp('default')], ['builtin', 'b.conflist', '{"name":"default",']]).networks).toHaveLength(1);
-    expect(refusal(['default'], [['admin', 'a.conflist', '{"name":"default",'], ['builtin', 'b.conflist', ptp('default')]]).code).toBe('ERR_NETCONF_INVALID');
+    expect(
+      plan(
+        ['default'],
+        [
+          ['admin', 'a.conflist', ptp('default')],
+          ['builtin', 'b.conflist', '{"name":"default",'],
+        ],
+      ).networks,
+    ).toHaveLength(1);
+    expect(
+      refusal(
+        ['default'],
+        [
+          ['admin', 'a.conflist', '{"name":"default",'],
+          ['builtin', 'b.conflist', ptp('default')],
+        ],
+      ).code,
+    ).toBe('ERR_NETCONF_INVALID');
   });
   test('two definitions in one directory are refused when asked for', () => {
     const twice: File[] = [good, ['admin', '1.conf', { name: 'two', type: 'ptp' }], ['admin', '0.conflist', ptp('two')]];
@@ -117,19 +158,38 @@ describe('files that are not valid', () => {
     expect(refusal(['two'], twice)).toMatchObject({ code: 'ERR_NETCONF_DUPLICATE', message: text });
     expect(refusal(['all'], twice).code).toBe('ERR_NETCONF_DUPLICATE');
     expect(plan(['good'], twice).warnings).toEqual([text]);
-    expect(plan(['two'], [...twice.map(([, name, content]): File => ['builtin', name, content]), ['admin', '5.conflist', ptp('two')]]).networks).toHaveLength(1);
-    expect(refusal(['two'], [['admin', '1.conf', { name: 'two', type: 'ptp' }], ['admin', '0.conflist', '{"name":"two",']]).code).toBe('ERR_NETCONF_DUPLICATE');
+    expect(
+      plan(['two'], [...twice.map(([, name, content]): File => ['builtin', name, content]), ['admin', '5.conflist', ptp('two')]]).networks,
+    ).toHaveLength(1);
+    expect(
+      refusal(
+        ['two'],
+        [
+          ['admin', '1.conf', { name: 'two', type: 'ptp' }],
+          ['admin', '0.conflist', '{"name":"two",'],
+        ],
+      ).code,
+    ).toBe('ERR_NETCONF_DUPLICATE');
   });
   test('net list shows the joinable ones and says why others are not', () => {
-    const { networks, warnings } = joinableNetworks(conf(good, named, ['admin', '1.conflist', ptp('two')], ['admin', '2.conflist', ptp('two')], ['builtin', '0.conflist', ptp('good')]));
+    const { networks, warnings } = joinableNetworks(
+      conf(good, named, ['admin', '1.conflist', ptp('two')], ['admin', '2.conflist', ptp('two')], ['builtin', '0.conflist', ptp('good')]),
+    );
     expect(networks.map(({ name }) => name)).toEqual(['good']);
-    expect(warnings).toEqual([`ignored ${namedFault}`, 'network "two" is defined twice in one directory: /etc/rkt/net.d/1.conflist, /etc/rkt/net.d/2.conflist', 'overriding "good" network with one from /etc/rkt/net.d']);
+    expect(warnings).toEqual([
+      `ignored ${namedFault}`,
+      'network "two" is defined twice in one directory: /etc/rkt/net.d/1.conflist, /etc/rkt/net.d/2.conflist',
+      'overriding "good" network with one from /etc/rkt/net.d',
+    ]);
   });
 });
 
 describe('where plugins come from', () => {
   const via = (executables: Record<string, string>, forceExec = false, plugins: object[] = [{ type: 'bridge', ipam: { type: 'host-local' } }]) =>
-    plan(['n'], [['admin', 'n.conflist', list('n', plugins)]], { facts: { ...facts, executables }, forceExec }).networks[0]?.plugins.map((plugin) => [plugin.via, ...(plugin.ipam === undefined ? [] : [plugin.ipam.via])]);
+    plan(['n'], [['admin', 'n.conflist', list('n', plugins)]], { facts: { ...facts, executables }, forceExec }).networks[0]?.plugins.map((plugin) => [
+      plugin.via,
+      ...(plugin.ipam === undefined ? [] : [plugin.ipam.via]),
+    ]);
   const debian = { bridge: '/usr/lib/cni/bridge', 'host-local': '/usr/lib/cni/host-local', tuning: '/usr/lib/cni/tuning' };
 
   test('built in, unless the admin put one beside their networks', () => {
@@ -143,22 +203,36 @@ describe('where plugins come from', () => {
   });
   test('unknown types name network, file, place and the directories searched', () => {
     const plugins = [{ type: 'brigde' }, { type: 'tuning', ipam: { type: 'constructor' } }];
-    expect(refusal(['n'], [['admin', 'n.conflist', list('n', plugins)]], { facts: { ...facts, executables: { tuning: '/usr/lib/cni/tuning' } } })).toMatchObject({
+    expect(
+      refusal(['n'], [['admin', 'n.conflist', list('n', plugins)]], { facts: { ...facts, executables: { tuning: '/usr/lib/cni/tuning' } } }),
+    ).toMatchObject({
       code: 'ERR_PLUGIN_NOT_FOUND',
       message: 'plugin "brigde", "constructor" not found',
       details: [
         'plugin "brigde" of network "n" (/etc/rkt/net.d/n.conflist, plugins[0].type); did you mean "bridge"?',
         'plugin "constructor" of network "n" (/etc/rkt/net.d/n.conflist, plugins[1].ipam.type)',
-        'searched /etc/rkt/net.d', 'searched /opt/cni/bin', 'searched /usr/lib/cni',
+        'searched /etc/rkt/net.d',
+        'searched /opt/cni/bin',
+        'searched /usr/lib/cni',
       ],
     });
   });
   test('the delegate of an executable must be one', () => {
-    const missing = refusal(['n'], [['admin', 'n.conflist', list('n', [{ type: 'macvlan', ipam: { type: 'host-local' } }])]], { facts: { ...facts, executables: { macvlan: '/usr/lib/cni/macvlan' } } });
+    const missing = refusal(['n'], [['admin', 'n.conflist', list('n', [{ type: 'macvlan', ipam: { type: 'host-local' } }])]], {
+      facts: { ...facts, executables: { macvlan: '/usr/lib/cni/macvlan' } },
+    });
     expect(missing.details[0]).toContain('rkt has it built in, but an executable is needed here');
   });
   test('networks that are not asked for may miss theirs', () => {
-    expect(names(['n'], [['admin', 'a.conflist', list('a', [{ type: 'nope' }])], ['admin', 'n.conflist', ptp('n')]])).toEqual(['eth0=n']);
+    expect(
+      names(
+        ['n'],
+        [
+          ['admin', 'a.conflist', list('a', [{ type: 'nope' }])],
+          ['admin', 'n.conflist', ptp('n')],
+        ],
+      ),
+    ).toEqual(['eth0=n']);
   });
 });
 
@@ -178,7 +252,10 @@ describe('CNI version', () => {
   });
   test('none that suits all is an error naming who speaks what', () => {
     expect(() => chosen({ '/c/macvlan': ['0.3.1'], '/c/dhcp': ['1.0.0'] })).toThrow(
-      expect.objectContaining({ code: 'ERR_NETCONF_INVALID', details: ['the list names 0.4.0, 1.0.0, 1.1.0', '/c/macvlan speaks 0.3.1', '/c/dhcp speaks 1.0.0'] }),
+      expect.objectContaining({
+        code: 'ERR_NETCONF_INVALID',
+        details: ['the list names 0.4.0, 1.0.0, 1.1.0', '/c/macvlan speaks 0.3.1', '/c/dhcp speaks 1.0.0'],
+      }),
     );
   });
   test('only executables of lists that leave a choice are asked', () => {
@@ -202,7 +279,11 @@ describe('capabilities', () => {
   ];
   test('ports go to the first network that can map them, and there only to plugins that declare it', () => {
     const made = plan(['all'], files, { ports });
-    expect(made.networks.map(({ name, capabilityArgs }) => [name, capabilityArgs])).toEqual([['plain', {}], ['first', { portMappings: ports }], ['second', {}]]);
+    expect(made.networks.map(({ name, capabilityArgs }) => [name, capabilityArgs])).toEqual([
+      ['plain', {}],
+      ['first', { portMappings: ports }],
+      ['second', {}],
+    ]);
     expect(made.networks[1]?.plugins.map(({ runtimeConfig }) => runtimeConfig)).toEqual([undefined, { portMappings: ports }]);
     expect(made.networks[1]?.plugins[0]).not.toHaveProperty('runtimeConfig');
   });
@@ -214,7 +295,10 @@ describe('capabilities', () => {
     expect(plan(['host'], files, { ports }).warnings).toHaveLength(1);
   });
   test('ip= and mac= need a plugin that declares them', () => {
-    expect(plan(['first:ip=10.2.0.9'], files).networks[0]).toMatchObject({ capabilityArgs: { ips: ['10.2.0.9'] }, plugins: [{ runtimeConfig: { ips: ['10.2.0.9'] } }, {}] });
+    expect(plan(['first:ip=10.2.0.9'], files).networks[0]).toMatchObject({
+      capabilityArgs: { ips: ['10.2.0.9'] },
+      plugins: [{ runtimeConfig: { ips: ['10.2.0.9'] } }, {}],
+    });
     expect(refusal(['first:mac=02:00:00:00:00:01', 'plain:ip=10.1.0.9'], files)).toMatchObject({
       code: 'ERR_NET_ARGS',
       details: [expect.stringContaining('network "plain" takes no ip='), expect.stringContaining('network "first" takes no mac=')],
@@ -223,12 +307,25 @@ describe('capabilities', () => {
 });
 
 describe('expectations', () => {
-  const expects = (plugins: object[]) => plan(['n'], [['admin', 'n.conflist', list('n', plugins)]], { builtinTypes: [...builtinTypes, 'macvlan', 'static', 'dhcp'] }).networks[0]?.expects;
+  const expects = (plugins: object[]) =>
+    plan(['n'], [['admin', 'n.conflist', list('n', plugins)]], { builtinTypes: [...builtinTypes, 'macvlan', 'static', 'dhcp'] }).networks[0]?.expects;
   test.each<[object[], object]>([
-    [[{ type: 'ptp', ipMasq: true, ipam: hostLocal('10.1.0.0/24') }], { subnets: ['10.1.0.0/24'], gateways: ['10.1.0.1'], gateway: true, masquerade: true }],
-    [[{ type: 'bridge', ipam: hostLocal('10.1.0.0/24', 'fd00::/64') }], { bridge: 'cni0', subnets: ['10.1.0.0/24', 'fd00::/64'], gateways: ['10.1.0.1', 'fd00::1'], gateway: false, masquerade: false }],
-    [[{ type: 'bridge', Bridge: 'b', ISGATEWAY: true, ipam: { type: 'host-local', subnet: '10.1.0.0/24', gateway: '10.1.0.254' } }], { bridge: 'b', subnets: ['10.1.0.0/24'], gateways: ['10.1.0.254'], gateway: true, masquerade: false }],
-    [[{ type: 'bridge', isDefaultGateway: true, ipam: { type: 'static', addresses: [{ address: '10.1.0.7/24' }] } }], { bridge: 'cni0', subnets: ['10.1.0.0/24'], gateways: ['10.1.0.1'], gateway: true, masquerade: false }],
+    [
+      [{ type: 'ptp', ipMasq: true, ipam: hostLocal('10.1.0.0/24') }],
+      { subnets: ['10.1.0.0/24'], gateways: ['10.1.0.1'], gateway: true, masquerade: true },
+    ],
+    [
+      [{ type: 'bridge', ipam: hostLocal('10.1.0.0/24', 'fd00::/64') }],
+      { bridge: 'cni0', subnets: ['10.1.0.0/24', 'fd00::/64'], gateways: ['10.1.0.1', 'fd00::1'], gateway: false, masquerade: false },
+    ],
+    [
+      [{ type: 'bridge', Bridge: 'b', ISGATEWAY: true, ipam: { type: 'host-local', subnet: '10.1.0.0/24', gateway: '10.1.0.254' } }],
+      { bridge: 'b', subnets: ['10.1.0.0/24'], gateways: ['10.1.0.254'], gateway: true, masquerade: false },
+    ],
+    [
+      [{ type: 'bridge', isDefaultGateway: true, ipam: { type: 'static', addresses: [{ address: '10.1.0.7/24' }] } }],
+      { bridge: 'cni0', subnets: ['10.1.0.0/24'], gateways: ['10.1.0.1'], gateway: true, masquerade: false },
+    ],
     [[{ type: 'macvlan', ipam: hostLocal('10.1.0.0/24') }], { subnets: ['10.1.0.0/24'], gateways: ['10.1.0.1'], gateway: false, masquerade: false }],
     [[{ type: 'ptp', ipam: { type: 'dhcp' } }], { subnets: [], gateway: true, masquerade: false }],
   ])('%j', (plugins, expected) => {
@@ -251,16 +348,61 @@ describe('subnet conflicts', () => {
   const b = bridge('n', 'rkt0', '172.16.28.0/24');
 
   test.each<[string, object, HostRoute[], string]>([
-    ['a wider route', p, [route('172.16.0.0/12', 'tun0', { gateway: '10.8.0.1' })], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.0.0/12 via 10.8.0.1 on device tun0'],
-    ['a narrower route', p, [route('172.16.28.128/25', 'docker0')], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.128/25 on device docker0'],
-    ['the same on another bridge', b, [route('172.16.28.0/24', 'cni0')], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/24 on device cni0'],
-    ['a single foreign host', p, [route('172.16.28.9/32', 'wg0')], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.9/32 on device wg0'],
-    ['an address', p, [route('172.16.28.7/32', 'lo', { kind: 'address' })], "subnet 172.16.28.0/24 of network \"n\" overlaps the host's address 172.16.28.7 on device lo"],
-    ['an address and its own route count once', p, [route('172.16.28.0/24', 'eth0'), route('172.16.28.7/24', 'eth0', { kind: 'address' })], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/24 on device eth0'],
-    ['a reject of the very subnet', p, [{ destination: '172.16.28.0/24', device: '', kind: 'reject' }], 'subnet 172.16.28.0/24 of network "n" overlaps the rejecting route 172.16.28.0/24'],
+    [
+      'a wider route',
+      p,
+      [route('172.16.0.0/12', 'tun0', { gateway: '10.8.0.1' })],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.0.0/12 via 10.8.0.1 on device tun0',
+    ],
+    [
+      'a narrower route',
+      p,
+      [route('172.16.28.128/25', 'docker0')],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.128/25 on device docker0',
+    ],
+    [
+      'the same on another bridge',
+      b,
+      [route('172.16.28.0/24', 'cni0')],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/24 on device cni0',
+    ],
+    [
+      'a single foreign host',
+      p,
+      [route('172.16.28.9/32', 'wg0')],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.9/32 on device wg0',
+    ],
+    [
+      'an address',
+      p,
+      [route('172.16.28.7/32', 'lo', { kind: 'address' })],
+      'subnet 172.16.28.0/24 of network "n" overlaps the host\'s address 172.16.28.7 on device lo',
+    ],
+    [
+      'an address and its own route count once',
+      p,
+      [route('172.16.28.0/24', 'eth0'), route('172.16.28.7/24', 'eth0', { kind: 'address' })],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/24 on device eth0',
+    ],
+    [
+      'a reject of the very subnet',
+      p,
+      [{ destination: '172.16.28.0/24', device: '', kind: 'reject' }],
+      'subnet 172.16.28.0/24 of network "n" overlaps the rejecting route 172.16.28.0/24',
+    ],
     ['IPv6', ptp('n', 'fd00:1::/64'), [route('fd00::/16', 'eth0')], 'subnet fd00:1::/64 of network "n" overlaps the route fd00::/16 on device eth0'],
-    ['more than a host behind a veth', p, [route('172.16.28.0/25', 'veth0')], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/25 on device veth0'],
-    ['a host behind a gateway', p, [route('172.16.28.9/32', 'veth0', { gateway: '10.8.0.1' })], 'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.9/32 via 10.8.0.1 on device veth0'],
+    [
+      'more than a host behind a veth',
+      p,
+      [route('172.16.28.0/25', 'veth0')],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.0/25 on device veth0',
+    ],
+    [
+      'a host behind a gateway',
+      p,
+      [route('172.16.28.9/32', 'veth0', { gateway: '10.8.0.1' })],
+      'subnet 172.16.28.0/24 of network "n" overlaps the route 172.16.28.9/32 via 10.8.0.1 on device veth0',
+    ],
     ['no overlap', p, [route('172.16.29.0/24', 'eth0'), route('172.16.29.1/24', 'eth0', { kind: 'address' })], 'none'],
     ['the default route and its halves', p, [route('0.0.0.0/0', 'eth0'), route('0.0.0.0/1', 'tun0'), route('128.0.0.0/1', 'tun0')], 'none'],
     ['the default route of IPv6', ptp('n', 'fd00:1::/64'), [route('::/0', 'eth0'), route('8000::/1', 'tun0'), route('2000::/3', 'tun0')], 'none'],
@@ -275,16 +417,34 @@ describe('subnet conflicts', () => {
   });
 
   test('networks of one pod', () => {
-    const two = (first: object, second: object) => refusal(['all'], [['admin', '1.conflist', first], ['admin', '2.conflist', second]]);
-    expect(two(ptp('x', '10.1.0.0/16'), ptp('y', '10.1.2.0/24'))).toMatchObject({ code: 'ERR_NET_SUBNET_CONFLICT', message: 'subnet 10.1.2.0/24 of network "y" overlaps subnet 10.1.0.0/16 of network "x"' });
+    const two = (first: object, second: object) =>
+      refusal(
+        ['all'],
+        [
+          ['admin', '1.conflist', first],
+          ['admin', '2.conflist', second],
+        ],
+      );
+    expect(two(ptp('x', '10.1.0.0/16'), ptp('y', '10.1.2.0/24'))).toMatchObject({
+      code: 'ERR_NET_SUBNET_CONFLICT',
+      message: 'subnet 10.1.2.0/24 of network "y" overlaps subnet 10.1.0.0/16 of network "x"',
+    });
     expect(two(bridge('x', 'b', '10.1.0.0/16'), bridge('y', 'b', '10.1.2.0/24')).code).toBe('ERR_NET_SUBNET_CONFLICT');
     expect(two(bridge('x', 'b', '10.1.0.0/16'), bridge('y', 'c', '10.1.0.0/16')).code).toBe('ERR_NET_SUBNET_CONFLICT');
-    expect(plan(['all'], [['admin', '1.conflist', bridge('x', 'b', '10.1.0.0/16')], ['admin', '2.conflist', bridge('y', 'b', '10.1.0.0/16')]]).warnings).toEqual([
-      'networks "x" and "y" share bridge b and subnet 10.1.0.0/16: give them ranges that do not overlap',
-    ]);
+    expect(
+      plan(
+        ['all'],
+        [
+          ['admin', '1.conflist', bridge('x', 'b', '10.1.0.0/16')],
+          ['admin', '2.conflist', bridge('y', 'b', '10.1.0.0/16')],
+        ],
+      ).warnings,
+    ).toEqual(['networks "x" and "y" share bridge b and subnet 10.1.0.0/16: give them ranges that do not overlap']);
   });
   test('every pair is named, and the cure fits the owner', () => {
-    const refused = refusal(['n'], [['builtin', 'n.conflist', p]], { facts: { ...facts, routes: [route('172.16.0.0/12', 'a'), route('172.16.28.0/24', 'b')] } });
+    const refused = refusal(['n'], [['builtin', 'n.conflist', p]], {
+      facts: { ...facts, routes: [route('172.16.0.0/12', 'a'), route('172.16.28.0/24', 'b')] },
+    });
     expect(refused.details).toHaveLength(2);
     expect(refused.hint).toBe('copy /dist/net.d/n.conflist to /etc/rkt/net.d and choose another subnet there');
   });

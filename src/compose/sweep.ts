@@ -1,0 +1,25 @@
+/** What gc and rm need: how a pod's journal is undone, and how a network is cleared. */
+import { sweepNetworks } from '../gc/networks.ts';
+import type { SweepEvent, SweepServices } from '../gc/sweep.ts';
+import { bootId, now } from '../host/clock.ts';
+import type { Settings } from '../model/settings.ts';
+import { gcList } from '../net/cni/list.ts';
+import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
+import { podFiles } from '../state/pod/layout.ts';
+import { actionsFor } from './actions.ts';
+import { cniServices, foreignAttachments } from './cni.ts';
+
+export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
+  const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
+  return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
+}
+
+export function clearUnusedNetworks({ dataDir }: Settings, report: (event: SweepEvent) => void): void {
+  const services = cniServices(undefined);
+  sweepNetworks(
+    dataDir,
+    (network) => gcList(network, [], services),
+    foreignAttachments,
+    (network, error) => report({ kind: 'failed', id: `network ${network}`, reasons: [error] }),
+  );
+}
