@@ -6,9 +6,10 @@ const mebibytes = (bytes: number): string => `${(bytes / 1048576).toFixed(1)} Mi
 
 /** One line, rewritten at most ten times a second, wiped when the work is done. */
 export function progressPrinter(): Progress {
-  if (!process.stderr.isTTY) return () => undefined;
   let lastMs = 0;
   return ({ what, doneBytes, totalBytes }) => {
+    // Asked only when there is something to show: the stream costs a run that fetches nothing 5 ms.
+    if (!process.stderr.isTTY) return;
     const finished = totalBytes !== undefined && doneBytes >= totalBytes;
     if (!finished && performance.now() - lastMs < 100) return;
     lastMs = performance.now();

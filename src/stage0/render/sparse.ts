@@ -35,22 +35,30 @@ export function parseMapText(text: string, where: string): Region[] {
   return regionsOf(numbers);
 }
 
-/**
- * The map before the data of pax format 1.0: decimal lines, a count and then pairs, padded to a block.
- * Takes the blocks read so far; undefined when it needs another one.
- */
-export function parseMapBlocks(blocks: Buffer, where: string): Region[] | undefined {
-  const lines: string[] = [];
-  for (let at = 0; ;) {
-    const end = blocks.indexOf(0x0a, at);
-    if (end < 0) {
-      // A number has at most 16 digits: a longer line will never become one.
-      if (blocks.length - at > blockBytes) throw corrupt(`${where}: the sparse map is damaged`);
-      return undefined;
+/** The map before the data of pax format 1.0: decimal lines, a count and then pairs, padded to a block. Each byte is looked at once. */
+export class SparseMapReader {
+  #count: number | undefined;
+  readonly #numbers: number[] = [];
+  /** what came of the last line */
+  #line = '';
+
+  constructor(readonly where: string) {}
+
+  /** Takes the next block; undefined when the map needs another one. @throws ERR_LAYER_CORRUPT */
+  push(block: Buffer): Region[] | undefined {
+    const text = this.#line + block.toString('latin1');
+    let at = 0;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', at)) {
+      const number = numberOf(text.slice(at, end), this.where);
+      at = end + 1;
+      if (this.#count === undefined) this.#count = number;
+      else this.#numbers.push(number);
+      if (this.#numbers.length === 2 * this.#count) return regionsOf(this.#numbers);
     }
-    lines.push(blocks.toString('latin1', at, end));
-    at = end + 1;
-    if (lines.length === 1 + 2 * numberOf(lines[0] ?? '', where)) return regionsOf(lines.slice(1).map((line) => numberOf(line, where)));
+    this.#line = text.slice(at);
+    // What is no number by now will not become one.
+    if (this.#line !== '') numberOf(this.#line, this.where);
+    return undefined;
   }
 }
 

@@ -6,7 +6,7 @@
 import { RuntimeError } from '../../model/errors.ts';
 import type { ImageLimits } from './limits.ts';
 import { paxNumber, paxText, paxTimeNs, paxXattrs, parsePax } from './pax.ts';
-import { checkRegions, gnuRealSize, gnuRegions, parseMapBlocks, parseMapText, type Region } from './sparse.ts';
+import { checkRegions, gnuRealSize, gnuRegions, parseMapText, SparseMapReader, type Region } from './sparse.ts';
 import { blockBytes, corrupt, decodeHeader, isZeroBlock, shownName, type EntryType, type RawHeader, type TarEntry } from './tar-header.ts';
 
 /** What is told about each member, in order: entry, its data in pieces (files only), end. */
@@ -54,6 +54,8 @@ export class TarReader {
   #longName: string | undefined;
   #longLink: string | undefined;
   #current: Current | undefined;
+  #mapReader: SparseMapReader | undefined;
+  #mapBytes = 0;
   #region = 0;
   #inRegion = 0;
   #entries = 0;
@@ -243,7 +245,8 @@ export class TarReader {
     this.#current = { entry, where, regions: undefined };
     if (type === 'file' && raw.typeFlag === 'S') return this.#gnuSparse(block, this.#current);
     if (type === 'file' && sparse10) {
-      this.#extended = { flag: '', parts: [] };
+      this.#mapReader = new SparseMapReader(where);
+      this.#mapBytes = 0;
       this.#phase = 'sparse-map';
       return undefined;
     }
@@ -279,16 +282,14 @@ export class TarReader {
   }
   #sparseMap(block: Buffer): void {
     const current = this.#current;
-    if (current === undefined) return;
+    if (current === undefined || this.#mapReader === undefined) return;
     if (this.#left < blockBytes) throw corrupt(`${current.where}: the sparse map is cut short`);
     this.#left -= blockBytes;
-    this.#extended.parts.push(Buffer.from(block));
-    if (this.#extended.parts.length * blockBytes > this.limits.maxHeaderBytes) throw this.#limit('has a sparse map that is too long');
-    current.regions = parseMapBlocks(Buffer.concat(this.#extended.parts), current.where);
-    if (current.regions === undefined) {
-      this.#phase = 'sparse-map';
-      return;
-    }
+    this.#mapBytes += blockBytes;
+    if (this.#mapBytes > this.limits.maxHeaderBytes) throw this.#limit('has a sparse map that is too long');
+    current.regions = this.#mapReader.push(block);
+    if (current.regions === undefined) return;
+    this.#mapReader = undefined;
     this.#sparseReady(current);
   }
   #sparseReady(current: Current): void {

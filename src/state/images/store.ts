@@ -6,7 +6,7 @@
  */
 import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import { fsyncDirectory } from '../../host/files.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
@@ -136,10 +136,12 @@ export function openStore(dataDir: string): ImageStore {
       mkdirSync(root);
       chmodSync(root, 0o755); // mkdir obeys the umask
       const record: LayerRecord = { diffId, ...(await fill(root)) };
-      // The record first: a tree without one would be a layer of unknown content.
+      // A tree whose record was lost goes before there is a record again, and a record comes before its tree: killed
+      // in between, there is a record without a tree, which is no layer, and never a tree that a record is wrong about.
+      moveAside(paths.layer(diffId), join(staging.dir, 'unrecorded'));
       placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
       flushTree(root);
-      replaceDirectory(root, paths.layer(diffId), join(staging.dir, 'unrecorded'));
+      renameSync(root, paths.layer(diffId));
       fsyncDirectory(paths.layers);
       return record;
     },
@@ -170,13 +172,11 @@ function flushTree(root: string): void {
   }
 }
 
-/** Renames `from` to `to`; what is at `to` (a tree whose record was lost) goes to `aside`. */
-function replaceDirectory(from: string, to: string, aside: string): void {
-  makeDirectory(join(to, '..'));
+/** Renames what is at `path`, if anything is. */
+function moveAside(path: string, aside: string): void {
   try {
-    renameSync(to, aside);
+    renameSync(path, aside);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
   }
-  renameSync(from, to);
 }

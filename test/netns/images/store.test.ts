@@ -7,6 +7,8 @@ import { buildSync } from 'esbuild';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../../src/build/tar-writer.ts';
 import { tryLock } from '../../../src/host/flock.ts';
+import type { Digest } from '../../../src/model/ids.ts';
+import { imagePaths } from '../../../src/state/images/layout.ts';
 import { sweepTemporary } from '../../../src/state/images/staging.ts';
 import { openStore } from '../../../src/state/images/store.ts';
 import { useHost } from '../../rig/host.ts';
@@ -186,6 +188,19 @@ describe('what is found', () => {
       expect(rig.store.find('web')?.id).toBe(image.id);
       expect(readFileSync(join(tree, 'a'), 'utf8')).toBe('');
     }
+  });
+  test('a tree of unknown content never stands beside a record, wherever the work is interrupted', async () => {
+    const diffId = `sha256:${'ab'.repeat(32)}` as Digest;
+    const { layer: tree, layerRecord } = imagePaths(rig.store.dataDir);
+    mkdirSync(join(tree(diffId), 'unknown'), { recursive: true });
+    const filled = rig.store.addLayer(diffId, async () => {
+      // In the way of the record: it is there, in effect, when the rest fails.
+      mkdirSync(layerRecord(diffId));
+      return { tarBytes: 0, entries: 0, opaqueRoot: false, implicit: [], whitedOut: [] };
+    });
+    await expect(filled).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(existsSync(tree(diffId))).toBe(false);
+    expect(readdirSync(rig.path('data/cas/tmp'))).toEqual([]);
   });
   test('two layers with one short name', async () => {
     const layout = writeLayout(rig.path('web'), [layer]);

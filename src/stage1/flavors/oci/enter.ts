@@ -1,9 +1,8 @@
 /** `rkt enter`: this process becomes a command inside a running app. @see rkt.md 1.4, 2.14 */
 import { openSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import * as z from 'zod/mini';
 import { readText } from '../../../host/files.ts';
-import { CLONE, execve, setns, unshare } from '../../../host/linux.ts';
+import { CLONE, execve, isTerminal, setns, unshare } from '../../../host/linux.ts';
 import { isAlive, readProcessId } from '../../../host/process.ts';
 import { RuntimeError, messageOf } from '../../../model/errors.ts';
 import type { PodId } from '../../../model/ids.ts';
@@ -35,7 +34,7 @@ export function enter(podDir: string, podId: PodId, app: string, command: readon
     files.crunRoot,
     '--cgroup-manager=cgroupfs',
     'exec',
-    ...(isatty(0) ? ['--tty'] : []),
+    ...(isTerminal(0) ? ['--tty'] : []),
     ...[...environment, `TERM=${terminalType()}`].map((entry) => `--env=${entry}`),
     containerId(podId, app),
     ...command,

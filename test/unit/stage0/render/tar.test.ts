@@ -200,6 +200,13 @@ describe('extended headers', () => {
 });
 
 describe('sparse files', () => {
+  /** Says that the next member is in format 1.0. */
+  const pax1 = (bytes: number): TarMember =>
+    pax([
+      ['GNU.sparse.major', '1'],
+      ['GNU.sparse.minor', '0'],
+      ['GNU.sparse.realsize', String(bytes)],
+    ]);
   const dots = (count: number): string => '.'.repeat(count);
   test('old GNU, with an extension block', () => {
     const pieces = Array.from({ length: 6 }, (_, i) => ({ offset: 10 * i + 5, bytes: 2 }));
@@ -243,6 +250,36 @@ describe('sparse files', () => {
         name: 'real',
         content: '.xy...z..',
       });
+  });
+  test('pax 1.0: lines that cross blocks', () => {
+    const holes = Array.from({ length: 300 }, (_, i) => `${1000 * (i + 1)}\n1\n`).join('');
+    const text = `300\n${holes}`;
+    const map = Buffer.alloc(Math.ceil(text.length / 512) * 512);
+    map.write(text);
+    expect(map.length).toBeGreaterThan(1024);
+    const [file] = read(tarArchive([pax1(300_001), { name: 'a', data: Buffer.concat([map, Buffer.alloc(300, 'x')]) }]));
+    expect([...(file?.content ?? '').matchAll(/x/g)].map(({ index }) => index)).toEqual(Array.from({ length: 300 }, (_, i) => 1000 * (i + 1)));
+  });
+  test.each([
+    ['a count that is none', 'x\n'],
+    ['an empty line', '1\n\n'],
+    ['a number in letters', '2\n1\nz\n'],
+    ['a line without an end', '1'.repeat(512)],
+    ['a line that grows over blocks', `1\n${'1'.repeat(1500)}`],
+  ])('pax 1.0: %s', (_, text) => {
+    const map = Buffer.alloc(2048);
+    map.write(text);
+    expect(failure(tarArchive([pax1(9), { name: 'a', data: map }]))).toMatchObject({
+      code: 'ERR_LAYER_CORRUPT',
+      message: expect.stringContaining('sparse map is damaged'),
+    });
+  });
+  test('pax 1.0: a map as long as it may be takes no longer than its length', () => {
+    const map = Buffer.alloc(defaultLimits.maxHeaderBytes, '0\n');
+    map.write('999999\n');
+    const begin = performance.now();
+    expect(failure(tarArchive([pax1(9), { name: 'a', data: map }]))).toMatchObject({ code: 'ERR_LAYER_CORRUPT' });
+    expect(performance.now() - begin).toBeLessThan(2_000);
   });
   test.each([
     ['1,2,2,1', 'not in order'],
