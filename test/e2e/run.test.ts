@@ -79,7 +79,15 @@ describe('rkt run --net=bridge', () => {
 
 describe('while a pod runs', () => {
   test('no node process, the pid is the one that was started, TERM ends it with the app’s code', async () => {
-    const pod = rkt.start(['--net=bridge', 'busybox', '--exec=/bin/sh', '--', '-c', 'trap "exit 5" TERM; while :; do sleep 0.05; done']);
+    const pod = rkt.start([
+      '--net=bridge',
+      'busybox',
+      '--exec=/bin/sh',
+      '--',
+      '-c',
+      'trap "exit 5" TERM; echo trapped; while :; do sleep 0.05; done',
+    ]);
+    await expect.poll(() => pod.stdout).toContain('trapped');
     const pid = pod.child.pid ?? expect.fail();
     expect(readFileSync(join(pod.dir, 'pid'), 'utf8').split(' ')[0]?.trim()).toBe(String(pid));
     expect(rkt.ok('status', pod.uuid)).toContain(`pid=${pid}`);

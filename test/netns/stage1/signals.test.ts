@@ -23,7 +23,8 @@ const noneLeft = (pod: RunningPod): Promise<void> =>
 
 describe('stop', () => {
   test('TERM reaches the app as its stop signal; the code is the app’s', async () => {
-    const pod = await rig.start({ apps: [{ run: `trap 'exit 5' TERM; ${loop}` }] }).ready();
+    const pod = await rig.start({ apps: [{ run: `trap 'exit 5' TERM; echo trapped; ${loop}` }] }).ready();
+    await pod.printed('trapped');
     pod.child.kill('SIGTERM');
     expect((await pod.ended).code).toBe(5);
   });
@@ -33,7 +34,8 @@ describe('stop', () => {
     expect((await pod.ended).code).toBe(143);
   });
   test.each(['SIGQUIT', '3', 'quit'])('the image’s stop signal %s', async (stopSignal) => {
-    const pod = await rig.start({ apps: [{ run: `trap 'exit 6' QUIT; ${loop}`, stopSignal }] }).ready();
+    const pod = await rig.start({ apps: [{ run: `trap 'exit 6' QUIT; echo trapped; ${loop}`, stopSignal }] }).ready();
+    await pod.printed('trapped');
     pod.child.kill('SIGINT');
     expect((await pod.ended).code).toBe(6);
   });
@@ -84,7 +86,8 @@ describe('stop', () => {
     const nohup = new PodRig();
     nohup.wrapSupervisor('trap "" HUP');
     try {
-      const pod = await nohup.start({ apps: [{ run: `trap 'exit 3' HUP; grep SigIgn /proc/self/status; ${loop}` }] }).ready();
+      const pod = await nohup.start({ apps: [{ run: `trap 'exit 3' HUP; grep SigIgn /proc/self/status; echo trapped; ${loop}` }] }).ready();
+      await pod.printed('trapped');
       await pod.printed('0000000000000000');
       pod.child.kill('SIGHUP');
       await new Promise((done) => void setTimeout(done, 150));
@@ -99,13 +102,15 @@ describe('stop', () => {
 
 describe('rkt stop', () => {
   test('in order', async () => {
-    const pod = await rig.start({ apps: [{ run: `trap 'exit 0' TERM; ${loop}` }] }).ready();
+    const pod = await rig.start({ apps: [{ run: `trap 'exit 0' TERM; echo trapped; ${loop}` }] }).ready();
+    await pod.printed('trapped');
     expect(ociFlavor.stop(pod.dir, { force: false, graceMs: 5_000 })).toBe('stopped');
     expect((await pod.ended).code).toBe(0);
     expect(ociFlavor.stop(pod.dir, { force: false, graceMs: 5_000 })).toBe('was not running');
   });
   test('by force', async () => {
-    const pod = await rig.start({ apps: [{ run: `trap '' TERM; ${loop}` }, { run: ['/bin/sleep', '1000'] }] }).ready();
+    const pod = await rig.start({ apps: [{ run: `trap '' TERM; echo trapped; ${loop}` }, { run: ['/bin/sleep', '1000'] }] }).ready();
+    await pod.printed('trapped');
     expect(ociFlavor.stop(pod.dir, { force: true, graceMs: 5_000 })).toBe('killed');
     expect((await pod.ended).signal).toBe('SIGKILL');
     await noneLeft(pod);
