@@ -13,14 +13,11 @@ const IFLA = {
   PROTINFO: 12,
   LINKINFO: 18,
   IFALIAS: 20,
-  AF_SPEC: 26,
+
   NET_NS_FD: 28,
   LINK_NETNSID: 37,
 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
-const AF_INET6 = 10;
-const IFLA_INET6_ADDR_GEN_MODE = 8;
-const ADDR_GEN_MODE_NONE = 1;
 const IFF_UP = 1;
 const IFF_PROMISC = 0x100;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
@@ -56,11 +53,8 @@ export interface LinkFields {
   readonly mac?: string | undefined;
   /** index of the bridge it becomes a port of */
   readonly master?: number | undefined;
-  /** no IPv6 link-local address of its own: none of the chatter that comes with one */
-  readonly quiet?: boolean | undefined;
 }
-const fieldsOf = ({ mtu, mac, master, quiet }: LinkFields): Buffer[] => [
-  ...(quiet === true ? [attribute(IFLA.AF_SPEC, attribute(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE)))] : []),
+const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
   ...(mtu === undefined || mtu === 0 ? [] : [u32(IFLA.MTU, mtu)]),
   ...(mac === undefined ? [] : [attribute(IFLA.ADDRESS, macBytes(mac))]),
   ...(master === undefined ? [] : [u32(IFLA.MASTER, master)]),
