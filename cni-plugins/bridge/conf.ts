@@ -30,10 +30,12 @@ export function readConf(req: PluginRequest): BridgeConf {
   const name = bridge === '' ? 'cni0' : bridge;
   if (!isIfName(name)) throw new CniError(cniCode.config, `bridge ${JSON.stringify(name)} is not an interface name`);
   if (flag('hairpinMode') && flag('promiscMode')) throw new CniError(cniCode.config, 'cannot set hairpin mode and promiscuous mode at the same time');
-  if ((conf.integer('vlan', 0, 4094) ?? 0) !== 0 || (conf.list('vlanTrunk') ?? []).length > 0) {
+  const vlan = conf.integer('vlan', 0, 4094) ?? 0;
+  const trunk = conf.list('vlanTrunk') ?? [];
+  if (vlan !== 0 || trunk.length > 0) {
     throw new CniError(
       cniCode.unsupportedField,
-      `vlan ${JSON.stringify(conf.value('vlan') ?? conf.value('vlanTrunk'))} is not supported`,
+      `${vlan === 0 ? `vlanTrunk ${JSON.stringify(trunk)}` : `vlan ${vlan}`} is not supported`,
       'a bridge with VLAN filtering needs a kernel that has it',
     );
   }
@@ -64,10 +66,11 @@ export function readRemains(req: PluginRequest): { readonly bridge: string | und
   return { bridge: typeof bridge === 'string' && isIfName(bridge) ? bridge : undefined, ipamType: ipamTypeOf(req) };
 }
 
-/** CNI_ARGS MAC < args.cni.mac < runtimeConfig.mac */
+/** CNI_ARGS MAC < args.cni.mac < runtimeConfig.mac; an empty one does not count. */
 function requestedMac(req: PluginRequest, conf: ConfReader): string | undefined {
-  const mac = conf.object('runtimeConfig')?.text('mac') ?? conf.object('args')?.object('cni')?.text('mac') ?? req.args.get('MAC');
-  if (mac === undefined || mac === '') return undefined;
+  const sources = [conf.object('runtimeConfig')?.text('mac'), conf.object('args')?.object('cni')?.text('mac'), req.args.get('MAC')];
+  const mac = sources.find((source) => source !== undefined && source !== '');
+  if (mac === undefined) return undefined;
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) throw new CniError(cniCode.config, `mac ${JSON.stringify(mac)} is not a hardware address`);
   return mac.toLowerCase();
 }

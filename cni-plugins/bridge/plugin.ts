@@ -28,6 +28,7 @@ import {
   staleLinks,
   type Lease,
 } from '../skel/interface.ts';
+import { podMac } from '../skel/naming.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
@@ -62,13 +63,13 @@ function routesFor(result: CniResult, leases: readonly Lease[], conf: BridgeConf
 /** A bridge that gc removed between look-up and use is made again; gc holds no lock that a stand-alone plugin could see. */
 const bridgeAttempts = 5;
 
-function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf): { bridge: Link; host: Link } {
+function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf, mac: string | undefined): { bridge: Link; host: Link } {
   for (let attempt = 1; ; attempt++) {
     let bridge: Link | undefined;
     try {
       const found = (bridge = ensureBridge(socket, conf));
       const host = createPair(socket, req, (name, netnsFd) =>
-        createVeth(name, { mtu: conf.mtu, master: found.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac: conf.mac }),
+        createVeth(name, { mtu: conf.mtu, master: found.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac }),
       );
       return { bridge: found, host };
     } catch (error) {
@@ -157,7 +158,7 @@ export const plugin: Plugin = {
 
 function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined, leases: readonly Lease[], ctx: PluginContext): CniResult {
   using socket = new RouteSocket();
-  const { bridge, host } = attach(socket, req, conf);
+  const { bridge, host } = attach(socket, req, conf, conf.mac ?? podMac(leases.map(({ address }) => address)));
   if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
   const routes = routesFor(ipam ?? { cniVersion: '' }, leases, conf);
   // Before the pod's end: its routes lead through this address.

@@ -1,4 +1,5 @@
 /** Names that can be found again without any state: from the attachment, or from the bridge's own name. */
+import { ipBytes, type Cidr } from '../../src/model/cidr.ts';
 import { type AttachmentKey, attachmentText } from '../../src/model/ruleset.ts';
 
 /** FNV-1a, 32 bits: no security depends on it, collisions are noticed by the kernel or by the alias. */
@@ -22,4 +23,13 @@ export const linkNameAttempts = 10;
 export function bridgeMac(name: string): string {
   const low = (hash(name) & 0xffff).toString(16).padStart(4, '0');
   return `0a:72:6b:74:${low.slice(0, 2)}:${low.slice(2)}`;
+}
+
+/**
+ * MAC of a pod with an IPv4 address: locally administered, made of the address. Whoever remembers the address remembers the right
+ * MAC also for the next pod that has it, so nothing has to be announced to everybody. Undefined without one: the kernel chooses.
+ */
+export function podMac(addresses: readonly Cidr[]): string | undefined {
+  const first = addresses.find(({ ip }) => ip.family === 4);
+  return first === undefined ? undefined : ['0a', '58', ...(ipBytes(first.ip).toString('hex').match(/../g) ?? [])].join(':');
 }

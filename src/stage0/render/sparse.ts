@@ -1,5 +1,5 @@
 /** Files with holes: where the pieces that an archive stores belong. Pure. @see GNU tar manual "Storing Sparse Files" */
-import { blockBytes, corrupt, numberField } from './tar-header.ts';
+import { corrupt, numberField } from './tar-header.ts';
 
 /** A piece of data in the unpacked file. */
 export interface Region {
