@@ -68,8 +68,11 @@ function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf, mac: 
     let bridge: Link | undefined;
     try {
       const found = (bridge = ensureBridge(socket, conf));
-      const host = createPair(socket, req, (name, netnsFd) =>
-        createVeth(name, { mtu: conf.mtu, master: found.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac }),
+      const host = createPair(
+        socket,
+        req,
+        (name, netnsFd) => createVeth(name, { mtu: conf.mtu, master: found.index }, { name: req.ifName, netnsFd, mtu: conf.mtu, mac }),
+        { hostIpv6: false },
       );
       return { bridge: found, host };
     } catch (error) {

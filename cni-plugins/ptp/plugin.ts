@@ -118,7 +118,9 @@ export const plugin: Plugin = {
 function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: readonly Routed[], ctx: PluginContext): CniResult {
   enableForwarding(leases, ctx);
   using socket = new RouteSocket();
-  const host = createPair(socket, req, (name, netnsFd) => createVeth(name, { mtu: conf.mtu }, { name: req.ifName, netnsFd, mtu: conf.mtu }));
+  const host = createPair(socket, req, (name, netnsFd) => createVeth(name, { mtu: conf.mtu }, { name: req.ifName, netnsFd, mtu: conf.mtu }), {
+    hostIpv6: true,
+  });
   // Before the pod's end is up: a pod must not be able to become the host's router (CVE-2020-10749).
   setIfPresent(`net/ipv6/conf/${host.name}/accept_ra`, '0');
   setIfPresent(`net/ipv6/conf/${host.name}/accept_dad`, '0');

@@ -10,6 +10,7 @@ import {
   listLinks,
   listRoutes,
   setAlias,
+  setNoLinkLocal,
   setUp,
   type Link,
   type Route,
@@ -116,6 +117,15 @@ const optionsOf = ({ priority, table, scope, mtu, advmss }: CniRoute): Pick<Rout
 export const firstGateway = (leases: readonly Lease[], family: Family): Ip | undefined =>
   leases.find(({ address, gateway }) => address.ip.family === family && gateway !== undefined)?.gateway;
 
+/** Without IPv6 in the kernel there is nothing to silence. */
+function silence(socket: RouteSocket, link: Link): void {
+  try {
+    socket.request([setNoLinkLocal(link.index)]);
+  } catch (error) {
+    if (!isErrno(error, 'EAFNOSUPPORT', 'EOPNOTSUPP')) throw error;
+  }
+}
+
 /** Call in the pod's namespace. Addresses, up, then what `afterUp` wants, in one batch. */
 export function configurePodEnd(
   socket: RouteSocket,
@@ -128,13 +138,13 @@ export function configurePodEnd(
     setIfPresent('net/ipv6/conf/lo/disable_ipv6', '0');
     setIfPresent(`net/ipv6/conf/${link.name}/disable_ipv6`, '0');
     setIfPresent(`net/ipv6/conf/${link.name}/keep_addr_on_down`, '1');
+    // Whoever hands out addresses knows that they are unique: duplicate detection would cost 1-2 s (row 19).
+    setIfPresent(`net/ipv6/conf/${link.name}/accept_dad`, '0');
   } else if (leases.length > 0) {
     // A network without IPv6: what a link-local address says to everybody when it comes up is copied to every port of
     // the bridge and read in every pod. With 600 pods that made the next ADD four times slower.
-    setIfPresent(`net/ipv6/conf/${link.name}/disable_ipv6`, '1');
+    silence(socket, link);
   }
-  // Whoever hands out addresses knows that they are unique: duplicate detection would cost 1-2 s (row 19).
-  setIfPresent(`net/ipv6/conf/${link.name}/accept_dad`, '0');
   socket.request([...leases.map(address), setUp(link.index, link.name), ...afterUp]);
 }
 export const routeRequests = (link: Link, routes: readonly Route[]): Request[] => routes.map((route) => addRoute(link.index, route));
@@ -144,7 +154,12 @@ export const routeRequests = (link: Link, routes: readonly Route[]): Request[] =
  * that DEL and GC find it without the namespace.
  * @throws CniError when the pod already has an interface of that name (P5)
  */
-export function createPair(socket: RouteSocket, req: PluginRequest, make: (hostName: string, netnsFd: number) => Request): Link {
+export function createPair(
+  socket: RouteSocket,
+  req: PluginRequest,
+  make: (hostName: string, netnsFd: number) => Request,
+  options: { readonly hostIpv6: boolean },
+): Link {
   const key = keyOf(req);
   const netnsFd = openSync(req.netns, 'r');
   try {
@@ -161,7 +176,9 @@ export function createPair(socket: RouteSocket, req: PluginRequest, make: (hostN
       const link = linkByName(socket, name);
       if (link === undefined) throw new CniError(cniCode.internal, `link ${name} vanished right after it was made`);
       try {
-        socket.request([setAlias(link.index, attachmentText(key))]);
+        // A port of a bridge has no use for addresses, and each link-local one makes the host's table of them longer.
+        if (!options.hostIpv6) silence(socket, link);
+        socket.request([setAlias(link.index, attachmentText(key)), setUp(link.index, name)]);
       } catch (error) {
         deleteIfThere(socket, link); // without its alias nobody would know whose it is
         throw error;

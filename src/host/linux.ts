@@ -122,6 +122,7 @@ const names: Record<number, string> = {
   92: 'ENOPROTOOPT',
   93: 'EPROTONOSUPPORT',
   95: 'EOPNOTSUPP',
+  97: 'EAFNOSUPPORT',
   98: 'EADDRINUSE',
   99: 'EADDRNOTAVAIL',
   100: 'ENETDOWN',

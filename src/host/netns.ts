@@ -52,18 +52,21 @@ export function netnsExists(path: string): boolean {
 /** Makes a namespace and holds it at `path`. A failure leaves neither file nor mount. */
 export function createNetns(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  writeFileSync(path, '', { flag: 'wx', mode: 0o444 });
   const home = openSync(own, 'r');
   try {
-    unshare(CLONE.NEWNET);
+    // A file that is there already is somebody else's: it must stay when this throws.
+    writeFileSync(path, '', { flag: 'wx', mode: 0o444 });
     try {
-      mount(own, path, null, MS.BIND, null);
-    } finally {
-      goHome(home);
+      unshare(CLONE.NEWNET);
+      try {
+        mount(own, path, null, MS.BIND, null);
+      } finally {
+        goHome(home);
+      }
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw error;
     }
-  } catch (error) {
-    rmSync(path, { force: true });
-    throw error;
   } finally {
     closeSync(home);
   }

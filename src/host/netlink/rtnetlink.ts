@@ -1,6 +1,6 @@
 /** Links, addresses, routes: requests as values for {@link RouteSocket}, and what dumps say. @see linux/rtnetlink.h, if_link.h; native.md C */
 import { parseAttributes } from 'netlink/dist/structs.js';
-import { ipBytes, ipFromBytes, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
+import { ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
 import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
 
 const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
@@ -13,11 +13,15 @@ const IFLA = {
   PROTINFO: 12,
   LINKINFO: 18,
   IFALIAS: 20,
+  AF_SPEC: 26,
 
   NET_NS_FD: 28,
   LINK_NETNSID: 37,
 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
+const AF_INET6 = 10;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const ADDR_GEN_MODE_NONE = 1;
 const IFF_UP = 1;
 const IFF_PROMISC = 0x100;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
@@ -69,14 +73,13 @@ export const createBridge = (name: string, fields: LinkFields): Request => ({
 });
 
 /**
- * A veth pair in one message: `name` here, up and enslaved; the peer straight in the namespace behind `netnsFd`. The peer
- * cannot be up at creation (ENOTCONN: it is not paired yet).
+ * A veth pair in one message: `name` here, enslaved; the peer straight in the namespace behind `netnsFd`.
  */
 export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & { readonly name: string; readonly netnsFd: number }): Request => ({
   type: RTM.NEWLINK,
   flags: NLM_F.CREATE | NLM_F.EXCL,
   body: Buffer.concat([
-    linkHeader(0, IFF_UP, IFF_UP),
+    linkHeader(0),
     text(IFLA.IFNAME, name),
     ...fieldsOf(fields),
     attribute(
@@ -97,6 +100,12 @@ const changeLink = (index: number, what: string, body: Buffer[], flags = 0, chan
 export const setUp = (index: number, name: string): Request => changeLink(index, `set ${name} up`, [], IFF_UP, IFF_UP);
 export const setPromiscuous = (index: number, on: boolean): Request =>
   changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
+/**
+ * No link-local address, and so none of the messages to everybody that come with one. EAFNOSUPPORT on kernels without IPv6.
+ * By netlink and not by sysctl: names below /proc/sys/net are looked up among those of all namespaces (1000 pods: 0.5 ms each).
+ */
+export const setNoLinkLocal = (index: number): Request =>
+  changeLink(index, 'set address generation mode', [attribute(IFLA.AF_SPEC, attribute(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE)))]);
 export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [text(IFLA.IFALIAS, alias)]);
 
 /** Settings of a bridge port. */
@@ -161,13 +170,12 @@ function parseLink({ body }: Reply): Link {
 }
 
 /** The link of that name; undefined when there is none. */
-export function linkByName(socket: RouteSocket, name: string): Link | undefined {
-  const reply = socket.get({
-    type: RTM.GETLINK,
-    flags: 0,
-    body: Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]),
-    what: `look up link ${name}`,
-  });
+export const linkByName = (socket: RouteSocket, name: string): Link | undefined =>
+  lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), name);
+/** The link of that index; undefined when there is none. */
+export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => lookUp(socket, linkHeader(index), `${index}`);
+function lookUp(socket: RouteSocket, body: Buffer, subject: string): Link | undefined {
+  const reply = socket.get({ type: RTM.GETLINK, flags: 0, body, what: `look up link ${subject}` });
   return reply === undefined ? undefined : parseLink(reply);
 }
 /** Every link, or the ports of the bridge with index `master`. */
@@ -199,13 +207,18 @@ function addressBody(index: number, { ip, prefixLen }: Cidr, flags = 0): Buffer 
     u32(IFA_FLAGS, flags | (ip.family === 6 ? IFA_F_NODAD : 0)),
   ]);
 }
+/** The kernel does not derive it, and programs ask for it (SIOCGIFBRDADDR). Subnets of one or two addresses have none. */
+const broadcastOf = (address: Cidr): Buffer[] => {
+  const IFA_BROADCAST = 4;
+  return address.ip.family === 4 && address.prefixLen < 31 ? [attribute(IFA_BROADCAST, ipBytes(lastOf(address)))] : [];
+};
 const cidrText = ({ ip, prefixLen }: Cidr): string => `${ip.text}/${prefixLen}`;
 
 /** IPv6 addresses are usable at once: whoever allocates them sees to it that they are unique (no DAD). `prefixRoute` false: without the route to its subnet. */
 export const addAddress = (index: number, address: Cidr, options: { readonly prefixRoute?: boolean } = {}): Request => ({
   type: RTM.NEWADDR,
   flags: NLM_F.CREATE | NLM_F.EXCL,
-  body: addressBody(index, address, options.prefixRoute === false ? IFA_F_NOPREFIXROUTE : 0),
+  body: Buffer.concat([addressBody(index, address, options.prefixRoute === false ? IFA_F_NOPREFIXROUTE : 0), ...broadcastOf(address)]),
   what: `add address ${cidrText(address)}`,
 });
 export const deleteAddress = (index: number, address: Cidr): Request => ({
@@ -242,7 +255,7 @@ export interface Route {
   readonly advmss?: number | undefined;
 }
 const RT_TABLE_MAIN = 254;
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, TABLE: 15 } as const;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, METRICS: 8, MULTIPATH: 9, TABLE: 15 } as const;
 
 function routeBody(index: number, route: Route): Buffer {
   const { dst, gateway, source, table = RT_TABLE_MAIN, priority, mtu, advmss } = route;
@@ -277,23 +290,39 @@ export const ensureRoute = (index: number, route: Route): Request => ({
   what: `add route ${routeText(route)}`,
 });
 
-/** Routes through the link with `index`, in any table. */
+/** Ways of a route: the kernel tells several (IPv6, ECMP) as a list of next hops instead of one link and gateway. */
+function waysOf(found: ReadonlyMap<number, Buffer>): { readonly link: number | undefined; readonly gateway: Buffer | undefined }[] {
+  const list = found.get(RTA.MULTIPATH);
+  if (list === undefined) return [{ link: found.get(RTA.OIF)?.readUInt32LE(0), gateway: found.get(RTA.GATEWAY) }];
+  const ways = [];
+  const headerBytes = 8;
+  for (let at = 0; at + headerBytes <= list.length;) {
+    const length = list.readUInt16LE(at);
+    if (length < headerBytes) break;
+    let gateway: Buffer | undefined;
+    parseAttributes(list.subarray(at + headerBytes, at + length), (item) => void (item.type === RTA.GATEWAY && (gateway = item.data)));
+    ways.push({ link: list.readUInt32LE(at + 4), gateway });
+    at += (length + 3) & ~3;
+  }
+  return ways;
+}
+
+/** Routes through the link with `index`, in any table; one with several ways is several routes. */
 export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {
   const header = Buffer.alloc(12);
   header[0] = AF(family);
   return socket.dump({ type: RTM.GETROUTE, flags: 0, body: header, what: 'list routes' }).flatMap(({ body }) => {
     const found = new Map<number, Buffer>();
     parseAttributes(body.subarray(12), (item) => found.set(item.type, item.data));
-    if (body[0] !== AF(family) || found.get(RTA.OIF)?.readUInt32LE(0) !== index) return [];
+    if (body[0] !== AF(family)) return [];
     const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
-    const gateway = found.get(RTA.GATEWAY);
-    return [
-      {
+    return waysOf(found)
+      .filter(({ link }) => link === index)
+      .map(({ gateway }) => ({
         dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 },
         gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
         table: found.get(RTA.TABLE)?.readUInt32LE(0),
         scope: body[6],
-      },
-    ];
+      }));
   });
 }

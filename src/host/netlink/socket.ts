@@ -55,6 +55,7 @@ export class RouteSocket implements Disposable {
 
   /** Sends all requests at once. @throws Errno of the first that failed; those behind it were applied all the same */
   request(requests: readonly Request[]): void {
+    if (requests.length === 0) return; // an empty datagram is ENODATA
     const first = this.#send(requests.map((request) => ({ ...request, flags: request.flags | NLM_F.REQUEST | NLM_F.ACK })));
     let failure: Errno | undefined;
     for (let acknowledged = 0; acknowledged < requests.length;) {

@@ -17,6 +17,7 @@ test('make, visit, see it by ip netns, remove; all idempotent', () => {
   expect(netnsIdentity(path)).not.toBe(home);
   expect(execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })).toContain('t1');
   expect(() => createNetns(path)).toThrow(/EEXIST/);
+  expect(netnsExists(path), 'a refusal leaves what is there').toBe(true);
   removeNetns(path);
   removeNetns(path);
   expect(existsSync(path)).toBe(false);

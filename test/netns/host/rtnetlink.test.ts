@@ -8,6 +8,7 @@ import {
   createVeth,
   deleteAddress,
   deleteLink,
+  linkByIndex,
   linkByName,
   listAddresses,
   listLinks,
@@ -67,13 +68,13 @@ test('what is read is what ip shows', () => {
   });
 });
 
-test('a pair: host end enslaved and up, peer in its namespace; the ports of a bridge', () => {
+test('a pair: host end enslaved, peer in its namespace; the ports of a bridge', () => {
   createNetns('/run/netns/rt');
   withBridge('rb0', (socket, index) => {
     const netnsFd = openSync('/run/netns/rt', 'r');
     socket.request([createVeth('rveth', { master: index }, { name: 'eth0', netnsFd, mac: '02:00:00:00:00:0a' })]);
     closeSync(netnsFd);
-    expect(listLinks(socket, index).map(({ name, up, master }) => [name, up, master])).toEqual([['rveth', true, index]]);
+    expect(listLinks(socket, index).map(({ name, up, master }) => [name, up, master])).toEqual([['rveth', false, index]]);
     withNetns('/run/netns/rt', () => {
       using inside = new RouteSocket();
       expect(linkByName(inside, 'eth0')).toMatchObject({ mac: '02:00:00:00:00:0a', up: false, peer: linkByName(socket, 'rveth')?.index });
@@ -104,6 +105,13 @@ test('a thousand messages in one send, and a dump of many parts', () => {
   });
 });
 
+test('no messages: nothing to send, nothing to wait for', () => {
+  using socket = new RouteSocket();
+  socket.request([]);
+  expect(linkByName(socket, 'lo')?.index).toBe(1);
+  expect([linkByIndex(socket, 1)?.name, linkByIndex(socket, 4242)]).toEqual(['lo', undefined]);
+});
+
 test('IPv6 addresses can be used at once', () => {
   withBridge('rb0', (socket, index) => {
     socket.request([addAddress(index, cidr('fd07::1/64'))]);
@@ -118,6 +126,10 @@ test('routes: several ways to one destination, the same way twice is EEXIST, opt
     const via = (gateway: string) => addRoute(index, { dst: cidr('fd99::/64'), gateway: parseIp(gateway) });
     socket.request([via('fd07::2'), via('fd07::3')]);
     expect(ip('-6', 'route', 'show', 'fd99::/64')).toMatch(/fd07::2[\s\S]*fd07::3/);
+    expect(listRoutes(socket, index, 6).filter(({ dst }) => cidrText(dst) === 'fd99::/64').map(({ gateway }) => gateway?.text)).toEqual([
+      'fd07::2',
+      'fd07::3',
+    ]);
     expect(() => socket.request([via('fd07::3')])).toThrow(/add route fd99::\/64 via fd07::3: EEXIST/);
     socket.request([addRoute(index, { dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, priority: 5, mtu: 1300, advmss: 1200 })]);
     expect(ip('route', 'show', 'table', '1234').replace(' linkdown', '').trim()).toBe(

@@ -81,6 +81,7 @@ describe('ADD', () => {
     [{ args: new Map([['MAC', '02:00:00:00:00:01']]) }, {}, '02:00:00:00:00:01'],
     [{ args: new Map([['MAC', '02:00:00:00:00:01']]) }, { args: { cni: { mac: '02:00:00:00:00:02' } } }, '02:00:00:00:00:02'],
     [{}, { args: { cni: { mac: '02:00:00:00:00:02' } }, runtimeConfig: { mac: '02:00:00:00:00:03' } }, '02:00:00:00:00:03'],
+    [{}, { args: { cni: { mac: '02:00:00:00:00:02' } }, runtimeConfig: { mac: '' } }, '02:00:00:00:00:02'],
   ])('MAC %#', (more, extra, mac) => {
     const one = world('macs', v4);
     const result = plugin.add(one.request('ADD', { ...conf, ...extra }, more), one.ctx);
@@ -124,6 +125,15 @@ describe('errors leave nothing behind', () => {
     const one = world('bad', v4);
     expect(code(() => plugin.add(one.request('ADD', { ...conf, ...extra }), one.ctx))).toBe(expected);
     expect(one.heard).toEqual([]);
+    removeNetns(one.netns);
+  });
+
+  test.each([
+    [{ vlan: 5 }, 'vlan 5 is not'],
+    [{ vlan: 0, vlanTrunk: [{ id: 7 }] }, 'vlanTrunk [{"id":7}] is not'],
+  ])('P24: what is refused is named with its value: %j', (extra, words) => {
+    const one = world('named', v4);
+    expect(() => plugin.add(one.request('ADD', { ...conf, ...extra }), one.ctx)).toThrow(words);
     removeNetns(one.netns);
   });
 
@@ -219,15 +229,18 @@ test('CHECK notices what changed', () => {
   });
 });
 
-test('same addresses and routes as Debian’s bridge', () => {
+test('same addresses, broadcast addresses and routes as Debian’s bridge', () => {
+  const broadcast = (text: string): string => / brd (\S+) scope/.exec(text)?.[1] ?? 'none';
+  const seen = (netns: string): unknown => [
+    globalAddresses(linkNamed('eth0', netns)),
+    routesIn(netns),
+    globalAddresses(linkNamed('tbr0')),
+    broadcast(inNetns(netns, 'ip', '-4', 'addr', 'show', 'eth0')),
+    broadcast(ip('-4', 'addr', 'show', 'tbr0')),
+  ];
   const one = world('ours', v4);
   let ours: unknown;
-  withAttachment(
-    plugin,
-    one,
-    conf,
-    () => (ours = [globalAddresses(linkNamed('eth0', one.netns)), routesIn(one.netns), globalAddresses(linkNamed('tbr0'))]),
-  );
+  withAttachment(plugin, one, conf, () => (ours = seen(one.netns)));
   createNetns('/run/netns/theirs');
   const env = { ...process.env, CNI_CONTAINERID: 'theirs', CNI_NETNS: '/run/netns/theirs', CNI_IFNAME: 'eth0', CNI_PATH: '/usr/lib/cni' };
   const input = JSON.stringify({
@@ -239,7 +252,7 @@ test('same addresses and routes as Debian’s bridge', () => {
     ipam: { type: 'static', addresses: [{ address: '10.9.0.5/24', gateway: '10.9.0.1' }], routes: [{ dst: '0.0.0.0/0' }] },
   });
   execFileSync('/usr/lib/cni/bridge', { env: { ...env, CNI_COMMAND: 'ADD' }, input });
-  expect(ours).toEqual([globalAddresses(linkNamed('eth0', '/run/netns/theirs')), routesIn('/run/netns/theirs'), globalAddresses(linkNamed('tbr0'))]);
+  expect(ours).toEqual(seen('/run/netns/theirs'));
   execFileSync('/usr/lib/cni/bridge', { env: { ...env, CNI_COMMAND: 'DEL' }, input });
   ip('link', 'del', 'tbr0');
   removeNetns('/run/netns/theirs');

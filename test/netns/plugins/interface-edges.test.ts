@@ -48,6 +48,16 @@ describe.each(both)('%s', (_, plugin, conf) => {
     });
   });
 
+  test('the DEL after an ADD that found the name taken (R4) leaves the attachment that has it', () => {
+    const one = world('rival', v4);
+    const other = { ...conf, name: 'net2' };
+    withAttachment(plugin, one, conf, (prevResult) => {
+      expect(() => plugin.add(one.request('ADD', other), one.ctx)).toThrow(/eth0 already exists/);
+      plugin.del(one.request('DEL', other), one.ctx);
+      plugin.check(one.request('CHECK', conf, { prevResult }), one.ctx);
+    });
+  });
+
   test.each([
     ['a mtu that is none', { mtu: 'big' }],
     ['a flag that is none', { ipMasq: 'yes' }],
@@ -123,6 +133,19 @@ describe.each(both)('%s', (_, plugin, conf) => {
     withAttachment(plugin, one, { ...conf, DNS: { nameservers: ['10.0.0.2'] } }, (result) =>
       expect(result.dns).toEqual({ nameservers: ['10.0.0.2'] }),
     );
+  });
+});
+
+test('bridge: CHECK right after ADD succeeds with several ways to one destination, and notices when one is gone', () => {
+  const ips = [{ address: 'fd09::5/64', gateway: 'fd09::1' }];
+  const ways = ['fd09::2', 'fd09::3'].map((gw) => ({ dst: 'fd0a::/64', gw }));
+  const conf = { bridge: 'tbr0', isGateway: true };
+  const one = world('ways', { cniVersion: '1.1.0', ips, routes: [...ways, { dst: 'fd0b::7/64' }] });
+  withAttachment(bridge, one, conf, (prevResult) => {
+    const check = (): void => bridge.check(one.request('CHECK', conf, { prevResult }), one.ctx);
+    check();
+    inNetns(one.netns, 'ip', '-6', 'route', 'del', 'fd0a::/64', 'via', 'fd09::3', 'dev', 'eth0');
+    expect(check).toThrow(/route to fd0a::\/64/);
   });
 });
 

@@ -56,11 +56,12 @@ describe('links', () => {
 });
 
 describe('addresses', () => {
-  test('IPv4 keeps its host bits', () => {
+  test('IPv4 keeps its host bits and has a broadcast address where the subnet has one', () => {
     const { type, flags, body } = addAddress(4, cidr('10.1.2.3/24'));
     expect([type, flags]).toEqual([20, 0x600]);
     expect(body.toString('hex', 0, 8)).toBe('0218000004000000');
-    expect(attributes(body.subarray(8))).toEqual(['2:0a010203', '1:0a010203', '8:00000000']);
+    expect(attributes(body.subarray(8))).toEqual(['2:0a010203', '1:0a010203', '8:00000000', '4:0a0102ff']);
+    expect(attributes(addAddress(4, cidr('10.1.2.3/31')).body.subarray(8)).at(-1)).toBe('8:00000000');
   });
   test('IPv6 is not checked for duplicates (IFA_F_NODAD)', () => {
     expect(attributes(addAddress(4, cidr('fd00::1/64')).body.subarray(8)).at(-1)).toBe('8:02000000');
