@@ -126,10 +126,11 @@ test('routes: several ways to one destination, the same way twice is EEXIST, opt
     const via = (gateway: string) => addRoute(index, { dst: cidr('fd99::/64'), gateway: parseIp(gateway) });
     socket.request([via('fd07::2'), via('fd07::3')]);
     expect(ip('-6', 'route', 'show', 'fd99::/64')).toMatch(/fd07::2[\s\S]*fd07::3/);
-    expect(listRoutes(socket, index, 6).filter(({ dst }) => cidrText(dst) === 'fd99::/64').map(({ gateway }) => gateway?.text)).toEqual([
-      'fd07::2',
-      'fd07::3',
-    ]);
+    expect(
+      listRoutes(socket, index, 6)
+        .filter(({ dst }) => cidrText(dst) === 'fd99::/64')
+        .map(({ gateway }) => gateway?.text),
+    ).toEqual(['fd07::2', 'fd07::3']);
     expect(() => socket.request([via('fd07::3')])).toThrow(/add route fd99::\/64 via fd07::3: EEXIST/);
     socket.request([addRoute(index, { dst: cidr('10.99.0.0/16'), gateway: parseIp('10.7.0.2'), table: 1234, priority: 5, mtu: 1300, advmss: 1200 })]);
     expect(ip('route', 'show', 'table', '1234').replace(' linkdown', '').trim()).toBe(
