@@ -26,10 +26,13 @@ export function bridgeMac(name: string): string {
 }
 
 /**
- * MAC of a pod with an IPv4 address: locally administered, made of the address. Whoever remembers the address remembers the right
- * MAC also for the next pod that has it, so nothing has to be announced to everybody. Undefined without one: the kernel chooses.
+ * MAC of a pod: locally administered, made of its first IPv4 address, else of the end of its first IPv6 one (under a prefix of its own,
+ * so that the two never meet). Whoever remembers the address remembers the right MAC also for the next pod that has it, so nothing has
+ * to be announced to everybody. Undefined without an address: the kernel chooses.
  */
 export function podMac(addresses: readonly Cidr[]): string | undefined {
-  const first = addresses.find(({ ip }) => ip.family === 4);
-  return first === undefined ? undefined : ['0a', '58', ...(ipBytes(first.ip).toString('hex').match(/../g) ?? [])].join(':');
+  const first = addresses.find(({ ip }) => ip.family === 4) ?? addresses[0];
+  if (first === undefined) return undefined;
+  const prefix = first.ip.family === 4 ? ['0a', '58'] : ['0a', '59'];
+  return [...prefix, ...(ipBytes(first.ip).subarray(-4).toString('hex').match(/../g) ?? [])].join(':');
 }

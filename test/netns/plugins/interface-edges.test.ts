@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { beforeEach, describe, expect, onTestFailed, test } from 'vitest';
 import { plugin as bridge } from '../../../cni-plugins/bridge/plugin.ts';
@@ -7,7 +7,7 @@ import { hostLinkName } from '../../../cni-plugins/skel/naming.ts';
 import { removeNetns } from '../../../src/host/netns.ts';
 import type { CniResult } from '../../../src/model/cni/types.ts';
 import { useHost } from '../../rig/host.ts';
-import { globalAddresses, inNetns, ip, linkNamed, linksOf, routesIn, withAttachment, world } from './world.ts';
+import { globalAddresses, inNetns, ip, linkNamed, linksOf, routesIn, withAttachment, world, type World } from './world.ts';
 
 useHost();
 
@@ -147,6 +147,40 @@ test('bridge: CHECK right after ADD succeeds with several ways to one destinatio
     inNetns(one.netns, 'ip', '-6', 'route', 'del', 'fd0a::/64', 'via', 'fd09::3', 'dev', 'eth0');
     expect(check).toThrow(/route to fd0a::\/64/);
   });
+});
+
+test.each([
+  ['IPv4', ['10.9.0'], '10.9.0.5'],
+  ['both', ['10.9.0', 'fd09:'], 'fd09::5'],
+  ['IPv6 only', ['fd09:'], 'fd09::5'],
+])('bridge: an address that is given out again is reached at once, by host and pods that remember its last one: %s', (_family, nets, address) => {
+  const conf = { bridge: 'tbr0', isGateway: true };
+  const pod = (id: string, host: number): World =>
+    world(id, {
+      cniVersion: '1.1.0',
+      ips: nets.map((net) => {
+        const [dot, bits] = net.endsWith(':') ? [':', 64] : ['.', 24];
+        return { address: `${net}${dot}${host}/${bits}`, gateway: `${net}${dot}1` };
+      }),
+    });
+  const peer = pod('peer', 6);
+  // A port where nobody listens: refused is an answer, silence is not.
+  const connect = ['timeout', '2', 'bash', '-c', `exec 3<>/dev/tcp/${address}/9`];
+  const answers = (netns?: string): boolean => {
+    const [command = '', ...rest] = netns === undefined ? connect : ['ip', 'netns', 'exec', 'peer', ...connect];
+    return /refused/.test(spawnSync(command, rest, { encoding: 'utf8' }).stderr);
+  };
+  const seen: boolean[] = [];
+  withAttachment(bridge, peer, conf, () => {
+    for (const id of ['first', 'next']) {
+      const one = pod(id, 5);
+      const prevResult = bridge.add(one.request('ADD', conf), one.ctx);
+      seen.push(answers(), answers(peer.netns));
+      bridge.del(one.request('DEL', conf, { prevResult }), one.ctx);
+      removeNetns(one.netns);
+    }
+  });
+  expect(seen).toEqual([true, true, true, true]);
 });
 
 test('bridge: DEL of a configuration that names something this plugin refuses (R4)', () => {
