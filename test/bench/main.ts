@@ -146,7 +146,7 @@ function twenty(script: string): void {
 function memory(): void {
   const pod = spawn(rkt, [dir, 'run', '--net=bridge', 'busybox', '--exec=/bin/sleep', '--', '600'], { env, stdio: 'ignore' });
   sleepMs(1_500);
-  const pids = [pod.pid ?? 0, ...childrenOf(pod.pid ?? 0)].filter((pid) => /^rkt-/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')));
+  const pids = [pod.pid ?? 0, ...childrenOf(pod.pid ?? 0)].filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('rkt-'));
   const pssKb = pids.map((pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? Number.NaN));
   limit(`PSS that stays per pod (${pids.length} processes)`, pssKb.reduce((sum, one) => sum + one, 0) / 1024, 0.5, 'MB');
   pod.kill('SIGTERM');
