@@ -17,6 +17,7 @@ export interface CgroupMount {
 export function cgroupMounts(): CgroupMount[] {
   const found = new Map<string, CgroupMount>();
   for (const line of readFileSync('/proc/thread-self/mountinfo', 'utf8').split('\n')) {
+    if (!line.includes(' - cgroup')) continue;
     const [before = '', after = ''] = line.split(' - ');
     const [, , device = '', root, path = ''] = before.split(' ');
     const [type, , options = ''] = after.split(' ');
