@@ -40,6 +40,12 @@ export function enterHost(): void {
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
+/**
+ * Pods this process is answerable for. Cgroups are the machine's, so with pods noted here only theirs count; without, all do
+ * (and then nobody else may run pods on the machine).
+ */
+export const ownPods = new Set<string>();
+
 /** Everything a pod could leave behind, as comparable lines. */
 export function residue(): string[] {
   const found: string[] = [];
@@ -59,7 +65,8 @@ export function residue(): string[] {
   for (const controller of readdirSync('/sys/fs/cgroup')) {
     for (const base of [`/sys/fs/cgroup/${controller}/rkt`, '/sys/fs/cgroup/rkt']) {
       if (existsSync(base))
-        for (const entry of readdirSync(base, { withFileTypes: true })) if (entry.isDirectory()) found.push(`cgroup ${base}/${entry.name}`);
+        for (const entry of readdirSync(base, { withFileTypes: true }))
+          if (entry.isDirectory() && (ownPods.size === 0 || ownPods.has(entry.name))) found.push(`cgroup ${base}/${entry.name}`);
     }
   }
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
