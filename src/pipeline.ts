@@ -5,12 +5,11 @@
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
-import { applySteps } from './effects/execute.ts';
+import { applySteps, orUndo } from './effects/execute.ts';
 import { Journal } from './effects/journal.ts';
 import type { GcPolicy } from './gc/mark.ts';
 import { removePod, sweepPods, type SweepEvent } from './gc/sweep.ts';
 import { bootId } from './host/clock.ts';
-import { writeAtomic } from './host/files.ts';
 import { SIGNAL, pendingSignal, trapSignals } from './host/linux.ts';
 import { startTimeOf } from './host/process.ts';
 import { newPodId } from './host/uuid.ts';
@@ -23,7 +22,7 @@ import { planPodNetwork } from './net/plan-pod.ts';
 import type { AppPorts } from './net/ports.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
 import { attachedNetworks, resolvConf } from './stage0/prepare/net-info.ts';
-import { discardFailedPod, makePodDirectory, writeUuidFile } from './stage0/prepare/pod-directory.ts';
+import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
 import { stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';
 import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
@@ -76,9 +75,11 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   });
   try {
     applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
-    const networks = attachedNetworks(journal.entries);
-    writeAtomic(files.netInfo, JSON.stringify(networks));
-    stage1 = stage1Pod({ ...facts, resolvConf: resolvConf(networks) });
+    stage1 = orUndo(actions, journal, () => {
+      const networks = attachedNetworks(journal.entries);
+      writeNetInfo(files.netInfo, networks);
+      return stage1Pod({ ...facts, resolvConf: resolvConf(networks) });
+    });
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
   } catch (error) {
     discardFailedPod(pod, journal);

@@ -2,7 +2,7 @@
  * Does steps and undoes them: the one way up and the one way down. A failed run, gc, rm and recovery after a
  * crash all end in {@link undoAll}.
  */
-import { RuntimeError, isCode, messageOf } from '../model/errors.ts';
+import { RuntimeError, diskHint, isCode, messageOf } from '../model/errors.ts';
 import type { Entry, Journal, Output } from './journal.ts';
 import type { Action, Actions, Step, StepKind, StepOf, StepOutputs } from './steps.ts';
 
@@ -23,15 +23,22 @@ const actionOf = <K extends StepKind>(actions: Actions, kind: K): Action<K> => a
  * @throws RuntimeError: the step's own, or ERR_EFFECT_FAILED around a foreign one; ERR_INTERRUPTED
  */
 export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number): Output[] {
-  try {
-    return steps.map((step) => {
+  return orUndo(actions, journal, () =>
+    steps.map((step) => {
       const signal = interrupted();
       if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before ${step.kind}`, { exitCode: 128 + signal });
       const n = journal.intent(step);
       const output = runStep(step, actions, journal);
       journal.done(n, output);
       return output;
-    });
+    }),
+  );
+}
+
+/** Does what belongs between or around steps: a failure undoes everything the journal knows, as that of a step does. @throws as {@link applySteps} */
+export function orUndo<T>(actions: Actions, journal: Journal, act: () => T): T {
+  try {
+    return act();
   } catch (error) {
     throw withKept(asRuntimeError(error), undoAll(journal, actions));
   }
@@ -81,7 +88,7 @@ function undoEntry(entry: Entry, actions: Actions, boot: string): void {
 
 function asRuntimeError(error: unknown): RuntimeError {
   if (error instanceof RuntimeError) return error;
-  return new RuntimeError('ERR_EFFECT_FAILED', messageOf(error), { cause: error });
+  return new RuntimeError('ERR_EFFECT_FAILED', messageOf(error), { cause: error, ...diskHint(error) });
 }
 
 function withKept(error: RuntimeError, kept: readonly Kept[]): RuntimeError {

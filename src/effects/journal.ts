@@ -16,7 +16,7 @@
 import { closeSync, constants, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { readText } from '../host/files.ts';
 import { fdatasync } from '../host/linux.ts';
-import { RuntimeError, messageOf } from '../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../model/errors.ts';
 import type { Step, StepOutputs } from './steps.ts';
 
 export type Output = StepOutputs[keyof StepOutputs];
@@ -39,21 +39,25 @@ export interface Entry {
   kept: string | undefined;
 }
 
+/** A pod whose effects are not known any more. */
+export const journalDamage = (message: string, cause?: unknown): RuntimeError =>
+  new RuntimeError('ERR_JOURNAL_CORRUPT', message, {
+    cause,
+    hint: 'the pod is kept: release its networks by hand (net/plan.json and net-info.json in its directory say which), then delete the directory',
+  });
+
 /** Parses the text of a journal. @throws ERR_JOURNAL_CORRUPT for a damaged record that is not the torn last line */
 export function parseJournal(text: string, path: string): Entry[] {
   const entries: Entry[] = [];
   const lines = text.split('\n');
   lines.pop(); // after the last newline: empty, or torn
   for (const [index, line] of lines.entries()) {
-    const damaged = (why: string): RuntimeError =>
-      new RuntimeError('ERR_JOURNAL_CORRUPT', `journal ${path}: line ${index + 1} ${why}`, {
-        hint: 'the pod is kept; release its networks by hand with the configurations stored beside the journal',
-      });
+    const damaged = (why: string, cause?: unknown): RuntimeError => journalDamage(`journal ${path}: line ${index + 1} ${why}`, cause);
     let record: JournalRecord;
     try {
       record = JSON.parse(line) as JournalRecord;
     } catch (cause) {
-      throw new RuntimeError('ERR_JOURNAL_CORRUPT', damaged('is not JSON').message, { cause });
+      throw damaged('is not JSON', cause);
     }
     if (record.at === 'intent') {
       if (record.n !== entries.length) throw damaged(`announces step ${record.n}, expected ${entries.length}`);
@@ -151,11 +155,12 @@ export class Journal implements Disposable {
   #append(record: JournalRecord): void {
     const bytes = Buffer.from(`${JSON.stringify(record)}\n`);
     try {
-      if (writeSync(this.#fd, bytes, 0, bytes.length, this.#length) !== bytes.length) throw new Error('short write');
+      // On a disk that fills up the first write may be short; the next one says why.
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#length + at);
     } catch (cause) {
       // A full disk may have taken part of the line: cut it, so that the next record does not glue to it.
       ftruncateSync(this.#fd, this.#length);
-      throw new RuntimeError('ERR_POD_IO', `cannot write journal ${this.path}: ${messageOf(cause)}`, { cause, hint: 'is the disk full?' });
+      throw new RuntimeError('ERR_POD_IO', `cannot write journal ${this.path}: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
     }
     this.#length += bytes.length;
   }

@@ -1,7 +1,7 @@
 /** Does what mark decided: moves pods, undoes their journals, deletes their directories. */
 import { existsSync, statSync } from 'node:fs';
 import { undoAll, type Kept } from '../effects/execute.ts';
-import { Journal } from '../effects/journal.ts';
+import { Journal, journalDamage } from '../effects/journal.ts';
 import type { Actions } from '../effects/steps.ts';
 import { tryLock } from '../host/flock.ts';
 import { discardTree, emptyTrash } from '../host/trash.ts';
@@ -58,7 +58,8 @@ function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boo
     }
     if (remove) deletePod(pod, services);
   } catch (error) {
-    services.report({ kind: 'failed', id: pod.id, reasons: [messageOf(error)] });
+    const hint = error instanceof RuntimeError ? error.hint : undefined;
+    services.report({ kind: 'failed', id: pod.id, reasons: [messageOf(error), ...(hint === undefined ? [] : [hint])] });
   } finally {
     pod.lock.release();
   }
@@ -102,7 +103,9 @@ function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
 }
 
 function undoJournal(pod: HeldPod, services: SweepServices): Kept[] {
-  using journal = Journal.open(podFiles(pod.dir).journal, services.boot);
+  const files = podFiles(pod.dir);
+  using journal = Journal.open(files.journal, services.boot);
+  if (journal.entries.length === 0 && existsSync(files.netInfo)) throw journalDamage(`journal ${files.journal} is empty, but the pod had networks`);
   return undoAll(journal, services.actionsOf(pod.dir));
 }
 

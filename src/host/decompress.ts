@@ -73,9 +73,20 @@ const into =
   };
 
 async function gunzip(source: Chunks, sink: Sink, what: string): Promise<void> {
+  // A pipeline that its end broke may reject with the AbortError of its beginning: the reason is kept here.
+  let reason: unknown;
+  const watched: Sink = (chunk) => {
+    try {
+      sink(chunk);
+    } catch (error) {
+      reason ??= error;
+      throw error;
+    }
+  };
   try {
-    await pipeline(Readable.from(source), createGunzip({ chunkSize: chunkBytes }), into(sink));
+    await pipeline(Readable.from(source), createGunzip({ chunkSize: chunkBytes }), into(watched));
   } catch (error) {
+    if (reason !== undefined) throw reason;
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
       throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is not whole gzip data: ${error.message}`, { cause: error });
     }

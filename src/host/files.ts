@@ -1,5 +1,5 @@
 /** Files that must survive a crash whole, and the small reads everybody needs. Synchronous. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isErrno } from './linux.ts';
 
@@ -43,4 +43,14 @@ export function writeAtomic(path: string, content: string | Uint8Array, options:
   if (options.durable) fsyncDirectory(dirname(path));
 }
 
-export const makeDirectory = (path: string, mode = 0o750): void => void mkdirSync(path, { recursive: true, mode });
+/** Makes `path` and the missing directories above it. (Node's own recursive mkdir never returns below /proc.) */
+export function makeDirectory(path: string, mode = 0o750): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return;
+    if (!isErrno(error, 'ENOENT') || dirname(path) === path || existsSync(dirname(path))) throw error;
+    makeDirectory(dirname(path), mode);
+    makeDirectory(path, mode);
+  }
+}

@@ -80,6 +80,12 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && codes.includes(String(error.code));
 }
 
+/** The cure, as part of an {@link ErrorContext}, when a file system refused for want of space or because it is read-only; else nothing. */
+export function diskHint(error: unknown): Pick<ErrorContext, 'hint'> {
+  if (isErrno(error, 'ENOSPC', 'EDQUOT')) return { hint: 'the disk is full (space, inodes or a quota): free some; rkt gc --grace-period=0 removes exited pods' };
+  return isErrno(error, 'EROFS') ? { hint: 'the file system is read-only: remount it, or choose another directory by --dir' } : {};
+}
+
 /** The text of anything thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

@@ -19,9 +19,14 @@ const hints: Readonly<Record<number, string>> = {
   [cniCode.notAvailable]: 'the plugin has run out of something, or a daemon it needs is down; rkt gc frees what exited pods hold',
 };
 
+/** The texts of host-local (the reference's as well) and of our portmap; neither has a code of its own for it. */
+const isHeld = /already published by|no IP addresses available|requested IP address .* is not available/;
+const heldHint =
+  'an exited pod keeps its addresses and ports until it is removed: rkt list shows it, rkt rm UUID or rkt gc --grace-period=0 frees them';
+
 /** `who`: `plugin bridge of network "web"`. */
 export function pluginFailed(who: string, verb: string, error: CniError): CniPluginError {
-  const hint = hints[error.cniCode];
+  const hint = isHeld.test(error.message) ? heldHint : hints[error.cniCode];
   return new CniPluginError(
     'ERR_PLUGIN_FAILED',
     `${who} failed (${verb}): ${error.message}${error.details === '' ? '' : `; ${error.details}`} (CNI code ${error.cniCode})`,

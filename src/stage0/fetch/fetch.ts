@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { RuntimeError, isErrno, messageOf, printable } from '../../model/errors.ts';
+import { RuntimeError, diskHint, isErrno, messageOf, printable } from '../../model/errors.ts';
 import { didYouMean, type Digest } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
@@ -57,7 +57,8 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     if (error instanceof RuntimeError || !(error instanceof Error) || !('syscall' in error || 'errno' in error)) throw error;
     throw new RuntimeError('ERR_STORE_IO', `cannot store image ${printable(reference)}: ${messageOf(error)}`, {
       cause: error,
-      ...(isErrno(error, 'EACCES', 'EPERM', 'EROFS') ? { hint: `is ${fetch.store.dataDir} writable? Fetching needs root` } : {}),
+      ...diskHint(error),
+      ...(isErrno(error, 'EACCES', 'EPERM') ? { hint: `is ${fetch.store.dataDir} writable? Fetching needs root` } : {}),
     });
   }
 }

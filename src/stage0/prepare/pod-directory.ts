@@ -3,8 +3,9 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Journal } from '../../effects/journal.ts';
 import { makeDirectory, writeAtomic } from '../../host/files.ts';
-import { RuntimeError, messageOf } from '../../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../../model/errors.ts';
 import type { PodId } from '../../model/ids.ts';
+import type { NetInfo } from '../../model/net-info.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { NetPlan } from '../../model/plan.ts';
 import type { PodManifest } from '../../model/pod.ts';
@@ -16,7 +17,7 @@ export function writeUuidFile(path: string, id: PodId): void {
   try {
     writeAtomic(path, `${id}\n`, { mode: 0o644 });
   } catch (cause) {
-    throw new RuntimeError('ERR_POD_IO', `cannot write the UUID file: ${messageOf(cause)}`, { cause });
+    throw new RuntimeError('ERR_POD_IO', `cannot write the UUID file: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
   }
 }
 
@@ -35,6 +36,8 @@ export function makePodDirectory(dataDir: string, id: PodId, manifest: PodManife
     }
     makeDirectory(dirname(files.netPlan));
     writeAtomic(files.netPlan, JSON.stringify(plan));
+    // Here, so that a disk without an inode for it is found while nothing has to be undone.
+    writeAtomic(files.journal, '');
     move(pod, dataDir, 'run');
     return pod;
   } catch (cause) {
@@ -43,6 +46,10 @@ export function makePodDirectory(dataDir: string, id: PodId, manifest: PodManife
     throw ioError(`cannot write the directory of pod ${id}`, cause);
   }
 }
+
+/** What the pod got, for `list`, `status` and other programs. @throws ERR_POD_IO */
+export const writeNetInfo = (path: string, networks: readonly NetInfo[]): void =>
+  attempt(`cannot write ${path}`, () => writeAtomic(path, JSON.stringify(networks)));
 
 /** After a failed run: the directory goes when nothing of the pod is left; else gc finds the journal in it. */
 export function discardFailedPod(pod: HeldPod, journal: Journal): void {
@@ -59,4 +66,4 @@ function attempt<T>(what: string, act: () => T): T {
 }
 
 const ioError = (what: string, cause: unknown): RuntimeError =>
-  new RuntimeError('ERR_POD_IO', `${what}: ${messageOf(cause)}`, { cause, hint: 'is the disk full, or the data directory not writable?' });
+  new RuntimeError('ERR_POD_IO', `${what}: ${messageOf(cause)}`, { cause, hint: 'is the data directory writable?', ...diskHint(cause) });

@@ -16,7 +16,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { isErrno } from '../../host/linux.ts';
 import { lock, tryLock, type Lock } from '../../host/flock.ts';
-import { RuntimeError } from '../../model/errors.ts';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { isPodId, type PodId } from '../../model/ids.ts';
 import type { PodState } from '../../model/pod.ts';
 import { phasePath, phases, podFiles, podPath, type Phase } from './layout.ts';
@@ -143,6 +143,9 @@ function readNames(path: string): string[] {
     return readdirSync(path).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
-    throw error;
+    throw new RuntimeError('ERR_POD_IO', `cannot read ${path}: ${messageOf(error)}`, {
+      cause: error,
+      hint: isErrno(error, 'EACCES') ? 'the data directory belongs to root: use sudo' : 'is --dir a data directory?',
+    });
   }
 }

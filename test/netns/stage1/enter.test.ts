@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { lsetxattr } from '../../../src/host/linux.ts';
 import { useHost } from '../../rig/host.ts';
 import { PodRig } from './pod-rig.ts';
 
@@ -84,7 +85,8 @@ describe('a terminal', () => {
         apps: [{ run: 'tty; echo $TERM; read line; echo "got $line"; exit 6' }],
       });
       const ended = await pod.ended;
-      expect(ended.stdout.replaceAll('\r', '')).toMatch(/^(hello\n)*\/dev\/pts\/0\nxterm\n(hello\n)*got hello\n$/);
+      // The terminal's echo of what is typed comes whenever it comes.
+      expect(ended.stdout.replaceAll('\r', '').replaceAll(/^hello\n/gm, '')).toBe('/dev/pts/0\nxterm\ngot hello\n');
       expect(ended.code).toBe(6);
       expect(pod.read('stage1/rootfs/rkt/status/app')).toBe('6');
     },
@@ -102,7 +104,7 @@ describe('images of several layers', () => {
     execFileSync('mknod', [join(middle, 'etc/group'), 'c', '0', '0']);
     for (const path of ['etc', 'data', 'opt/file']) mkdirSync(join(top, path), { recursive: true });
     writeFileSync(join(top, 'data/new'), 'new');
-    execFileSync('python3', ['-c', `import os; os.setxattr(${JSON.stringify(join(top, 'data'))}, 'trusted.overlay.opaque', b'y')`]);
+    lsetxattr(join(top, 'data'), 'trusted.overlay.opaque', Buffer.from('y'));
     mkdirSync(join(top, 'etc/conf'));
     execFileSync('mknod', [join(top, 'etc/conf/b'), 'c', '0', '0']);
     writeFileSync(join(top, 'etc/conf/a'), 'changed');

@@ -128,7 +128,7 @@ describe('rkt stop', () => {
 describe('sudden death', () => {
   test('of the supervisor takes everything along', async () => {
     const pod = await rig.start({ apps: [{ run: 'setsid sleep 1000 & sleep 1001' }, { run: ['/bin/sleep', '1000'] }] }).ready();
-    expect(pod.processes().length).toBeGreaterThanOrEqual(5);
+    await expect.poll(() => pod.processes().length).toBeGreaterThanOrEqual(5);
     process.kill(pod.pid, 'SIGKILL');
     await noneLeft(pod);
     await pod.ended;
