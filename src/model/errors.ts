@@ -82,7 +82,8 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
 
 /** The cure, as part of an {@link ErrorContext}, when a file system refused for want of space or because it is read-only; else nothing. */
 export function diskHint(error: unknown): Pick<ErrorContext, 'hint'> {
-  if (isErrno(error, 'ENOSPC', 'EDQUOT')) return { hint: 'the disk is full (space, inodes or a quota): free some; rkt gc --grace-period=0 removes exited pods' };
+  if (isErrno(error, 'ENOSPC', 'EDQUOT'))
+    return { hint: 'the disk is full (space, inodes or a quota): free some; rkt gc --grace-period=0 removes exited pods' };
   return isErrno(error, 'EROFS') ? { hint: 'the file system is read-only: remount it, or choose another directory by --dir' } : {};
 }
 

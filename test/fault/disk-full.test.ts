@@ -122,7 +122,9 @@ describe.each([
   test('the image has to be fetched: nothing is left of it in the store', { timeout: 200_000 }, () => {
     const before = residue();
     const levels =
-      what === 'pages' ? [0, 1, 2, 5, 20, 100, 300, 450, 475, 500, 505, 510, 515, 520, 525, 550, 600, 900] : [0, 1, 2, 3, 5, 8, 13, 21, 34, 50, 100, 300];
+      what === 'pages'
+        ? [0, 1, 2, 5, 20, 100, 300, 450, 475, 500, 505, 510, 515, 520, 525, 550, 600, 900]
+        : [0, 1, 2, 3, 5, 8, 13, 21, 34, 50, 100, 300];
     const outcomes = levels.map((left) => {
       rmSync(join(small, 'cas'), { recursive: true, force: true });
       const outcome = attempt(`${left} ${what} left`, () => leave(left), before);
