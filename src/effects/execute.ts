@@ -28,7 +28,7 @@ export function applySteps(steps: readonly Step[], actions: Actions, journal: Jo
       const signal = interrupted();
       if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before ${step.kind}`, { exitCode: 128 + signal });
       const n = journal.intent(step);
-      const output = runStep(step, actions, journal);
+      const output = saying(step, () => runStep(step, actions, journal));
       journal.done(n, output);
       return output;
     }),
@@ -41,6 +41,16 @@ export function orUndo<T>(actions: Actions, journal: Journal, act: () => T): T {
     return act();
   } catch (error) {
     throw withKept(asRuntimeError(error), undoAll(journal, actions));
+  }
+}
+
+/** A system call's own words do not tell what it was for. */
+function saying<T>(step: Step, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof RuntimeError) throw error;
+    throw new RuntimeError('ERR_EFFECT_FAILED', `step ${step.kind} failed: ${messageOf(error)}`, { cause: error, ...diskHint(error) });
   }
 }
 

@@ -3,7 +3,7 @@ import { readJournal } from '../effects/journal.ts';
 import { messageOf } from '../model/errors.ts';
 import type { AttachmentId } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
-import { forgetNetwork, markCleared, recordedNetworks, tryLockNetwork } from '../state/network/record.ts';
+import { forgetNetwork, markCleared, recordedNetworks, sweepHalfRecords, tryLockNetwork } from '../state/network/record.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { listPods } from '../state/pod/lifecycle.ts';
 
@@ -32,6 +32,7 @@ export function sweepNetworks(
   foreign: (network: string) => readonly AttachmentId[],
   report: (network: string, error: string) => void,
 ): void {
+  sweepHalfRecords(dataDir);
   for (const record of recordedNetworks(dataDir)) {
     const { network, cleared } = record;
     using held = tryLockNetwork(dataDir, network.name);

@@ -1,5 +1,5 @@
 /** Does what mark decided: moves pods, undoes their journals, deletes their directories. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { undoAll, type Kept } from '../effects/execute.ts';
 import { Journal, journalDamage } from '../effects/journal.ts';
 import type { Actions } from '../effects/steps.ts';
@@ -97,9 +97,21 @@ function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
     services.report({ kind: 'failed', id: pod.id, reasons: kept.map(explain) });
     return kept;
   }
-  discardTree(pod.dir, trashPath(services.dataDir));
+  discardPod(pod.dir, trashPath(services.dataDir));
   services.report({ kind: 'deleted', id: pod.id });
   return [];
+}
+
+/** For a pod that is undone. On a disk that is too full for a trash directory it is deleted here and now: gc is what makes room. */
+function discardPod(dir: string, trash: string): void {
+  try {
+    discardTree(dir, trash);
+  } catch (error) {
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+    // First, because networks without a journal are damage to the next gc, and this one may be killed half-way.
+    rmSync(podFiles(dir).netInfo, { force: true });
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 function undoJournal(pod: HeldPod, services: SweepServices): Kept[] {

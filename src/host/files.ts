@@ -25,9 +25,15 @@ export function fsyncDirectory(path: string): void {
 /**
  * Replaces `path` as a whole: temp file beside it, rename. With `durable` the bytes and the name are on the
  * platter when this returns; without, a power loss may bring the old content back, never half of the new.
+ * A process that is killed leaves the temp file: what is not removed with its directory anyway says `soleWriter` (nobody else
+ * writes this path meanwhile) and is removed by {@link removeAtomic}.
  */
-export function writeAtomic(path: string, content: string | Uint8Array, options: { mode?: number; durable?: boolean } = {}): void {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+export function writeAtomic(
+  path: string,
+  content: string | Uint8Array,
+  options: { mode?: number; durable?: boolean; soleWriter?: boolean } = {},
+): void {
+  const temporary = options.soleWriter ? soleTemporary(path) : join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   const fd = openSync(temporary, 'w', options.mode ?? 0o640);
   try {
     const bytes = typeof content === 'string' ? Buffer.from(content) : content;
@@ -41,6 +47,13 @@ export function writeAtomic(path: string, content: string | Uint8Array, options:
     closeSync(fd);
   }
   if (options.durable) fsyncDirectory(dirname(path));
+}
+
+const soleTemporary = (path: string): string => join(dirname(path), `.${basename(path)}.tmp`);
+
+/** Removes `path`, if it is there, and what a killed sole writer left of it. */
+export function removeAtomic(path: string): void {
+  for (const file of [path, soleTemporary(path)]) rmSync(file, { force: true });
 }
 
 /** Makes `path` and the missing directories above it. (Node's own recursive mkdir never returns below /proc.) */

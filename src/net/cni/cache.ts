@@ -1,10 +1,10 @@
 /** libcni's result cache: cnitool, podman and others read what we wrote, and we understand what they wrote. @see cni.md L1-L9 */
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory, readText, writeAtomic } from '../../host/files.ts';
+import { makeDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
 import { formatResult, parseResult } from '../../model/cni/result.ts';
 import type { AttachmentId, CniResult } from '../../model/cni/types.ts';
-import { RuntimeError, isErrno, messageOf } from '../../model/errors.ts';
+import { RuntimeError, diskHint, isErrno, messageOf } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import type { Attachment } from './services.ts';
 
@@ -35,9 +35,9 @@ export function writeCache(cacheDir: string, network: PlannedNetwork, attachment
   };
   try {
     makeDirectory(resultsDir(cacheDir), 0o700);
-    writeAtomic(cachePath(cacheDir, network, attachment), JSON.stringify(content), { mode: 0o600 });
+    writeAtomic(cachePath(cacheDir, network, attachment), JSON.stringify(content), { mode: 0o600, soleWriter: true });
   } catch (cause) {
-    throw new RuntimeError('ERR_POD_IO', `cannot write the CNI result cache: ${messageOf(cause)}`, { cause });
+    throw new RuntimeError('ERR_POD_IO', `cannot write the CNI result cache: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
   }
 }
 
@@ -54,7 +54,7 @@ export function readCache(cacheDir: string, network: PlannedNetwork, attachment:
 }
 
 export const removeCache = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): void =>
-  rmSync(cachePath(cacheDir, network, attachment), { force: true });
+  removeAtomic(cachePath(cacheDir, network, attachment));
 
 /** Attachments to a network of that name that anybody's libcni has cached. File names are ambiguous (L8): contents decide. */
 export function cachedAttachments(cacheDir: string, network: string): AttachmentId[] {

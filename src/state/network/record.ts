@@ -57,16 +57,27 @@ export const markCleared = (dataDir: string, record: NetworkRecord): void =>
   renameSync(pathOf(dataDir, record), pathOf(dataDir, { ...record, cleared: true }));
 export const forgetNetwork = (dataDir: string, record: NetworkRecord): void => rmSync(pathOf(dataDir, record), { force: true });
 
-export function recordedNetworks(dataDir: string): NetworkRecord[] {
-  let names: string[];
+function filesOf(dataDir: string): string[] {
   try {
-    names = readdirSync(directory(dataDir))
-      .filter((name) => name.endsWith('.json'))
-      .sort();
+    return readdirSync(directory(dataDir)).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
+}
+
+/** Removes records that a killed process was still writing. Those of a network that somebody uses at this moment stay for the next time. */
+export function sweepHalfRecords(dataDir: string): void {
+  for (const name of filesOf(dataDir)) {
+    const [, network] = /^\.(.+)\.json\.\d+\.tmp$/.exec(name) ?? [];
+    if (network === undefined) continue;
+    using held = tryLockNetwork(dataDir, network);
+    if (held !== undefined) rmSync(join(directory(dataDir), name), { force: true });
+  }
+}
+
+export function recordedNetworks(dataDir: string): NetworkRecord[] {
+  const names = filesOf(dataDir).filter((name) => name.endsWith('.json'));
   return names.flatMap((name) => {
     const text = readText(join(directory(dataDir), name));
     return text === undefined ? [] : [{ network: JSON.parse(text) as PlannedNetwork, cleared: name.endsWith(clearedSuffix) }];

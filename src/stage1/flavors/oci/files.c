@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <stdio.h> /* renameat */
 
@@ -11,19 +12,31 @@
 
 #define RKT_DIR "stage1/rootfs/rkt/"
 
-void write_file(const struct pod *pod, const char *name, const char *content) {
+bool write_file(const struct pod *pod, const char *name, const char *content) {
   char temporary[256];
-  if (!JOIN(temporary, name, ".tmp")) return;
+  if (!JOIN(temporary, name, ".tmp")) return false;
   int fd = openat(pod->dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
   if (fd >= 0) {
     size_t length = strlen(content);
     bool whole = write(fd, content, length) == (ssize_t)length;
     close(fd);
-    if (whole && renameat(pod->dir_fd, temporary, pod->dir_fd, name) == 0) return;
+    if (whole && renameat(pod->dir_fd, temporary, pod->dir_fd, name) == 0) return true;
   }
   int error = errno;
   unlinkat(pod->dir_fd, temporary, 0);
   SAY(error, "cannot write ", name, " in the pod directory");
+  return false;
+}
+
+void hint_full_disk(const struct pod *pod) {
+  static const char hint[] = "hint: the disk that the pod directory is on is full, or nearly so: rkt gc --grace-period=0 removes exited pods\n";
+  struct statvfs disk;
+  if (fstatvfs(pod->dir_fd, &disk) != 0) return;
+  /* Whoever failed has given back what it wrote, so "full" is less than a pod may need. No inodes at all: they are not counted. */
+  bool space = (unsigned long long)disk.f_bavail * disk.f_frsize >= 1 << 20, inodes = disk.f_files == 0 || disk.f_favail >= 64;
+  if (space && inodes) return;
+  ssize_t written = write(2, hint, sizeof hint - 1);
+  (void)written;
 }
 
 /* Field 22 of /proc/PID/stat; the command in field 2 may hold spaces and parentheses, so count from the last ')'. */
@@ -50,16 +63,16 @@ static const char *start_time(pid_t pid, char *buffer, size_t size) {
   return at;
 }
 
-void write_pid_file(const struct pod *pod, const char *name, pid_t pid) {
+bool write_pid_file(const struct pod *pod, const char *name, pid_t pid) {
   char stat[1024], line[64];
   const char *since = start_time(pid, stat, sizeof stat);
-  if (since == NULL) return;
+  if (since == NULL) return false;
   struct text text = text_in(line, sizeof line);
   put_number(&text, pid);
   put(&text, " ");
   put(&text, since);
   put(&text, "\n");
-  write_file(pod, name, line);
+  return write_file(pod, name, line);
 }
 
 void write_status(const struct pod *pod, const struct app *app, int code) {

@@ -1,8 +1,8 @@
 /** The mount namespace of a pod: made by stage0, inherited by the supervisor, gone with it. */
-import { closeSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { dirname, basename } from 'node:path';
 import { CLONE, MS, isErrno, mount, setns, unshare } from '../../../host/linux.ts';
-import { RuntimeError, messageOf } from '../../../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../../../model/errors.ts';
 
 /** What mount(2) takes: one page, with its NUL. */
 const maxOptionBytes = 4095;
@@ -37,15 +37,30 @@ export function mountOverlay(layers: readonly string[], upper: string, work: str
   process.chdir(directory);
   try {
     mount('overlay', target, 'overlay', 0, options);
+    requireWritable(target, upper);
   } catch (error) {
+    if (error instanceof RuntimeError) throw error;
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot mount the image at ${target}: ${messageOf(error)}`, {
       cause: error,
+      ...diskHint(error),
       ...(isErrno(error, 'EINVAL', 'ENODEV', 'EOPNOTSUPP', 'EPERM')
         ? { hint: '--no-overlay copies the image instead; overlay needs a file system with d_type and extended attributes' }
         : {}),
     });
   } finally {
     process.chdir(before);
+  }
+}
+
+/** The kernel mounts an overlay read-only, and succeeds, when it cannot make what it needs in the work directory. */
+function requireWritable(target: string, upper: string): void {
+  try {
+    accessSync(target, constants.W_OK);
+  } catch (cause) {
+    throw new RuntimeError('ERR_STAGE1_LAUNCH', `the kernel could only mount ${target} read-only`, {
+      cause,
+      hint: `the disk of ${upper} is full (space, inodes or a quota) or read-only: rkt gc --grace-period=0 removes exited pods`,
+    });
   }
 }
 

@@ -133,7 +133,10 @@ static void crun_ended(struct app *app, int status) {
     app_started(app, pid);
     return;
   }
-  if (!killing) SAY(0, "app ", app->name, " could not be started");
+  if (!killing) {
+    SAY(0, "app ", app->name, " could not be started [ERR_STAGE1_LAUNCH]");
+    hint_full_disk(&pod);
+  }
   app_ended(app, EXIT_SETUP);
 }
 
@@ -268,8 +271,13 @@ int main(int argc, char **argv) {
     end_init();
     return EXIT_SETUP;
   }
-  write_pid_file(&pod, "init", pod.init);
-  write_pid_file(&pod, "pid", pod.self);
+  /* A pod that nobody can enter or stop is not started. */
+  if (!write_pid_file(&pod, "init", pod.init) || !write_pid_file(&pod, "pid", pod.self)) {
+    SAY(0, "the pod could not be started [ERR_STAGE1_LAUNCH]");
+    hint_full_disk(&pod);
+    end_init();
+    return EXIT_SETUP;
+  }
   for (unsigned i = 0; i < pod.app_count; i++)
     if (!start_app(&pod, &pod.apps[i])) app_ended(&pod.apps[i], EXIT_SETUP);
   supervise(&signals);

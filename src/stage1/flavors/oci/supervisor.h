@@ -65,12 +65,14 @@ long parse_number(const char *text);
 
 /* ---- files.c: what the pod directory shows of a running pod ---- */
 
-/* Replaces `name` below the pod directory as a whole. A failure is said and survived: a full disk must not end a pod. */
-void write_file(const struct pod *pod, const char *name, const char *content);
+/* Replaces `name` below the pod directory as a whole; false when that failed (said). A full disk must not end a pod that runs. */
+bool write_file(const struct pod *pod, const char *name, const char *content);
 /* "pid starttime\n" of `pid`: a pid alone could be somebody else's by the time it is read. */
-void write_pid_file(const struct pod *pod, const char *name, pid_t pid);
+bool write_pid_file(const struct pod *pod, const char *name, pid_t pid);
 void write_status(const struct pod *pod, const struct app *app, int code);
 void write_ready(const struct pod *pod);
+/* Says on stderr that the disk is full if it is: crun's own words for that differ from call to call. */
+void hint_full_disk(const struct pod *pod);
 /* The pid crun wrote for an app; 0 while there is none. */
 pid_t read_crun_pid(const struct pod *pod, const struct app *app);
 
