@@ -20,10 +20,7 @@ const soak = process.env['RKT_SOAK'] !== undefined;
 function killBefore(calls: string, n: number, args: readonly string[]): boolean {
   const { signal, status, stderr } = spawnSync(
     'strace',
-    [
-      ...['-qqq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${calls}:error=EIO:signal=SIGKILL:when=${n}`],
-      ...[rktPath, ...rkt.arguments(args)],
-    ],
+    ['-qqq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${calls}:error=EIO:signal=SIGKILL:when=${n}`, rktPath, ...rkt.arguments(args)],
     { encoding: 'utf8', timeout: 30_000 },
   );
   if (signal === null && status === 0) return false;
@@ -40,7 +37,7 @@ function expectNothing(before: readonly string[], where: string): void {
   rkt.gc(); // the networks are forgotten: each run writes their records again
 }
 
-describe.each(soak ? ['rename', 'write', 'mkdir', 'unlink,rmdir', 'sendto', 'mount,umount2,unshare,setns', 'flock'] : ['rename'])(
+describe.each(soak ? ['rename', 'write', 'mkdir', 'link,unlink,rmdir', 'sendto', 'mount,umount2,unshare,setns', 'flock'] : ['rename'])(
   'SIGKILL before every %s',
   (calls) => {
     const timeout = soak ? 900_000 : 120_000;
