@@ -9,7 +9,7 @@ import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../..
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
 import { type AttachmentKey, type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
-import { knownKey } from '../skel/known-key.ts';
+import { knownKey } from '../../src/model/cni/known-key.ts';
 import { ofAttachment, ofStale } from '../skel/doomed.ts';
 import { withRuleset } from '../skel/ruleset-error.ts';
 

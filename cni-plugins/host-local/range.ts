@@ -24,6 +24,9 @@ export function readRange(fields: ConfReader): Range {
   if (subnet === undefined)
     throw badConf(`${fields.where === '' ? '' : `${fields.where}.`}subnet must be a subnet such as 10.1.0.0/16, not ${JSON.stringify(text)}`);
   const { family } = subnet.ip;
+  // ::ffff:a.b.c.d never is on the wire of an interface; the reference refuses such a subnet too.
+  if (family === 6 && subnet.ip.value >> 32n === 0xffffn)
+    throw badConf(`${fields.where === '' ? '' : `${fields.where}.`}subnet ${cidrText(subnet)} is IPv4 written as IPv6`);
   if (subnet.prefixLen > (family === 4 ? 30 : 126)) throw badConf(`Network ${cidrText(subnet)} too small to allocate from`);
   const network = networkOf(subnet);
   if (network.ip.value !== subnet.ip.value)

@@ -14,7 +14,7 @@
  * saved of 0.45).
  * @see cni.md 3.16
  */
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { fstatSync, linkSync, mkdirSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, monotonicMs, now, sleepMs } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
@@ -39,6 +39,8 @@ const lockTimeoutMs = 20_000;
 const triesBeforeListing = 16;
 const nameMax = 255;
 const emptyFileGraceMs = 5_000;
+/** Not a name an owner's entry can have: a container id begins with a letter or digit. */
+const draftName = '.new';
 
 /** An open store: locked until disposed of. */
 export class LeaseStore implements Disposable {
@@ -49,6 +51,7 @@ export class LeaseStore implements Disposable {
   #sealable = true;
   #misses = 0;
   #names: Set<string> | undefined;
+  #drafted: string | undefined;
 
   private constructor(dir: string, index: string, lock: Lock) {
     this.#dir = dir;
@@ -61,7 +64,11 @@ export class LeaseStore implements Disposable {
     const dir = join(dataDir, network);
     const index = join(dataDir, '.rkt-index', network);
     const lock = lockStore(dir, options.create);
-    if (lock === undefined) return undefined;
+    if (lock === undefined) {
+      // A removal that was killed before its last step.
+      removeDirectoryIfEmpty(join(index, '..'));
+      return undefined;
+    }
     const store = new LeaseStore(dir, index, lock);
     try {
       const fresh = mkdirSync(index, { recursive: true, mode: 0o700 }) !== undefined;
@@ -75,6 +82,7 @@ export class LeaseStore implements Disposable {
 
   [Symbol.dispose](): void {
     try {
+      this.#dropDraft();
       if (this.#changed && this.#sealable) utimensat(AT_FDCWD, this.#dir, this.#seal());
     } finally {
       this.#lock.release();
@@ -106,26 +114,36 @@ export class LeaseStore implements Disposable {
   /** Reserves `ip`; false when it is taken. `set`: number of the range set, for the round robin. */
   reserve(ip: Ip, id: string, ifName: string, set: number): boolean {
     if (this.#names?.has(ip.text)) return false;
-    let fd: number;
+    const draft = this.#draft(contentOf({ id, ifName }));
     try {
-      fd = openSync(join(this.#dir, ip.text), 'wx', 0o600);
+      linkSync(draft, join(this.#dir, ip.text));
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
       if (++this.#misses >= triesBeforeListing) this.#names ??= new Set(readdirSync(this.#dir));
       return false;
     }
     this.#changed = true;
-    try {
-      writeSync(fd, contentOf({ id, ifName }));
-    } catch (error) {
-      unlinkSync(join(this.#dir, ip.text));
-      throw error;
-    } finally {
-      closeSync(fd);
-    }
+    this.#dropDraft();
     this.#addToIndex({ id, ifName }, ip.text);
     writeFileSync(join(this.#dir, `last_reserved_ip.${set}`), ip.text, { mode: 0o600 });
     return true;
+  }
+
+  /**
+   * A lease before it has an address: link(2) is exclusive as O_EXCL is, and the file appears with its owner in it. One that a
+   * killed process left may be the lease it was linked to: it is never written to again.
+   */
+  #draft(content: string): string {
+    const path = join(this.#index, draftName);
+    if (this.#drafted === content) return path;
+    unlinkIfThere(path);
+    this.#drafted = content;
+    writeFileSync(path, content, { mode: 0o600, flag: 'wx' });
+    return path;
+  }
+  #dropDraft(): void {
+    if (this.#drafted !== undefined) unlinkIfThere(join(this.#index, draftName));
+    this.#drafted = undefined;
   }
 
   /** Frees addresses of `owner`; those that are free already are no error. */

@@ -2,7 +2,7 @@
 import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import { CniError, type PortMapping, cniCode } from '../../src/model/cni/types.ts';
 import type { PluginNote, PluginRequestConf } from '../../src/model/cni/plugin.ts';
-import { knownKey } from '../skel/known-key.ts';
+import { knownKey } from '../../src/model/cni/known-key.ts';
 
 /** `host` undefined: every address of the host. */
 export type Mapping = PortMapping & { readonly host: Ip | undefined };

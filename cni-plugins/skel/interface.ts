@@ -69,10 +69,21 @@ export const addressesToForget = ({ prevResult, ifName }: PluginRequest): Cidr[]
     return parsed === undefined ? [] : [parsed];
   });
 
-/** Before anything is made, IPAM included: the namespace is there and the name in it is free (P5), so that a refusal has nothing to undo. */
-export function refuseUnusable({ netns, ifName }: PluginRequest): void {
+/**
+ * Before anything is made, IPAM included, so that a refusal has nothing to undo: the namespace is there, the name in it is
+ * free (P5), and the attachment does not exist in another namespace, where undoing this ADD would delete it.
+ */
+export function refuseUnusable(req: PluginRequest): void {
+  const { netns, ifName, containerId } = req;
   if (!netnsExists(netns)) throw new CniError(cniCode.netns, `no network namespace at ${netns}`);
   if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);
+  using socket = new RouteSocket();
+  const [living] = hostLinks(socket, keyOf(req));
+  if (living !== undefined)
+    throw new CniError(
+      cniCode.internal,
+      `${ifName} of ${containerId} exists already, in another namespace (its host end is ${living.name}): DEL comes first`,
+    );
 }
 const nameTaken = (netns: string, ifName: string): CniError => new CniError(cniCode.internal, `interface ${ifName} already exists in ${netns}`);
 

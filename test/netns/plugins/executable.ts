@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { buildSync } from 'esbuild';
+import { type BuildOptions, buildSync } from 'esbuild';
 
 const root = resolve(import.meta.dirname, '../../..');
 
@@ -11,21 +11,27 @@ const root = resolve(import.meta.dirname, '../../..');
 export function makeExecutables(...types: string[]): string {
   const dir = mkdtempSync(join(tmpdir(), 'rkt-plugins-'));
   for (const type of types) {
-    const outfile = join(dir, type);
-    buildSync({
-      entryPoints: [join(root, 'cni-plugins', type, 'main.ts')],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      format: 'cjs',
-      target: 'node20',
-      logLevel: 'warning',
-      define: { __DIST__: JSON.stringify(join(root, 'dist')), __VERSION__: '"0.0.0-test"' },
-      banner: { js: '#!/usr/bin/env node' },
-    });
-    chmodSync(outfile, 0o755);
+    bundle(join(dir, type), { entryPoints: [join(root, 'cni-plugins', type, 'main.ts')] });
   }
   return dir;
+}
+
+/** An executable at `outfile` of TypeScript that imports relative to the root of the sources. */
+export const makeExecutable = (outfile: string, contents: string): void => bundle(outfile, { stdin: { contents, resolveDir: root, loader: 'ts' } });
+
+function bundle(outfile: string, source: Pick<BuildOptions, 'entryPoints' | 'stdin'>): void {
+  buildSync({
+    ...source,
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    logLevel: 'warning',
+    define: { __DIST__: JSON.stringify(join(root, 'dist')), __VERSION__: '"0.0.0-test"' },
+    banner: { js: '#!/usr/bin/env node' },
+  });
+  chmodSync(outfile, 0o755);
 }
 
 export interface Answer {

@@ -319,6 +319,7 @@ describe('configuration', () => {
     [{ subnet: '10.9.0.0/24', rangeStart: '10.8.0.1' }, 'RangeStart 10.8.0.1 not in network 10.9.0.0/24'],
     [{ subnet: '10.9.0.0/24', rangeEnd: '10.8.0.1' }, 'RangeEnd 10.8.0.1 not in network 10.9.0.0/24'],
     [{ subnet: '10.9.0.0/24', rangeStart: '10.9.0.9', rangeEnd: '10.9.0.8' }, 'RangeStart 10.9.0.9 is after RangeEnd 10.9.0.8'],
+    [{ subnet: '::ffff:10.9.0.0/120' }, 'subnet ::ffff:a09:0/120 is IPv4 written as IPv6'],
     [{ subnet: 'x' }, 'subnet must be a subnet such as 10.1.0.0/16, not "x"'],
     [{ ranges: [[]] }, 'invalid range set 0: empty range set'],
     [{ ranges: [[{ subnet: '10.9.0.0/24' }, { subnet: 'fd09::/64' }]] }, 'invalid range set 0: mixed address families'],

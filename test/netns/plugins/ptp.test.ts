@@ -61,6 +61,19 @@ describe('ptp', () => {
     plugin.gc(one.request('GC', { type: 'ptp' }), one.ctx);
     removeNetns(one.netns);
   });
+  test('an ADD of a living attachment into another namespace is refused before anything, and takes nothing from it', () => {
+    const one = world('living', v4);
+    createNetns('/run/netns/other');
+    try {
+      withAttachment(plugin, one, { type: 'ptp' }, () => {
+        const again = { ...one.request('ADD', { type: 'ptp' }), netns: '/run/netns/other' };
+        expect(() => plugin.add(again, one.ctx)).toThrow(/exists already, in another namespace/);
+        expect(globalAddresses(linkNamed('eth0', one.netns))).toEqual(['10.9.0.5/24']);
+      });
+    } finally {
+      removeNetns('/run/netns/other');
+    }
+  });
   test('needs IPAM', () => {
     const one = world('bad', v4);
     expect(() => plugin.add(one.request('ADD', { type: 'ptp', ipam: {} }), one.ctx)).toThrow(/needs an ipam section/);
