@@ -6,7 +6,8 @@
 import { writeFileSync } from 'node:fs';
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
 import { HeldError, claim, generation, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
-import { deviceTowards } from '../../src/host/route-to.ts';
+import { deviceTowards } from '../../src/host/netlink/route-to.ts';
+import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { readText } from '../../src/host/files.ts';
 import { type Cidr, ipFromBytes, parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
@@ -90,7 +91,8 @@ function openLoopback(addresses: readonly Cidr[], conf: PortmapConf, ctx: Plugin
   const pod = addresses.find((address) => address.ip.family === 4);
   const wanted = conf.mappings.some(({ host }) => host === undefined || (host.family === 4 && (host.value === 0n || host.value >> 24n === 127n)));
   if (pod === undefined || !conf.snat || !wanted) return;
-  const device = deviceTowards(pod.ip);
+  using socket = new RouteSocket();
+  const device = deviceTowards(socket, pod.ip);
   if (device === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${pod.ip.text}`);
   const path = `/proc/sys/net/ipv4/conf/${device}/route_localnet`;
   if (readText(path)?.trim() === '1') return;

@@ -1,7 +1,8 @@
 /** Links, addresses, routes: requests as values for {@link RouteSocket}, and what dumps say. @see linux/rtnetlink.h, if_link.h; native.md C */
 import { parseAttributes } from 'netlink/dist/structs.js';
 import { ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
-import { NLM_F, type Reply, type Request, type RouteSocket } from './socket.ts';
+import { NLM_F } from './flags.ts';
+import type { Reply, Request, RouteSocket } from './socket.ts';
 
 const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
 const IFLA = {

@@ -4,24 +4,12 @@
  * @see native.md C
  */
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
-import { Errno, close, raw, receive, send, sendDetached, setsockopt, socket } from '../linux.ts';
+import { Errno, close, receive, send, sendDetached } from '../linux.ts';
+import { NLMSG, NLM_F } from './flags.ts';
+import { errnoOf, failureOf, openNetlink } from './protocol.ts';
 
-const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_ROUTE = 0;
-const SOL_SOCKET = 1;
-const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
-const NETLINK_CAP_ACK = 10;
-const NETLINK_EXT_ACK = 11;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
-const NLMSGERR_ATTR_MSG = 1;
-const FLAG_ACK_TLVS = 0x200;
-const FLAG_CAPPED = 0x100;
-const FLAG_DUMP_INTERRUPTED = 0x10;
-
-export const NLM_F = { REQUEST: 1, ACK: 4, DUMP: 0x300, REPLACE: 0x100, EXCL: 0x200, CREATE: 0x400, APPEND: 0x800 } as const;
+const receiveBufferBytes = 2 << 20;
 
 /** One request. `what` names it in errors: `create link eth0`. */
 export interface Request {
@@ -42,11 +30,7 @@ export class RouteSocket implements Disposable {
   #inbox = Buffer.alloc(32 * 1024);
 
   constructor() {
-    this.#fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE);
-    setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-    // Large dumps; without the privilege to force it the default has to do.
-    raw('setsockopt', this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, Buffer.from([0, 0, 32, 0]), 4);
+    this.#fd = openNetlink(NETLINK_ROUTE, receiveBufferBytes);
   }
 
   [Symbol.dispose](): void {
@@ -60,10 +44,9 @@ export class RouteSocket implements Disposable {
     let failure: Errno | undefined;
     for (let acknowledged = 0; acknowledged < requests.length;) {
       for (const message of this.#receive()) {
-        if (message.seq < first || message.type !== NLMSG_ERROR) continue;
+        if (message.seq < first || message.type !== NLMSG.ERROR) continue;
         acknowledged++;
-        const errno = -message.data.readInt32LE(0);
-        if (errno !== 0) failure ??= new Errno('netlink', errno, requests[message.seq - first]?.what, extendedAck(message.data, message.flags));
+        if (errnoOf(message) !== 0) failure ??= failureOf(message, 'netlink', requests[message.seq - first]?.what);
       }
     }
     if (failure !== undefined) throw failure;
@@ -84,10 +67,10 @@ export class RouteSocket implements Disposable {
     for (;;) {
       for (const message of this.#receive()) {
         if (message.seq < first) continue;
-        if (message.type !== NLMSG_ERROR) return { type: message.type, body: message.data };
-        const errno = -message.data.readInt32LE(0);
-        if (errno === 19) return undefined;
-        throw new Errno('netlink', errno, request.what, extendedAck(message.data, message.flags));
+        if (message.type !== NLMSG.ERROR) return { type: message.type, body: message.data };
+        const failure = failureOf(message, 'netlink', request.what);
+        if (failure.code === 'ENODEV') return undefined;
+        throw failure;
       }
     }
   }
@@ -108,15 +91,13 @@ export class RouteSocket implements Disposable {
     for (;;) {
       for (const message of this.#receive()) {
         if (message.seq < first) continue;
-        if ((message.flags & FLAG_DUMP_INTERRUPTED) !== 0) interrupted = true;
-        if (message.type === NLMSG_DONE) {
+        if ((message.flags & NLM_F.DUMP_INTR) !== 0) interrupted = true;
+        if (message.type === NLMSG.DONE) {
           // A dump that fails half-way says so in its last message, not in an error of its own.
-          const errno = message.data.length < 4 ? 0 : -message.data.readInt32LE(0);
-          if (errno > 0) throw new Errno('netlink', errno, request.what);
+          if (errnoOf(message) > 0) throw failureOf(message, 'netlink', request.what);
           return interrupted ? undefined : replies;
         }
-        if (message.type === NLMSG_ERROR)
-          throw new Errno('netlink', -message.data.readInt32LE(0), request.what, extendedAck(message.data, message.flags));
+        if (message.type === NLMSG.ERROR) throw failureOf(message, 'netlink', request.what);
         replies.push({ type: message.type, body: message.data });
       }
     }
@@ -139,17 +120,4 @@ export class RouteSocket implements Disposable {
     receive(this.#fd, this.#inbox);
     return parseMessages(Buffer.from(this.#inbox.subarray(0, length)));
   }
-}
-
-/** The kernel's own words: an attribute behind the error and the (capped) original header. */
-function extendedAck(data: Buffer, flags: number): string {
-  if ((flags & FLAG_ACK_TLVS) === 0) return '';
-  const original = (flags & FLAG_CAPPED) === 0 ? data.readUInt32LE(4) : 16;
-  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length;) {
-    const length = data.readUInt16LE(at);
-    if (length < 4) break;
-    if ((data.readUInt16LE(at + 2) & 0x3fff) === NLMSGERR_ATTR_MSG) return data.toString('utf8', at + 4, at + length).replace(/\0.*$/s, '');
-    at += (length + 3) & ~3;
-  }
-  return '';
 }

@@ -5,6 +5,7 @@
 import type { Element, FieldType, SetDefinition } from '../../model/ruleset.ts';
 import type { Chain, HookName } from '../../model/ruleset/skeleton.ts';
 import type { Expression } from '../../model/ruleset/expressions.ts';
+import { NLM_F } from '../netlink/flags.ts';
 import { attribute, fields, list, listContaining, nest, stringOf, text, u32 } from './attributes.ts';
 import { encodeExpression } from './expressions.ts';
 
@@ -29,7 +30,6 @@ const SUBSYS_NFTABLES = 10;
 const SUBSYS_CTNETLINK = 1;
 export const nftType = (message: number): number => (SUBSYS_NFTABLES << 8) | message;
 export const ctType = (message: number): number => (SUBSYS_CTNETLINK << 8) | message;
-export const NLM_F = { REQUEST: 1, ACK: 4, DUMP_INTR: 0x10, DUMP: 0x300, EXCL: 0x200, CREATE: 0x400, APPEND: 0x800 } as const;
 
 /** A message without its netlink header. */
 export interface Message {

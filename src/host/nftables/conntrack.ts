@@ -7,7 +7,8 @@ import type { Family, Ip } from '../../model/cidr.ts';
 import { ipBytes, ipFromBytes } from '../../model/cidr.ts';
 import { Errno, isErrno } from '../linux.ts';
 import { attribute, fields, nest, u16, u8 } from './attributes.ts';
-import { type Message, NLM_F, ctType, header } from './codec.ts';
+import { NLM_F } from '../netlink/flags.ts';
+import { type Message, ctType, header } from './codec.ts';
 import { ask, dump } from './transport.ts';
 
 const AF = { 4: 2, 6: 10 } as const;

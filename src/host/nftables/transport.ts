@@ -8,25 +8,18 @@
  */
 import { statSync } from 'node:fs';
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
-import { Errno, close, raw, receive, send, setsockopt, socket } from '../linux.ts';
-import { type Message, type Operation, NLM_F, batchBegin, batchEnd, encodeOperation } from './codec.ts';
+import { Errno, close, receive, send } from '../linux.ts';
+import { NLMSG, NLM_F } from '../netlink/flags.ts';
+import { detailOf, errnoOf, openNetlink } from '../netlink/protocol.ts';
+import { type Message, type Operation, batchBegin, batchEnd, encodeOperation } from './codec.ts';
 
-const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_NETFILTER = 12;
-const SOL_SOCKET = 1;
-const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
-const NETLINK_CAP_ACK = 10;
-const NETLINK_EXT_ACK = 11;
 const MSG_DONTWAIT = 0x40;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
-const NLMSGERR_ATTR_MSG = 1;
 const EAGAIN = 11;
 const ENOBUFS = 105;
 const EPROTONOSUPPORT = 93;
 const receiveBytes = 64 * 1024;
+const receiveBufferBytes = 1 << 20;
 
 let cached: { fd: number; namespace: string } | undefined;
 let sequence = 1;
@@ -38,16 +31,7 @@ function current(): number {
   const namespace = `${dev}:${ino}`;
   if (cached?.namespace === namespace) return cached.fd;
   closeNftables();
-  const fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_NETFILTER);
-  try {
-    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-    // A failed transaction of many messages answers each of them. Best effort: forcing needs CAP_NET_ADMIN, as does all that follows.
-    raw('setsockopt', fd, SOL_SOCKET, SO_RCVBUFFORCE, Buffer.from([0, 0, 16, 0]), 4);
-  } catch (error) {
-    close(fd);
-    throw error;
-  }
+  const fd = openNetlink(NETLINK_NETFILTER, receiveBufferBytes);
   cached = { fd, namespace };
   return fd;
 }
@@ -99,32 +83,15 @@ function drain(fd: number, first: number): Answers {
     for (const message of parseMessages(Buffer.from(inbox.subarray(0, length)))) {
       if (message.seq < first) continue;
       if ((message.flags & NLM_F.DUMP_INTR) !== 0) answers.interrupted = true;
-      if (message.type === NLMSG_DONE) {
+      if (message.type === NLMSG.DONE) {
         answers.done = true;
-        const errno = message.data.length >= 4 ? -message.data.readInt32LE(0) : 0;
-        if (errno > 0) answers.failures.push({ sequence: message.seq, errno, detail: '' });
-      } else if (message.type === NLMSG_ERROR) {
-        const errno = -message.data.readInt32LE(0);
-        if (errno === 0) answers.acknowledged.add(message.seq);
-        else answers.failures.push({ sequence: message.seq, errno, detail: extendedAck(message.data, message.flags) });
+        if (errnoOf(message) > 0) answers.failures.push({ sequence: message.seq, errno: errnoOf(message), detail: '' });
+      } else if (message.type === NLMSG.ERROR) {
+        if (errnoOf(message) === 0) answers.acknowledged.add(message.seq);
+        else answers.failures.push({ sequence: message.seq, errno: errnoOf(message), detail: detailOf(message) });
       } else answers.replies.push({ sequence: message.seq, type: message.type, body: message.data });
     }
   }
-}
-
-/** The text of an extended acknowledgement: after the error and the (capped) original header. */
-function extendedAck(data: Buffer, flags: number): string {
-  const ACK_TLVS = 0x200;
-  const CAPPED = 0x100;
-  if ((flags & ACK_TLVS) === 0) return '';
-  const original = (flags & CAPPED) === 0 ? data.readUInt32LE(4) : 16;
-  for (let at = 4 + ((original + 3) & ~3); at + 4 <= data.length;) {
-    const length = data.readUInt16LE(at);
-    if (length < 4) break;
-    if ((data.readUInt16LE(at + 2) & 0x3fff) === NLMSGERR_ATTR_MSG) return data.toString('utf8', at + 4, at + length).replace(/\0.*$/s, '');
-    at += (length + 3) & ~3;
-  }
-  return '';
 }
 
 const frame = (message: Message, seq: number): Uint8Array[] =>

@@ -1,0 +1,31 @@
+/** Which device the host sends through to reach an address: the kernel's own answer (RTM_GETROUTE), policy routing included. */
+import { formatAttribute, parseAttributes } from 'netlink/dist/structs.js';
+import { type Ip, ipBytes } from '../../model/cidr.ts';
+import { isErrno } from '../linux.ts';
+import { linkByIndex } from './rtnetlink.ts';
+import type { Reply, RouteSocket } from './socket.ts';
+
+const RTM_GETROUTE = 26;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const rtmsgBytes = 12;
+
+/** Name of the device; undefined when there is no route (none, or one that says unreachable, prohibit, blackhole). @throws Errno */
+export function deviceTowards(socket: RouteSocket, ip: Ip): string | undefined {
+  const bytes = ipBytes(ip);
+  const rtmsg = Buffer.alloc(rtmsgBytes);
+  rtmsg[0] = ip.family === 4 ? 2 : 10;
+  rtmsg[1] = bytes.length * 8;
+  let route: Reply | undefined;
+  try {
+    const body = Buffer.concat([rtmsg, ...formatAttribute({ type: RTA_DST, data: bytes })]);
+    route = socket.get({ type: RTM_GETROUTE, flags: 0, body, what: `look up the route to ${ip.text}` });
+  } catch (error) {
+    if (isErrno(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL')) return undefined;
+    throw error;
+  }
+  let index = 0;
+  if (route !== undefined)
+    parseAttributes(route.body.subarray(rtmsgBytes), (item) => void (item.type === RTA_OIF && (index = item.data.readUInt32LE(0))));
+  return index === 0 ? undefined : linkByIndex(socket, index)?.name;
+}
