@@ -6,16 +6,13 @@ import { withNetns } from '../../src/host/netns.ts';
 import { ipFromValue, networkOf, parseCidr, type Cidr, type Ip } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
-import { attachmentText, networkText } from '../../src/model/ruleset.ts';
+import { networkText } from '../../src/model/ruleset.ts';
 import {
-  addressesToForget,
   allOf,
   checkPodEnd,
   configurePodEnd,
   createPair,
   deleteIfThere,
-  deleteOwnPair,
-  deletePair,
   dnsOf,
   enableForwarding,
   hostLinks,
@@ -29,7 +26,8 @@ import {
   type Lease,
 } from '../skel/interface.ts';
 import { podMac } from '../skel/naming.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
+import { aliveAliases, orUndo, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
 
@@ -93,19 +91,12 @@ export const plugin: Plugin = {
     const conf = readConf(req);
     conf.notes.forEach((note) => ctx.note(note));
     refuseUnusable(req);
-    try {
+    return orUndo(req, conf.ipamType, ctx, () => {
       const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = withGateways(leasesOf(ipam ?? { cniVersion: '' }), conf);
       if (conf.ipamType !== '' && leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
       return build(req, conf, ipam, leases, ctx);
-    } catch (error) {
-      try {
-        undo(req, conf.ipamType, ctx, () => deleteOwnPair(req, ctx));
-      } catch (cleanup) {
-        ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
-      }
-      throw error;
-    }
+    });
   },
 
   check(req, ctx) {
@@ -129,15 +120,13 @@ export const plugin: Plugin = {
   },
 
   del(req, ctx) {
-    undo(req, readRemains(req).ipamType, ctx, () => deletePair(req, ctx));
+    removeAttachment(req, readRemains(req).ipamType, ctx);
   },
 
   gc(req, ctx) {
     const { bridge, ipamType } = readRemains(req);
     const network = req.conf.name;
-    const alive = new Set(
-      req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })),
-    );
+    const alive = aliveAliases(req);
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -201,15 +190,4 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
     })),
     ...(dns === undefined ? {} : { dns }),
   };
-}
-
-/** Everything this attachment made: rules first (their socket's close then costs nothing), link, address. */
-function undo(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
-  allOf([
-    () => removeMasquerade(keyOf(req), addressesToForget(req)),
-    unlink,
-    () => {
-      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
-    },
-  ]);
 }

@@ -2,16 +2,15 @@
  * firewall: forwarding to and from a pod, and which other pods reach it. Elements of table `inet rkt`.
  * @see cni.md 3.11; complaints 16, 21
  */
-import { generation, claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
+import { claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
 import { readText } from '../../src/host/files.ts';
 import { parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
-import { messageOf } from '../../src/model/errors.ts';
 import { type AttachmentKey, type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
 import { knownKey } from '../../src/model/cni/known-key.ts';
 import { ofAttachment, ofStale } from '../skel/doomed.ts';
-import { withRuleset } from '../skel/ruleset-error.ts';
+import { requireNftables, withRuleset } from '../skel/ruleset.ts';
 
 const sets: readonly SetName[] = ['pods4', 'pods6', 'closed4', 'closed6', 'same4', 'same6'];
 const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
@@ -107,11 +106,5 @@ export const plugin: Plugin = {
     });
   },
 
-  status() {
-    try {
-      generation();
-    } catch (error) {
-      throw new CniError(cniCode.notAvailable, `nftables cannot be used: ${messageOf(error)}`);
-    }
-  },
+  status: requireNftables,
 };

@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
-import { HeldError, claim, generation, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
+import { HeldError, claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import { deviceTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { readText } from '../../src/host/files.ts';
@@ -15,7 +15,7 @@ import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/
 import { messageOf } from '../../src/model/errors.ts';
 import { type AttachmentKey, type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
 import { ofAttachment, ofStale } from '../skel/doomed.ts';
-import { portTakenCode, withRuleset } from '../skel/ruleset-error.ts';
+import { portTakenCode, requireNftables, withRuleset } from '../skel/ruleset.ts';
 import { type Mapping, type PortmapConf, readConf } from './conf.ts';
 
 const sets: readonly SetName[] = ['ports4', 'ports6', 'hostports4', 'hostports6', 'hairpin4', 'hairpin6'];
@@ -175,11 +175,5 @@ export const plugin: Plugin = {
     });
   },
 
-  status() {
-    try {
-      generation();
-    } catch (error) {
-      throw new CniError(cniCode.notAvailable, `nftables cannot be used: ${messageOf(error)}`);
-    }
-  },
+  status: requireNftables,
 };

@@ -5,18 +5,15 @@ import { withNetns } from '../../src/host/netns.ts';
 import { cidrText, hostCidr, ipFromValue, networkOf, type Cidr, type Ip } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniDns, type CniResult } from '../../src/model/cni/types.ts';
-import { attachmentText, networkText } from '../../src/model/ruleset.ts';
+import { networkText } from '../../src/model/ruleset.ts';
 import { ConfReader } from '../skel/conf.ts';
 import {
-  addressesToForget,
   allOf,
   checkPodEnd,
   configuredDns,
   configurePodEnd,
   createPair,
   deleteIfThere,
-  deleteOwnPair,
-  deletePair,
   dnsOf,
   enableForwarding,
   ipamTypeOf,
@@ -30,7 +27,8 @@ import {
   staleLinks,
   type Lease,
 } from '../skel/interface.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } from '../skel/masquerade.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
+import { aliveAliases, orUndo, removeAttachment } from '../skel/veth.ts';
 
 interface PtpConf {
   readonly ipMasq: boolean;
@@ -58,19 +56,12 @@ export const plugin: Plugin = {
   add(req, ctx) {
     const conf = readConf(req);
     refuseUnusable(req);
-    try {
+    return orUndo(req, conf.ipamType, ctx, () => {
       const ipam = ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = routed(leasesOf(ipam ?? { cniVersion: '' }));
       if (leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
       return build(req, conf, ipam ?? { cniVersion: '' }, leases, ctx);
-    } catch (error) {
-      try {
-        undo(req, conf.ipamType, ctx, () => deleteOwnPair(req, ctx));
-      } catch (cleanup) {
-        ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
-      }
-      throw error;
-    }
+    });
   },
 
   check(req, ctx) {
@@ -88,15 +79,13 @@ export const plugin: Plugin = {
   },
 
   del(req, ctx) {
-    undo(req, ipamTypeOf(req), ctx, () => deletePair(req, ctx));
+    removeAttachment(req, ipamTypeOf(req), ctx);
   },
 
   gc(req, ctx) {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
-    const alive = new Set(
-      req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network, containerId: containerID, ifName: ifname })),
-    );
+    const alive = aliveAliases(req);
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -175,13 +164,3 @@ const gatewayRoutes = ({ address, gateway }: Routed): Route[] => [
 /** Addresses of one subnet share their gateway: the first of them says how it is reached. */
 const distinct = <T>(items: readonly T[], cidrOf: (item: T) => Cidr): T[] =>
   [...new Map([...items].reverse().map((item) => [cidrText(cidrOf(item)), item])).values()].reverse();
-
-function undo(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
-  allOf([
-    () => removeMasquerade(keyOf(req), addressesToForget(req)),
-    unlink,
-    () => {
-      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
-    },
-  ]);
-}

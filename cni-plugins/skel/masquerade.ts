@@ -7,7 +7,7 @@ import { claim, missingOf, release, removeTableIfUnused, removeUnusedChains } fr
 import type { Cidr } from '../../src/model/cidr.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
 import { type AttachmentKey, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
-import { withRuleset } from './ruleset-error.ts';
+import { withRuleset } from './ruleset.ts';
 import { ofAttachment, ofStale } from './doomed.ts';
 
 const sets: readonly SetName[] = ['masq4', 'masq6'];

@@ -1,5 +1,5 @@
-/** What went wrong in the kernel's ruleset, as a CNI error. */
-import { HeldError } from '../../src/host/nftables/table.ts';
+/** The kernel's ruleset as plugins meet it: whether it is there, and what went wrong in it as a CNI error. */
+import { HeldError, generation } from '../../src/host/nftables/table.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
@@ -15,5 +15,14 @@ export function withRuleset<T>(doing: string, work: () => T): T {
     if (error instanceof CniError) throw error;
     if (error instanceof HeldError) throw new CniError(portTakenCode, error.message, `holder: ${error.holder}`);
     throw new CniError(isErrno(error, 'EAGAIN', 'EBUSY', 'ENOBUFS') ? cniCode.tryAgain : cniCode.io, `${doing}: ${messageOf(error)}`);
+  }
+}
+
+/** STATUS of a plugin whose work is rules. @throws CniError 50 */
+export function requireNftables(): void {
+  try {
+    generation();
+  } catch (error) {
+    throw new CniError(cniCode.notAvailable, `nftables cannot be used: ${messageOf(error)}`);
   }
 }

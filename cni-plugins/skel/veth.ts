@@ -1,0 +1,40 @@
+/** What the plugins that give a pod a veth pair (bridge, ptp) do alike: undo an ADD, DEL, tell the living from the stale. */
+import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
+import { attachmentText } from '../../src/model/ruleset.ts';
+import { addressesToForget, allOf, deleteOwnPair, deletePair, keyOf } from './interface.ts';
+import { removeMasquerade } from './masquerade.ts';
+
+/** ADD: `act`, and when it throws nothing of it stays. What the undoing itself cannot do is noted: the first error is the one to report. */
+export function orUndo<T>(req: PluginRequest, ipamType: string, ctx: PluginContext, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    try {
+      remove(req, ipamType, ctx, () => deleteOwnPair(req, ctx));
+    } catch (cleanup) {
+      ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
+    }
+    throw error;
+  }
+}
+
+/** DEL. */
+export const removeAttachment = (req: PluginRequest, ipamType: string, ctx: PluginContext): void =>
+  remove(req, ipamType, ctx, () => deletePair(req, ctx));
+
+/** Rules first (their socket's close then costs nothing), link, address. */
+function remove(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
+  allOf([
+    () => removeMasquerade(keyOf(req), addressesToForget(req)),
+    unlink,
+    () => {
+      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
+    },
+  ]);
+}
+
+/** GC: aliases of the links that stay. */
+export const aliveAliases = (req: PluginRequest): Set<string> =>
+  new Set(
+    req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network: req.conf.name, containerId: containerID, ifName: ifname })),
+  );
