@@ -71,33 +71,14 @@ function onePod(script: string, podman: readonly string[] | undefined): void {
   const gone = alternate([{ name: 'rkt+gc', command: ['bash', '-c', `${echo.join(' ')} && ${collect.join(' ')}`] }], rounds, env);
   for (const [name, taken] of gone) measured.set(name, taken);
   const of = (name: string): Sample => measured.get(name) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
-  const wall = (name: string): number => of(name).wallMs;
-  compare('run echo to exit / crun+CNI script', wall('rkt'), wall('crun+cni, gone'), 0.6, {
-    ours: both(of('rkt')),
-    theirs: both(of('crun+cni, gone')),
-    peer: 'crun+CNI',
-  });
-  compare('  the same, peer to exit only', wall('rkt'), wall('crun+cni'), 0.6, {
-    ours: both(of('rkt')),
-    theirs: both(of('crun+cni')),
-    peer: 'crun+CNI to exit',
-  });
-  compare('  until everything is gone, both', wall('rkt+gc'), wall('crun+cni, gone'), 1, {
-    ours: both(of('rkt+gc')),
-    theirs: both(of('crun+cni, gone')),
-    peer: 'crun+CNI',
-  });
+  const versus = (what: string, ours: string, theirs: string, barRatio: number, peer: string): void =>
+    compare(what, of(ours).wallMs, of(theirs).wallMs, barRatio, { ours: both(of(ours)), theirs: both(of(theirs)), peer });
+  versus('run echo to exit / crun+CNI script', 'rkt', 'crun+cni, gone', 0.6, 'crun+CNI');
+  versus('  the same, peer to exit only', 'rkt', 'crun+cni', 0.6, 'crun+CNI to exit');
+  versus('  until everything is gone, both', 'rkt+gc', 'crun+cni, gone', 1, 'crun+CNI');
   if (podman !== undefined) {
-    compare('run echo to exit / podman', wall('rkt'), wall('podman'), 0.3, {
-      ours: both(of('rkt')),
-      theirs: both(of('podman')),
-      peer: 'podman run --rm',
-    });
-    compare('  until everything is gone, both', wall('rkt+gc'), wall('podman'), 1, {
-      ours: both(of('rkt+gc')),
-      theirs: both(of('podman')),
-      peer: 'podman run --rm',
-    });
+    versus('run echo to exit / podman', 'rkt', 'podman', 0.3, 'podman run --rm');
+    versus('  until everything is gone / podman', 'rkt+gc', 'podman', 1, 'podman run --rm');
   }
   results['samples'] = Object.fromEntries(measured);
 }
