@@ -1,14 +1,15 @@
 /**
  * A throw-away host: this test process's main thread moves into fresh network and mount namespaces, and
- * everything it starts is born there. `/run/netns`, `/var/lib/cni`, `/run/rkt` and `/var/lib/rkt` are empty
- * tmpfs mounts of its own. Synchronous file access only: libuv's threads stay outside.
+ * everything it starts is born there. `/run` and `/var/lib`, where everything that outlives a
+ * process is kept, are empty tmpfs mounts of its own. Synchronous file access only: libuv's threads stay outside.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
 import { CLONE, MNT_DETACH, MS, mount, umount, unshare } from '../../src/host/linux.ts';
 import { sleepMs } from '../../src/host/clock.ts';
 
-const own = ['/run/netns', '/var/lib/cni', '/run/rkt', '/var/lib/rkt', '/run/cni'];
+/** Where rkt, its plugins, crun and other CNI runtimes keep what outlives a process. */
+const places = ['/run/netns', '/var/lib/cni', '/run/rkt', '/var/lib/rkt', '/run/cni', '/run/crun'];
 const marker = `RKT_RIG=${process.pid}-${Math.floor(performance.timeOrigin)}`;
 let entered = false;
 
@@ -18,12 +19,9 @@ export function enterHost(): void {
   if (process.getuid?.() !== 0) throw new Error('root tests need root: run them with sudo');
   unshare(CLONE.NEWNET | CLONE.NEWNS | CLONE.NEWUTS | CLONE.NEWIPC);
   mount(null, '/', null, MS.REC | MS.PRIVATE, null);
-  for (const path of own) {
-    mkdirSync(path, { recursive: true });
-    mount('rig', path, 'tmpfs', 0, 'mode=755');
-  }
+  for (const path of ['/run', '/var/lib']) mount('rig', path, 'tmpfs', 0, 'mode=755');
   // A sysfs of the new network namespace; the cgroup mounts below the old one are carried over.
-  const aside = '/run/rkt/cgroup';
+  const aside = '/run/cgroup';
   mkdirSync(aside);
   mount('/sys/fs/cgroup', aside, null, MS.BIND | MS.REC, null);
   mount('rig', '/sys', 'sysfs', MS.NOSUID | MS.NODEV | MS.NOEXEC, null);
@@ -32,6 +30,8 @@ export function enterHost(): void {
   rmdirSync(aside);
   // Directories that stay are part of an installation, not of a pod.
   for (const path of ['/var/lib/cni/networks', '/var/lib/cni/results', '/run/netns']) mkdirSync(path, { recursive: true });
+  // ip netns makes it a mount of its own at first use, which is no residue.
+  mount('rig', '/run/netns', 'tmpfs', 0, 'mode=755');
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const [key = '', value = ''] = marker.split('=');
   process.env[key] = value;
@@ -60,7 +60,7 @@ export function residue(): string[] {
     for (const route of lines(execFileSync('ip', [table, 'route'], { encoding: 'utf8' }))) found.push(`route ${route.trim()}`);
   found.push(...ruleset());
   for (const line of lines(readFileSync('/proc/thread-self/mountinfo', 'utf8'))) found.push(`mount ${line.split(' ')[4] ?? ''}`);
-  for (const path of [...own, '/run/crun'])
+  for (const path of places)
     if (existsSync(path)) for (const entry of readdirSync(path, { recursive: true })) found.push(`file ${path}/${String(entry)}`);
   for (const controller of readdirSync('/sys/fs/cgroup')) {
     for (const base of [`/sys/fs/cgroup/${controller}/rkt`, '/sys/fs/cgroup/rkt']) {
