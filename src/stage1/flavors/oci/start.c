@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -137,6 +138,8 @@ static _Noreturn void exec_crun(const struct pod *pod, const struct app *app) {
   }
   const char *argv[] = {"crun", "--root", root, "--cgroup-manager=cgroupfs", "run", "--bundle", bundle, "--pid-file", pid_file,
                         pod->terminal ? id : "--detach", pod->terminal ? NULL : id, NULL};
+  /* Where crun keeps a file for a moment while it seals its own executable; else /tmp, for ever if it is killed then. */
+  if (setenv("_LIBCONTAINER_STATEDIR", pod->dir, 1) != 0) _exit(127);
   execve(pod->crun, (char *const *)argv, environ);
   SAY(errno, "cannot run ", pod->crun);
   _exit(127);
