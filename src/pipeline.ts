@@ -112,10 +112,10 @@ export const podManifestText = ({ dataDir }: Settings, uuid: string): string => 
 /** @returns the line to print */
 export function stopPod({ dataDir }: Settings, uuid: string, force: boolean): string {
   const pod = findPod(dataDir, uuid);
-  if (pod.state.startsWith('exited')) return `pod "${pod.id}" is already exited`;
+  const ended = `pod "${pod.id}" is already exited`;
+  if (pod.state.startsWith('exited')) return ended;
   requireRunning(pod);
-  ociFlavor.stop(pod.dir, { force, graceMs: 10_000 });
-  return `"${pod.id}"`;
+  return ociFlavor.stop(pod.dir, { force, graceMs: 10_000 }) === 'was not running' ? ended : `"${pod.id}"`;
 }
 
 /** Becomes a command in an app; never returns. */

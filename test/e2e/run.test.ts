@@ -1,6 +1,6 @@
 /** The product's main job, seen from outside. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
@@ -107,6 +107,23 @@ describe('while a pod runs', () => {
     expect(rkt.pods()[0]?.state).toBe('exited');
     await expect.poll(() => tree.filter((child) => isAlive(child)), { timeout: 1_000, interval: 5 }).toEqual([]);
     rkt.gc();
+  });
+
+  test('stop says so when nobody knows the supervisor', { timeout: 40_000 }, async () => {
+    const pod = rkt.start(['--net=none', 'busybox', '--exec=/bin/sleep', '--', '60']);
+    rmSync(join(rkt.dataDir, 'pods/run', pod.uuid, 'pid'));
+    const { status, stderr } = rkt.run(['stop', pod.uuid]);
+    expect([status, stderr]).toEqual([254, expect.stringMatching(/file pid is gone.*\[ERR_POD_STATE\]\nhint: /)]);
+    await pod.stop('SIGKILL');
+  });
+
+  test('what crun keeps for a moment is in the pod directory, so that a kill leaves nothing elsewhere', () => {
+    const trace = join(rkt.config, 'crun-trace');
+    const command = ['run', '--net=none', 'busybox', '--exec=/bin/true'];
+    expect(spawnSync('strace', ['-f', '-qq', '-e', 'trace=openat', '-o', trace, rktPath, ...rkt.arguments(command)]).status).toBe(0);
+    const files = [...readFileSync(trace, 'utf8').matchAll(/"([^"]*\/crun\.\w{6})"/g)].map(([, path]) => path);
+    expect(files).not.toEqual([]);
+    expect(files.filter((path) => !path?.startsWith(join(rkt.dataDir, 'pods/')))).toEqual([]);
   });
 
   test('stop, enter, list, status, cat-manifest, rm', async () => {

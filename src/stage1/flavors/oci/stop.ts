@@ -26,14 +26,18 @@ export function stop(podDir: string, options: { readonly force: boolean; readonl
   return 'killed';
 }
 
-/** A pod that is being started is locked but has no pid file: its supervisor writes it as soon as it can be signalled. */
+/** A pod that is being started is locked but has no pid file: its supervisor writes it as soon as it can be signalled. @throws ERR_POD_STATE */
 function supervisorOf(podDir: string): ProcessId | undefined {
   const deadline = monotonicMs() + startMs;
   for (;;) {
     const found = readProcessId(podFiles(podDir).pid);
-    if (found !== undefined || monotonicMs() > deadline) return found;
+    if (found !== undefined) return found;
     using free = tryLock(podDir, 'shared');
     if (free !== undefined) return undefined;
+    if (monotonicMs() > deadline)
+      throw new RuntimeError('ERR_POD_STATE', `the pod in ${podDir} runs, but its file pid is gone: nobody knows its supervisor`, {
+        hint: `fuser -v ${podDir} shows who holds the pod: that process ended, gc removes what is left`,
+      });
     sleepMs(10);
   }
 }
