@@ -20,12 +20,12 @@ import {
 import { RouteSocket } from '../../../src/host/netlink/socket.ts';
 import { createNetns, removeNetns, withNetns } from '../../../src/host/netns.ts';
 import { ensureSysctl, readSysctl, writeSysctl } from '../../../src/host/sysctl.ts';
-import { cidrText, ipFromValue, parseCidr, parseIp, type Cidr } from '../../../src/model/cidr.ts';
+import { cidrText, ipFromValue, parseIp } from '../../../src/model/cidr.ts';
 import { useHost } from '../../rig/host.ts';
+import { cidr } from '../../rig/addresses.ts';
 
 useHost();
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
-const cidr = (text: string): Cidr => parseCidr(text) ?? expect.unreachable(text);
 
 /** A bridge that is gone again whatever happens in `use`. */
 function withBridge(name: string, use: (socket: RouteSocket, index: number) => void): void {

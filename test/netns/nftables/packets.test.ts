@@ -6,7 +6,8 @@ import { plugin as firewall } from '../../../cni-plugins/firewall/plugin.ts';
 import { ensureMasquerade, removeMasquerade } from '../../../cni-plugins/skel/masquerade.ts';
 import { removeTableIfUnused } from '../../../src/host/nftables/table.ts';
 import type { PluginNote } from '../../../src/model/cni/plugin.ts';
-import { type World, cidr, far4, far6, host4, host6, makeWorld, pods } from './world.ts';
+import { cidr } from '../../rig/addresses.ts';
+import { type World, far4, far6, host4, host6, makeWorld, pods } from './world.ts';
 import { context, request } from './request.ts';
 
 useHost();

@@ -8,7 +8,7 @@ import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } fro
 import { elementsOf } from '../../../src/host/nftables/table.ts';
 import { setNames } from '../../../src/model/ruleset.ts';
 import { context, request, resultOf } from './request.ts';
-import { cidr } from './world.ts';
+import { cidr } from '../../rig/addresses.ts';
 
 useHost();
 beforeEach(() => {

@@ -15,9 +15,8 @@ import {
 } from '../../../src/host/nftables/table.ts';
 import { TransactionError, transaction } from '../../../src/host/nftables/transport.ts';
 import { ofAttachment } from '../../../cni-plugins/skel/doomed.ts';
-import { parseIp } from '../../../src/model/cidr.ts';
 import { type AttachmentKey, type Element, firewallElements, masqueradeElements, portElements, setNames } from '../../../src/model/ruleset.ts';
-import { cidr } from './world.ts';
+import { cidr, ip } from '../../rig/addresses.ts';
 
 useHost();
 afterEach(() => void execFileSync('nft', ['flush', 'ruleset']));
@@ -25,11 +24,6 @@ afterEach(() => void execFileSync('nft', ['flush', 'ruleset']));
 const key = (containerId: string): AttachmentKey => ({ network: 'net', containerId, ifName: 'eth0' });
 const drop = (containerId: string, expected: readonly Element[] = []): number => release(ofAttachment(key(containerId), setNames, expected)).length;
 const nft = (...args: string[]): string => execFileSync('nft', args, { encoding: 'utf8' });
-const ip = (text: string) => {
-  const value = parseIp(text);
-  if (value === undefined) throw new Error(text);
-  return value;
-};
 const everything = (containerId: string, last: number) => [
   ...masqueradeElements(key(containerId), [cidr(`10.1.0.${last}/24`), cidr(`fd00::${last}/64`)]),
   ...portElements(

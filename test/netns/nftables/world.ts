@@ -5,13 +5,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
-import { type Cidr, parseCidr } from '../../../src/model/cidr.ts';
 
-export const cidr = (text: string): Cidr => {
-  const value = parseCidr(text);
-  if (value === undefined) throw new Error(text);
-  return value;
-};
 const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 
 export const pods = {

@@ -1,18 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type Cidr, type Ip, parseCidr, parseIp } from '../../../src/model/cidr.ts';
+import { type Ip } from '../../../src/model/cidr.ts';
 import { attachmentText, masqueradeElements, networkText, parseSubnetChainName, portElements, subnetChainName } from '../../../src/model/ruleset.ts';
 import { subnetChain } from '../../../src/model/ruleset/skeleton.ts';
+import { cidr, ip } from '../../rig/addresses.ts';
 
-const cidr = (text: string): Cidr =>
-  parseCidr(text) ??
-  (() => {
-    throw new Error(text);
-  })();
-const ip = (text: string): Ip =>
-  parseIp(text) ??
-  (() => {
-    throw new Error(text);
-  })();
 const key = { network: 'net', containerId: 'cid', ifName: 'eth0' };
 
 describe('attachmentText', () => {

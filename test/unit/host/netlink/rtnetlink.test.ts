@@ -9,10 +9,7 @@ import {
   setBridgePort,
   setUp,
 } from '../../../../src/host/netlink/rtnetlink.ts';
-import { parseCidr, parseIp, type Cidr, type Ip } from '../../../../src/model/cidr.ts';
-
-const cidr = (text: string): Cidr => parseCidr(text) ?? expect.unreachable(text);
-const ip = (text: string): Ip => parseIp(text) ?? expect.unreachable(text);
+import { cidr, ip } from '../../../rig/addresses.ts';
 
 /** `type:hex` of each attribute; written here so that the reader of the code under test does not check itself. */
 function attributes(bytes: Buffer): string[] {

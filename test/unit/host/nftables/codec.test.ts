@@ -3,18 +3,8 @@ import { batchBegin, batchEnd, decodeElements, encodeOperation } from '../../../
 import { listContaining, attribute } from '../../../../src/host/nftables/attributes.ts';
 import { type Element, firewallElements, masqueradeElements, portElements, setDefinition, setNames } from '../../../../src/model/ruleset.ts';
 import { skeleton } from '../../../../src/model/ruleset/skeleton.ts';
-import { type Cidr, type Ip, parseCidr, parseIp } from '../../../../src/model/cidr.ts';
+import { cidr, ip } from '../../../rig/addresses.ts';
 
-const cidr = (text: string): Cidr =>
-  parseCidr(text) ??
-  (() => {
-    throw new Error(text);
-  })();
-const ip = (text: string): Ip =>
-  parseIp(text) ??
-  (() => {
-    throw new Error(text);
-  })();
 const key = { network: 'net', containerId: 'cid', ifName: 'eth0' };
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const body = (element: Element): string => hex(encodeOperation({ op: 'create-element', table: 'rkt', element }).body);
