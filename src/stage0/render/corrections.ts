@@ -12,16 +12,11 @@
 import { lstatSync, mkdirSync, type BigIntStats } from 'node:fs';
 import { AT_FDCWD, fchmodat, fchownat, isErrno, lsetxattr, utimensat, type Name } from '../../host/linux.ts';
 import { readXattr, readXattrs } from '../../host/xattr.ts';
+import type { LayerRecord } from '../../state/images/records.ts';
 import { isOverlayXattr, nodePath, opaqueXattr, rawName } from './layer-tree.ts';
 
-/** A layer as it was unpacked. Paths are binary strings, relative. */
-export interface UnpackedTree {
-  readonly root: string;
-  /** directories that the layer does not list */
-  readonly implicit: readonly string[];
-  /** directories in which the layer hides something */
-  readonly whitedOut: readonly string[];
-}
+/** A layer as it was unpacked, at `root`. */
+export type UnpackedTree = Pick<LayerRecord, 'implicit' | 'whitedOut'> & { readonly root: string };
 
 /** A directory of the correcting layer; it can be written as JSON. */
 export interface DirectoryFacts {

@@ -22,7 +22,8 @@ import {
   unlinkat,
   utimensat,
 } from '../../host/linux.ts';
-import { RuntimeError, messageOf } from '../../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../../model/errors.ts';
+import type { LayerRecord } from '../../state/images/records.ts';
 import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
 import { LayerTree, isOverlayXattr, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
 import type { ImageLimits } from './limits.ts';
@@ -32,15 +33,7 @@ import type { TarHandler } from './tar.ts';
 const S = { fifo: 0o010000, character: 0o020000, block: 0o060000 } as const;
 
 /** What an unpacked layer turned out to be. */
-export interface UnpackedLayer {
-  readonly entries: number;
-  /** its root hides everything below it: lower layers are never seen */
-  readonly opaqueRoot: boolean;
-  /** directories that it uses without listing them; paths are binary strings */
-  readonly implicit: readonly string[];
-  /** directories in which it hides something of lower layers */
-  readonly whitedOut: readonly string[];
-}
+export type UnpackedLayer = Omit<LayerRecord, 'diffId' | 'tarBytes'>;
 
 /** A regular file that is being written. */
 interface OpenFile {
@@ -234,7 +227,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       if (isErrno(error, 'ENAMETOOLONG')) throw new RuntimeError('ERR_LAYER_LIMIT', `${where}: the name is too long`, { cause: error });
       throw new RuntimeError('ERR_STORE_IO', `${where} cannot be unpacked: ${messageOf(error)}`, {
         cause: error,
-        ...(isErrno(error, 'ENOSPC', 'EDQUOT') ? { hint: 'the disk is full: rkt gc --grace-period=0 frees what exited pods hold' } : {}),
+        ...diskHint(error),
       });
     }
   }
