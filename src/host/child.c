@@ -80,6 +80,9 @@ static void close_fd(int *fd) {
   *fd = -1;
 }
 
+/* How long output is taken that was written before a program ended. */
+#define DRAIN_MS 200
+
 static napi_value buffer_of(napi_env env, const struct output *out) {
   napi_value value;
   void *copy;
@@ -114,6 +117,8 @@ napi_value js_run(napi_env env, napi_callback_info info) {
   if (path == NULL || argv == NULL || envp == NULL) { failure = EINVAL; goto finish; }
   if (open_pipe(in) || open_pipe(out) || open_pipe(err) || open_pipe(report)) { failure = errno; goto finish; }
 
+  /* A signal that came before this call was answered already: what runs now is the way down. */
+  bool seen = pending_signal != 0;
   pid_t parent = getpid();
   pid = fork();
   if (pid < 0) { failure = errno; goto finish; }
@@ -123,7 +128,10 @@ napi_value js_run(napi_env env, napi_callback_info info) {
   close_fd(&out[1]);
   close_fd(&err[1]);
   close_fd(&report[1]);
-  if (read(report[0], &failure, sizeof failure) != sizeof failure) failure = 0;
+  ssize_t got;
+  do got = read(report[0], &failure, sizeof failure);
+  while (got < 0 && errno == EINTR);
+  if (got != sizeof failure) failure = 0;
   if (input_length == 0) close_fd(&in[1]);
   else fcntl(in[1], F_SETFL, O_NONBLOCK);
 
@@ -131,17 +139,16 @@ napi_value js_run(napi_env env, napi_callback_info info) {
   int64_t deadline = now_ms() + timeout_ms;
   struct sigaction pipe_ignore = {.sa_handler = SIG_IGN}, pipe_before;
   sigaction(SIGPIPE, &pipe_ignore, &pipe_before);
-  /* A signal that came before this call was answered already: what runs now is the way down. */
-  bool seen = pending_signal != 0, ended = false;
+  bool ended = false;
   while (!ended || out[0] >= 0 || err[0] >= 0) {
     struct pollfd fds[4] = {{out[0], POLLIN, 0}, {err[0], POLLIN, 0}, {in[1], POLLOUT, 0}, {ended ? -1 : pidfd, POLLIN, 0}};
     int64_t left = deadline - now_ms();
     if (!seen && pending_signal != 0 && !interrupted) { interrupted = true; kill(-pid, SIGKILL); }
     if (left <= 0 && !timed_out && !ended) { timed_out = true; kill(-pid, SIGKILL); }
-    /* Once it has ended, a descendant may still hold the pipes: take what is there, wait for nothing. */
+    /* Once it has ended, a descendant may still hold the pipes, and write: take what is there, wait for nothing. */
     int wait_ms = ended ? 0 : left > 50 ? 50 : left > 0 ? (int)left : 10;
     int ready = poll(fds, 4, wait_ms);
-    if (ready == 0 && ended) break;
+    if (ended && (ready == 0 || left <= 0)) break;
     if (fds[0].revents != 0 && !drain(out[0], &stdout_)) close_fd(&out[0]);
     if (fds[1].revents != 0 && !drain(err[0], &stderr_)) close_fd(&err[0]);
     if (fds[2].revents != 0) {
@@ -151,6 +158,7 @@ napi_value js_run(napi_env env, napi_callback_info info) {
     }
     if (!ended && waitpid(pid, &status, WNOHANG) == pid) {
       ended = true;
+      deadline = now_ms() + DRAIN_MS;
       kill(-pid, SIGKILL);
     }
   }
@@ -194,12 +202,15 @@ static int detach(void) {
   pid_t pid = fork();
   if (pid < 0) return -1;
   if (pid > 0) {
-    int status;
+    int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-    return 1;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 1;
+    errno = EAGAIN;
+    return -1;
   }
   setsid();
-  if (fork() != 0) _exit(0);
+  pid_t grandchild = fork();
+  if (grandchild != 0) _exit(grandchild < 0);
   for (int fd = 0; fd < 3; fd++) close(fd);
   return 0;
 }
