@@ -14,11 +14,11 @@
  * saved of 0.45).
  * @see cni.md 3.16
  */
-import { fstatSync, linkSync, mkdirSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, monotonicMs, now, sleepMs } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
-import { type Lock, tryLock } from '../../src/host/flock.ts';
+import { type Lock, tryLockNamed } from '../../src/host/flock.ts';
 import { AT_FDCWD, utimensat } from '../../src/host/linux.ts';
 import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
@@ -272,25 +272,17 @@ function lockStore(dir: string, create: boolean): Lock | undefined {
   for (;;) {
     if (create) mkdirSync(dir, { recursive: true, mode: 0o755 });
     else if (statSync(dir, { throwIfNoEntry: false }) === undefined) return undefined;
-    let held: Lock;
-    try {
-      held = waitForLock(join(dir, 'lock'));
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) continue;
-      throw error;
-    }
-    const named = statSync(join(dir, 'lock'), { throwIfNoEntry: false });
-    if (named !== undefined && named.ino === fstatSync(held.fd).ino) return held;
-    held.release();
+    const held = waitForLock(join(dir, 'lock'));
+    if (held !== 'gone') return held;
   }
 }
 
 /** Polls, because a blocking flock cannot be given up: a reference plugin that hangs would hang us for good. */
-function waitForLock(path: string): Lock {
+function waitForLock(path: string): Lock | 'gone' {
   const deadline = monotonicMs() + lockTimeoutMs;
   for (let pauseMs = 1; ; pauseMs = Math.min(10, pauseMs * 2)) {
-    const held = tryLock(path, 'exclusive', { create: true });
-    if (held !== undefined) return held;
+    const held = tryLockNamed(path, 'exclusive', { create: true });
+    if (held !== 'held') return held;
     if (monotonicMs() > deadline) throw new CniError(cniCode.tryAgain, `somebody holds ${path} for more than ${lockTimeoutMs / 1000} s`);
     sleepMs(pauseMs);
   }

@@ -1,6 +1,8 @@
 /** flock(2): the kernel drops a lock when its last holder dies, so a lock can never go stale. */
-import { openSync } from 'node:fs';
-import { LOCK, close, flock, raw } from './linux.ts';
+import { fstatSync, openSync, statSync } from 'node:fs';
+import { Errno, LOCK, close, flock, isErrno, raw } from './linux.ts';
+
+const EWOULDBLOCK = 11;
 
 /** A held lock; `fd` may be handed to another program (it is close-on-exec until kept by execve). */
 export interface Lock extends Disposable {
@@ -20,14 +22,41 @@ function lockOf(fd: number): Lock {
 /** Locks a file or directory, waiting for it. A missing file is created when `create` is set (directories never). */
 export function lock(path: string, kind: 'shared' | 'exclusive', options: { create?: boolean } = {}): Lock {
   const fd = openSync(path, options.create ? 'a' : 'r', 0o600);
-  flock(fd, kind === 'shared' ? LOCK.SH : LOCK.EX);
+  try {
+    flock(fd, kind === 'shared' ? LOCK.SH : LOCK.EX);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
   return lockOf(fd);
 }
 
 /** Like {@link lock}, but undefined at once when somebody else holds it. */
 export function tryLock(path: string, kind: 'shared' | 'exclusive', options: { create?: boolean } = {}): Lock | undefined {
   const fd = openSync(path, options.create ? 'a' : 'r', 0o600);
-  if (raw('flock', fd, (kind === 'shared' ? LOCK.SH : LOCK.EX) | LOCK.NB) === 0) return lockOf(fd);
+  const result = raw('flock', fd, (kind === 'shared' ? LOCK.SH : LOCK.EX) | LOCK.NB);
+  if (result === 0) return lockOf(fd);
   close(fd);
+  if (result !== -EWOULDBLOCK) throw new Errno('flock', -result, path);
   return undefined;
+}
+
+/**
+ * Like {@link tryLock}, for what may be moved or removed at any time: between opening and locking it may have been, and the
+ * lock would then be on something that nobody finds at `path` any more.
+ */
+export function tryLockNamed(path: string, kind: 'shared' | 'exclusive', options: { create?: boolean } = {}): Lock | 'held' | 'gone' {
+  let held: Lock | undefined;
+  try {
+    held = tryLock(path, kind, options);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 'gone';
+    throw error;
+  }
+  if (held === undefined) return 'held';
+  const named = statSync(path, { throwIfNoEntry: false });
+  const own = fstatSync(held.fd);
+  if (named !== undefined && named.ino === own.ino && named.dev === own.dev) return held;
+  held.release();
+  return 'gone';
 }

@@ -2,11 +2,11 @@
  * Work in progress: a directory in the store's `tmp`, locked by who works in it. The kernel drops the lock with the
  * process, so what a killed one left is recognised by being unlocked: by the next who wants the same name, and by gc.
  */
-import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
-import { tryLock, type Lock } from '../../host/flock.ts';
+import { tryLockNamed } from '../../host/flock.ts';
 import { isErrno } from '../../host/linux.ts';
 import { imagePaths } from './layout.ts';
 
@@ -15,23 +15,6 @@ const pollMs = 50;
 /** A locked, at first empty directory; disposing removes it with everything in it. */
 export interface Staging extends Disposable {
   readonly dir: string;
-}
-
-/** Locks `dir` when nobody else has it and it still is what is at that path: a sweeper may have removed it in between. */
-function lockDirectory(dir: string): Lock | undefined {
-  let lock: Lock | undefined;
-  try {
-    lock = tryLock(dir, 'exclusive');
-    if (lock === undefined) return undefined;
-    if (statSync(dir).ino === fstatSync(lock.fd).ino) return lock;
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) {
-      lock?.release();
-      throw error;
-    }
-  }
-  lock?.release();
-  return undefined;
 }
 
 /** Opens the staging directory `name`, waiting while another process (or task of this one) has it. What a killed owner left is removed. */
@@ -45,8 +28,8 @@ export async function openStaging(dataDir: string, name: string): Promise<Stagin
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
     }
-    const lock = lockDirectory(dir);
-    if (lock !== undefined) {
+    const lock = tryLockNamed(dir, 'exclusive');
+    if (typeof lock !== 'string') {
       for (const left of readdirSync(dir)) rmSync(join(dir, left), { recursive: true, force: true });
       return {
         dir,
@@ -88,8 +71,8 @@ export function sweepTemporary(dataDir: string): string[] {
   }
   return entries.filter((name) => {
     const path = join(temporary, name);
-    const lock = lockDirectory(path);
-    if (lock === undefined) return false;
+    const lock = tryLockNamed(path, 'exclusive');
+    if (typeof lock === 'string') return false;
     try {
       rmSync(path, { recursive: true, force: true });
     } finally {

@@ -13,9 +13,9 @@
  *
  * @see rkt.md 2.1
  */
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
 import { isErrno } from '../../host/linux.ts';
-import { lock, tryLock, type Lock } from '../../host/flock.ts';
+import { lock, tryLock, tryLockNamed, type Lock } from '../../host/flock.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { isPodId, type PodId } from '../../model/ids.ts';
 import type { PodState } from '../../model/pod.ts';
@@ -112,18 +112,8 @@ export function findPod(dataDir: string, prefix: string, among: readonly Phase[]
 
 /** Takes a pod for changing; undefined when somebody holds it or it moved away meanwhile. */
 export function holdPod(entry: PodEntry): HeldPod | undefined {
-  let held: Lock | undefined;
-  try {
-    held = tryLock(entry.dir, 'exclusive');
-    if (held === undefined) return undefined;
-    // Between finding and locking it may have been moved: the lock would then be on a directory elsewhere.
-    if (statSync(entry.dir).ino !== statSync(`/proc/self/fd/${held.fd}`).ino) throw new RuntimeError('ERR_POD_STATE', 'moved');
-  } catch (error) {
-    held?.release();
-    if (isErrno(error, 'ENOENT', 'ERR_POD_STATE')) return undefined;
-    throw error;
-  }
-  return { id: entry.id, phase: entry.phase, dir: entry.dir, lock: held };
+  const lock = tryLockNamed(entry.dir, 'exclusive');
+  return typeof lock === 'string' ? undefined : { id: entry.id, phase: entry.phase, dir: entry.dir, lock };
 }
 
 /** Whether somebody holds the pod at `dir`; undefined when it is gone. */
