@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { RuntimeError, isErrno, messageOf, printable } from '../model/errors.ts';
+import { RuntimeError, isErrno, printable } from '../model/errors.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
 
@@ -26,43 +26,25 @@ export type Chunks = Iterable<Buffer>;
 /** Takes the uncompressed bytes; a chunk is only valid until the next one. */
 export type Sink = (chunk: Buffer) => void;
 
-/** An error of the sink, so that it is not taken for one of the stream. */
-class SinkError extends Error {
-  constructor(readonly reason: unknown) {
-    super(messageOf(reason));
-  }
-}
-
 /**
  * Runs `source` through the decompressor into `sink`; what sink or source throws comes out unchanged.
  * `what` names the data in errors. @throws ERR_LAYER_CORRUPT for damaged or truncated data, ERR_HOST_PROGRAM_MISSING without zstd
  */
 export async function decompress(kind: Compression, source: Chunks, sink: Sink, what: string): Promise<void> {
-  const guarded: Sink = (chunk) => {
-    try {
-      sink(chunk);
-    } catch (error) {
-      throw new SinkError(error);
-    }
-  };
-  try {
-    switch (kind) {
-      case 'none':
-        for (const chunk of source) guarded(chunk);
-        return;
-      case 'gzip':
-        await gunzip(source, guarded, what);
-        return;
-      case 'zstd':
-        await unzstd(source, guarded, what);
-        return;
-      default:
-        throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, {
-          hint: 'OCI images have gzip, zstd or no compression',
-        });
-    }
-  } catch (error) {
-    throw error instanceof SinkError ? error.reason : error;
+  switch (kind) {
+    case 'none':
+      for (const chunk of source) sink(chunk);
+      return;
+    case 'gzip':
+      await gunzip(source, sink, what);
+      return;
+    case 'zstd':
+      await unzstd(source, sink, what);
+      return;
+    default:
+      throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, {
+        hint: 'OCI images have gzip, zstd or no compression',
+      });
   }
 }
 
