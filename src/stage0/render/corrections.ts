@@ -11,9 +11,10 @@
  */
 import { lstatSync, mkdirSync, type BigIntStats } from 'node:fs';
 import { AT_FDCWD, fchmodat, fchownat, isErrno, lsetxattr, utimensat, type Name } from '../../host/linux.ts';
+import { nodePath, rawName } from '../../host/names.ts';
 import { readXattr, readXattrs } from '../../host/xattr.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
-import { isOverlayXattr, nodePath, opaqueXattr, rawName } from './layer-tree.ts';
+import { isOverlayXattr, opaqueXattr } from './layer-tree.ts';
 
 /** A layer as it was unpacked, at `root`. */
 export type UnpackedTree = Pick<LayerRecord, 'implicit' | 'whitedOut'> & { readonly root: string };

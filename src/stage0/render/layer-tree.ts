@@ -5,6 +5,7 @@
  */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
+import { nodePath, rawName } from '../../host/names.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
@@ -16,12 +17,6 @@ export const opaqueXattr = 'trusted.overlay.opaque';
 export const isOverlayXattr = (name: string): boolean => name.startsWith('trusted.overlay.');
 
 export type NodeKind = 'file' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo' | 'socket' | 'whiteout';
-
-/** A binary string as the kernel gets it: text where that means the same bytes. */
-export function rawName(name: string): Name {
-  // oxlint-disable-next-line no-control-regex -- "only ASCII" is the question
-  return /^[\x01-\x7f]*$/.test(name) ? name : Buffer.from(`${name}\0`, 'latin1');
-}
 
 /** A leaf of an open directory as a path for calls that have no *at form. */
 export function leafPath(dirFd: number, leaf: string): Name {
@@ -45,9 +40,6 @@ export function kindOf(dirFd: number, leaf: string): NodeKind | undefined {
   if (stat.isBlockDevice()) return 'block';
   return stat.isFIFO() ? 'fifo' : 'socket';
 }
-
-/** A path as Node's own calls take it: bytes without the NUL at their end. */
-export const nodePath = (path: Name): string | Buffer => (typeof path === 'string' ? path : Buffer.from(path.subarray(0, -1)));
 
 /** Removes the directory `leaf` if there is nothing in it but whiteouts and directories of such; false when there is more. */
 export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {

@@ -22,10 +22,11 @@ import {
   unlinkat,
   utimensat,
 } from '../../host/linux.ts';
+import { rawName } from '../../host/names.ts';
 import { RuntimeError, diskHint, messageOf } from '../../model/errors.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
 import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
-import { LayerTree, isOverlayXattr, kindOf, leafPath, rawName, removeWhiteoutsOnly } from './layer-tree.ts';
+import { LayerTree, isOverlayXattr, kindOf, leafPath, removeWhiteoutsOnly } from './layer-tree.ts';
 import type { ImageLimits } from './limits.ts';
 import { corrupt, shownName, type TarEntry } from './tar-header.ts';
 import type { TarHandler } from './tar.ts';
@@ -166,6 +167,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const { leaf } = path;
     const there = kindOf(parentFd, leaf);
     if (there === 'directory' && !this.#directories.has(`${path.parent}/${leaf}`) && removeWhiteoutsOnly(parentFd, leaf)) {
+      this.#tree.forget();
       make();
       return;
     }

@@ -151,6 +151,10 @@ describe('one layer', () => {
     const [layer = ''] = rig.store.layerPaths(image);
     expect(treeOf(layer)[1]).toBe('d: directory 711 0:0 9000000000');
   });
+  test('a file in place of a directory of whiteouts, which are named again', async () => {
+    const layer = [file('a/.wh.x', ''), file('a'), file('a/.wh.y', '')];
+    expect(shown(await fetchLayers([folder('a'), file('a/x'), file('a/y')], layer))).toEqual(['a=a']);
+  });
   test('what is written through a link that changed goes where it leads now', async () => {
     const image = await fetchLayers([
       folder('one'),

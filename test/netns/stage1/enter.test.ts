@@ -100,12 +100,21 @@ describe('images of several layers', () => {
     const top = join(rig.root, 'layers/top');
     for (const path of ['etc/conf', 'data/old', 'opt']) mkdirSync(join(middle, path), { recursive: true });
     for (const path of ['etc/conf/a', 'etc/conf/b', 'data/old/x', 'opt/file']) writeFileSync(join(middle, path), path);
+    // A name that is no UTF-8, hidden above, and a directory of such a name.
+    const gone = Buffer.concat([Buffer.from(`${middle}/opt/`), Buffer.from([0xff, 0xe9])]);
+    writeFileSync(gone, '');
     execFileSync('ln', [join(middle, 'etc/conf/a'), join(middle, 'etc/conf/link')]);
     execFileSync('mknod', [join(middle, 'etc/group'), 'c', '0', '0']);
     for (const path of ['etc', 'data', 'opt/file']) mkdirSync(join(top, path), { recursive: true });
     writeFileSync(join(top, 'data/new'), 'new');
     lsetxattr(join(top, 'data'), 'trusted.overlay.opaque', Buffer.from('y'));
     mkdirSync(join(top, 'etc/conf'));
+    execFileSync('bash', [
+      '-c',
+      'mkdir -p "$1/opt" && mknod "$1/opt/"$\'\\xff\\xe9\' c 0 0 && mkdir "$1/opt/"$\'d\\xff\' && echo x > "$1/opt/"$\'d\\xff/in\'',
+      'bash',
+      top,
+    ]);
     execFileSync('mknod', [join(top, 'etc/conf/b'), 'c', '0', '0']);
     writeFileSync(join(top, 'etc/conf/a'), 'changed');
     execFileSync('chown', ['12:34', join(top, 'data/new')]);
@@ -113,7 +122,20 @@ describe('images of several layers', () => {
     layers = [top, middle, ...rig.layers];
   });
   const look = 'cd /; find etc/conf data opt etc/group 2>/dev/null | sort; cat etc/conf/a etc/conf/link; echo; stat -c "%u %g %a" data/new';
-  const seen = ['data', 'data/new', 'etc/conf', 'etc/conf/a', 'etc/conf/link', 'opt', 'opt/file', 'changedetc/conf/a', '12 34 4750', ''];
+  const seen = [
+    'data',
+    'data/new',
+    'etc/conf',
+    'etc/conf/a',
+    'etc/conf/link',
+    'opt',
+    'opt/d\ufffd',
+    'opt/d\ufffd/in',
+    'opt/file',
+    'changedetc/conf/a',
+    '12 34 4750',
+    '',
+  ];
   test.each([
     ['mounted', true],
     ['copied', false],

@@ -1,7 +1,9 @@
 /** --no-overlay: the layers of an image, put one over the other in a plain directory. */
 import { lstatSync, readdirSync, rmSync, type Dirent, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno, raw, run } from '../../../host/linux.ts';
+import { isErrno, run } from '../../../host/linux.ts';
+import { binaryName, nodePath, rawName } from '../../../host/names.ts';
+import { readXattr } from '../../../host/xattr.ts';
 import { RuntimeError, printable } from '../../../model/errors.ts';
 
 const copyTimeoutMs = 600_000;
@@ -12,43 +14,42 @@ const copyTimeoutMs = 600_000;
  */
 export function copyLayers(layers: readonly string[], target: string): void {
   for (const layer of [...layers].reverse()) {
-    const whiteouts = clearTheWay(layer, target, '');
+    const into = binaryName(target);
+    const whiteouts = clearTheWay(binaryName(layer), into, '');
     copyOver(layer, target);
-    for (const path of whiteouts) rmSync(join(target, path), { force: true });
+    for (const path of whiteouts) remove(join(into, path));
   }
 }
 
-/** Removes from `target` what the layer hides or replaces by something of another kind. @returns paths of its whiteouts */
+/** Removes from `target` what the layer hides or replaces by something of another kind. Paths are binary strings. @returns those of its whiteouts */
 function clearTheWay(layer: string, target: string, below: string): string[] {
   const whiteouts: string[] = [];
-  for (const entry of readdirSync(join(layer, below), { withFileTypes: true })) {
+  for (const entry of readdirSync(pathOf(join(layer, below)), { withFileTypes: true, encoding: 'latin1' })) {
     const path = join(below, entry.name);
     const there = statOf(join(target, path));
     if (isWhiteout(join(layer, path), entry)) {
       whiteouts.push(path);
-      if (there !== undefined) rmSync(join(target, path), { recursive: true, force: true });
+      remove(join(target, path));
     } else if (entry.isDirectory() && there?.isDirectory() === true) {
       if (isOpaque(join(layer, path)))
-        for (const name of readdirSync(join(target, path))) rmSync(join(target, path, name), { recursive: true, force: true });
+        for (const name of readdirSync(pathOf(join(target, path)), { encoding: 'latin1' })) remove(join(target, path, name));
       whiteouts.push(...clearTheWay(layer, target, path));
     } else {
-      if (there !== undefined) rmSync(join(target, path), { recursive: true, force: true });
+      if (there !== undefined) remove(join(target, path));
       if (entry.isDirectory()) whiteouts.push(...clearTheWay(layer, target, path));
     }
   }
   return whiteouts;
 }
 
-const isWhiteout = (path: string, entry: Dirent): boolean => entry.isCharacterDevice() && lstatSync(path).rdev === 0;
+const pathOf = (name: string): string | Buffer => nodePath(rawName(name));
+const remove = (name: string): void => rmSync(pathOf(name), { recursive: true, force: true });
+const isWhiteout = (name: string, entry: Dirent): boolean => entry.isCharacterDevice() && lstatSync(pathOf(name)).rdev === 0;
+const isOpaque = (name: string): boolean => readXattr(rawName(name), 'trusted.overlay.opaque')?.toString() === 'y';
 
-function isOpaque(path: string): boolean {
-  const value = Buffer.alloc(2);
-  return raw('lgetxattr', path, 'trusted.overlay.opaque', value, value.length) === 1 && value[0] === 0x79;
-}
-
-function statOf(path: string): Stats | undefined {
+function statOf(name: string): Stats | undefined {
   try {
-    return lstatSync(path);
+    return lstatSync(pathOf(name));
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
