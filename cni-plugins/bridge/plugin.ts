@@ -3,10 +3,11 @@ import { createVeth, linkByName, setBridgePort, type Link, type Route } from '..
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { withNetns } from '../../src/host/netns.ts';
-import { ipFromValue, networkOf, parseCidr, type Cidr, type Ip } from '../../src/model/cidr.ts';
+import { cidrText, ipFromValue, networkOf, parseCidr, type Cidr, type Ip } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
 import { networkText } from '../../src/model/ruleset.ts';
+import { aliveTexts, keyOf } from '../skel/attachment.ts';
 import {
   allOf,
   checkPodEnd,
@@ -15,8 +16,8 @@ import {
   deleteIfThere,
   dnsOf,
   enableForwarding,
+  firstGateway,
   hostLinks,
-  keyOf,
   leasesOf,
   ownLeases,
   refuseUnusable,
@@ -27,7 +28,7 @@ import {
 } from '../skel/interface.ts';
 import { podMac } from '../skel/naming.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
-import { aliveAliases, orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
 
@@ -53,7 +54,7 @@ function routesFor(result: CniResult, leases: readonly Lease[], conf: BridgeConf
       routes.some((route) => route.dst.prefixLen === 0 && route.dst.ip.family === dst.ip.family)
     )
       return [];
-    return [{ dst, gateway: leases.find(({ address, gateway }) => address.ip.family === dst.ip.family && gateway !== undefined)?.gateway }];
+    return [{ dst, gateway: firstGateway(leases, dst.ip.family) }];
   });
   return [...routes, ...extra];
 }
@@ -126,7 +127,7 @@ export const plugin: Plugin = {
   gc(req, ctx) {
     const { bridge, ipamType } = readRemains(req);
     const network = req.conf.name;
-    const alive = aliveAliases(req);
+    const alive = aliveTexts(network, req.validAttachments);
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -179,13 +180,13 @@ function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined
       { name: req.ifName, mac: inside.mac, sandbox: req.netns },
     ],
     ips: leases.map(({ address, gateway }) => ({
-      address: `${address.ip.text}/${address.prefixLen}`,
+      address: cidrText(address),
       interface: 2,
       ...(gateway === undefined ? {} : { gateway: gateway.text }),
     })),
     routes: routes.map((route, i) => ({
       ...ipam?.routes?.[i],
-      dst: `${route.dst.ip.text}/${route.dst.prefixLen}`,
+      dst: cidrText(route.dst),
       ...(route.gateway === undefined || (ipam?.routes?.[i]?.gw === undefined && i < (ipam?.routes?.length ?? 0)) ? {} : { gw: route.gateway.text }),
     })),
     ...(dns === undefined ? {} : { dns }),

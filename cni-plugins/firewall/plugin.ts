@@ -7,37 +7,31 @@ import { readText } from '../../src/host/files.ts';
 import { parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
-import { type AttachmentKey, type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
-import { knownKey } from '../../src/model/cni/known-key.ts';
-import { ofAttachment, ofStale } from '../skel/doomed.ts';
+import { type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
+import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
+import { ConfReader } from '../skel/conf.ts';
 import { requireNftables, withRuleset } from '../skel/ruleset.ts';
 
 const sets: readonly SetName[] = ['pods4', 'pods6', 'closed4', 'closed6', 'same4', 'same6'];
-const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
 
 interface FirewallConf {
   readonly ingressPolicy: IngressPolicy;
   readonly notes: readonly PluginNote[];
 }
 
-function textOf(conf: PluginRequestConf, key: string): string {
-  const value = knownKey(conf, key) ?? '';
-  if (typeof value !== 'string') throw new CniError(cniCode.config, `${key} must be a string, not ${JSON.stringify(value)}`);
-  return value;
-}
-
-function readConf(conf: PluginRequestConf): FirewallConf {
+function readConf(fields: PluginRequestConf): FirewallConf {
+  const conf = new ConfReader(fields);
   const notes: PluginNote[] = [];
-  const backend = textOf(conf, 'backend');
+  const backend = conf.text('backend') ?? '';
   if (!['', 'nftables', 'iptables', 'firewalld'].includes(backend))
     throw new CniError(cniCode.config, `unrecognized firewall backend type: ${JSON.stringify(backend)}`);
   if (backend === 'iptables' || backend === 'firewalld')
     notes.push({ what: 'backend', detail: `${backend} was asked for; forwarding is handled by nftables table inet rkt` });
   for (const key of ['iptablesAdminChainName', 'firewalldZone']) {
-    const value = textOf(conf, key);
+    const value = conf.text(key) ?? '';
     if (value !== '') notes.push({ what: key, detail: `not used (${JSON.stringify(value)})` });
   }
-  const policy = textOf(conf, 'ingressPolicy');
+  const policy = conf.text('ingressPolicy') ?? '';
   if (policy !== '' && policy !== 'open' && policy !== 'same-bridge' && policy !== 'isolated')
     throw new CniError(cniCode.config, `unknown ingress policy: ${JSON.stringify(policy)}`);
   return { ingressPolicy: policy === '' ? 'open' : policy, notes };
@@ -50,17 +44,6 @@ function elementsFor(req: PluginRequest, conf: FirewallConf, result: CniResult):
     throw new CniError(cniCode.config, 'ingressPolicy same-bridge needs the host device of the network as first interface of prevResult');
   }
   return firewallElements(keyOf(req), addresses, conf.ingressPolicy, bridge?.name ?? '');
-}
-
-/** What ADD made, as far as it can be told from what DEL was given. DEL must not fail over a setting, so doubts mean "unknown". */
-function expectedOf(req: PluginRequest): Element[] {
-  if (req.prevResult === undefined) return [];
-  try {
-    return elementsFor(req, readConf(req.conf), req.prevResult);
-  } catch (error) {
-    if (error instanceof CniError) return [];
-    throw error;
-  }
 }
 
 /** Frames between ports of one bridge pass the forward chain only with br_netfilter. */
@@ -96,7 +79,15 @@ export const plugin: Plugin = {
   },
 
   del(req) {
-    withRuleset('close the firewall', () => release(ofAttachment(keyOf(req), sets, expectedOf(req))));
+    withRuleset('close the firewall', () =>
+      release(
+        ofAttachment(
+          keyOf(req),
+          sets,
+          expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)),
+        ),
+      ),
+    );
   },
 
   gc(req) {

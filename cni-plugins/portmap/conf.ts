@@ -3,6 +3,7 @@ import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import { CniError, type PortMapping, cniCode } from '../../src/model/cni/types.ts';
 import type { PluginNote, PluginRequestConf } from '../../src/model/cni/plugin.ts';
 import { knownKey } from '../../src/model/cni/known-key.ts';
+import { ConfReader } from '../skel/conf.ts';
 
 /** `host` undefined: every address of the host. */
 export type Mapping = PortMapping & { readonly host: Ip | undefined };
@@ -18,15 +19,9 @@ const bad = (message: string): CniError => new CniError(cniCode.config, message)
 const unsupported = (key: string, value: unknown): CniError =>
   new CniError(cniCode.unsupportedField, `unsupported field: ${key}: ${JSON.stringify(value)}`);
 
-function flag(conf: PluginRequestConf, key: string, fallback: boolean): boolean {
-  const value = knownKey(conf, key);
-  if (value === undefined) return fallback;
-  if (typeof value !== 'boolean') throw bad(`${key} must be true or false, not ${JSON.stringify(value)}`);
-  return value;
-}
-
 /** Reads the whole configuration. Throws {@link CniError} 7 (wrong) or 2 (known, but not offered). */
 export function readConf(conf: PluginRequestConf): PortmapConf {
+  const reader = new ConfReader(conf);
   const notes: PluginNote[] = [];
   const backend = knownKey(conf, 'backend') ?? '';
   if (backend !== '' && backend !== 'nftables' && backend !== 'iptables') throw bad(`unrecognized backend: ${JSON.stringify(backend)}`);
@@ -44,7 +39,7 @@ export function readConf(conf: PluginRequestConf): PortmapConf {
   }
   if (chain !== undefined) notes.push({ what: 'externalSetMarkChain', detail: `not used: no packet is marked (${JSON.stringify(chain)})` });
   const runtimeConfig = conf.runtimeConfig === undefined ? undefined : knownKey(conf.runtimeConfig, 'portMappings');
-  return { snat: flag(conf, 'snat', true), masqAll: flag(conf, 'masqAll', false), mappings: readMappings(runtimeConfig), notes };
+  return { snat: reader.flag('snat') ?? true, masqAll: reader.flag('masqAll') ?? false, mappings: readMappings(runtimeConfig), notes };
 }
 
 function readMappings(value: unknown): Mapping[] {

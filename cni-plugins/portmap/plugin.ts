@@ -3,23 +3,21 @@
  * a second owner of a port, so ports are reserved by being published.
  * @see cni.md 3.10; complaints 2, 16, 18, 33
  */
-import { writeFileSync } from 'node:fs';
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
 import { HeldError, claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import { deviceTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
-import { readText } from '../../src/host/files.ts';
+import { ensureSysctl } from '../../src/host/sysctl.ts';
 import { type Cidr, ipFromBytes, parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
-import { type AttachmentKey, type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
-import { ofAttachment, ofStale } from '../skel/doomed.ts';
+import { type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
+import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
 import { portTakenCode, requireNftables, withRuleset } from '../skel/ruleset.ts';
 import { type Mapping, type PortmapConf, readConf } from './conf.ts';
 
 const sets: readonly SetName[] = ['ports4', 'ports6', 'hostports4', 'hostports6', 'hairpin4', 'hairpin6'];
-const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
 
 /** The pod's first address of each family: of this interface inside a sandbox, or without an interface index. */
 export function podAddresses(result: CniResult, ifName: string): Cidr[] {
@@ -40,17 +38,6 @@ function elementsFor(req: PluginRequest, conf: PortmapConf, result: CniResult): 
   const twice = duplicateOf(conf.mappings);
   if (twice !== undefined) throw new CniError(cniCode.config, `host port ${portText(twice)} is mapped twice`);
   return { addresses, elements: portElements(keyOf(req), conf.mappings, { addresses, snat: conf.snat, masqAll: conf.masqAll }) };
-}
-
-/** What ADD made, as far as it can be told from what DEL was given. DEL must not fail over a setting, so doubts mean "unknown". */
-function expectedOf(req: PluginRequest): Element[] {
-  if (req.prevResult === undefined) return [];
-  try {
-    return elementsFor(req, readConf(req.conf), req.prevResult).elements;
-  } catch (error) {
-    if (error instanceof CniError) return [];
-    throw error;
-  }
 }
 
 const hostText = (mapping: Mapping): string => (mapping.host === undefined || mapping.host.value === 0n ? '' : mapping.host.text);
@@ -94,14 +81,12 @@ function openLoopback(addresses: readonly Cidr[], conf: PortmapConf, ctx: Plugin
   using socket = new RouteSocket();
   const device = deviceTowards(socket, pod.ip);
   if (device === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${pod.ip.text}`);
-  const path = `/proc/sys/net/ipv4/conf/${device}/route_localnet`;
-  if (readText(path)?.trim() === '1') return;
   try {
-    writeFileSync(path, '1');
+    const before = ensureSysctl(`net/ipv4/conf/${device}/route_localnet`, '1');
+    if (before !== undefined) ctx.note({ what: 'sysctl', detail: `net.ipv4.conf.${device}.route_localnet ${before} -> 1` });
   } catch (error) {
     throw new CniError(cniCode.io, `failed to enable route_localnet of ${device}: ${messageOf(error)}`);
   }
-  ctx.note({ what: 'sysctl', detail: `net.ipv4.conf.${device}.route_localnet 0 -> 1` });
 }
 
 /** Forgetting old flows is a courtesy: when it fails the port still works for everybody else, so it is only noted. */
@@ -161,7 +146,15 @@ export const plugin: Plugin = {
   del(req, ctx) {
     // Not only with mappings: a runtime may leave runtimeConfig out of DEL, and what an attachment has is known by its name.
     forget(
-      withRuleset('withdraw ports', () => release(ofAttachment(keyOf(req), sets, expectedOf(req)))),
+      withRuleset('withdraw ports', () =>
+        release(
+          ofAttachment(
+            keyOf(req),
+            sets,
+            expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result).elements),
+          ),
+        ),
+      ),
       'withdrawn',
       ctx,
     );

@@ -7,6 +7,7 @@ import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/p
 import { CniError, cniCode, cniVersions, type CniDns, type CniResult } from '../../src/model/cni/types.ts';
 import { networkText } from '../../src/model/ruleset.ts';
 import { ConfReader } from '../skel/conf.ts';
+import { aliveTexts, keyOf } from '../skel/attachment.ts';
 import {
   allOf,
   checkPodEnd,
@@ -17,7 +18,6 @@ import {
   dnsOf,
   enableForwarding,
   ipamTypeOf,
-  keyOf,
   leasesOf,
   ownLeases,
   refuseUnusable,
@@ -28,7 +28,7 @@ import {
   type Lease,
 } from '../skel/interface.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
-import { aliveAliases, orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, removeAttachment } from '../skel/veth.ts';
 
 interface PtpConf {
   readonly ipMasq: boolean;
@@ -85,7 +85,7 @@ export const plugin: Plugin = {
   gc(req, ctx) {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
-    const alive = aliveAliases(req);
+    const alive = aliveTexts(network, req.validAttachments);
     allOf([
       () => gcMasquerade(network, req.validAttachments),
       () => {
@@ -149,7 +149,7 @@ function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: reado
       { name: host.name, mac: host.mac },
       { name: req.ifName, mac, sandbox: req.netns },
     ],
-    ips: leases.map(({ address, gateway }) => ({ address: `${address.ip.text}/${address.prefixLen}`, interface: 1, gateway: gateway.text })),
+    ips: leases.map(({ address, gateway }) => ({ address: cidrText(address), interface: 1, gateway: gateway.text })),
     ...(ipam.routes === undefined ? {} : { routes: ipam.routes }),
     ...(dns === undefined ? {} : { dns }),
   };

@@ -24,10 +24,9 @@ import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts
 import { CniError, cniCode, type CniDns, type CniResult, type CniRoute } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
 import { attachmentText, type AttachmentKey } from '../../src/model/ruleset.ts';
+import { keyOf } from './attachment.ts';
 import { type ConfReader, isObject, knownKey } from './conf.ts';
 import { hostLinkName, linkNameAttempts } from './naming.ts';
-
-export const keyOf = (req: PluginRequest): AttachmentKey => ({ network: req.conf.name, containerId: req.containerId, ifName: req.ifName });
 
 /** An address IPAM gave, parsed. */
 export interface Lease {

@@ -8,7 +8,7 @@ import type { Cidr } from '../../src/model/cidr.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
 import { type AttachmentKey, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
 import { withRuleset } from './ruleset.ts';
-import { ofAttachment, ofStale } from './doomed.ts';
+import { ofAttachment, ofStale } from './attachment.ts';
 
 const sets: readonly SetName[] = ['masq4', 'masq6'];
 

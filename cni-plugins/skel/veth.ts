@@ -1,7 +1,7 @@
-/** What the plugins that give a pod a veth pair (bridge, ptp) do alike: undo an ADD, DEL, tell the living from the stale. */
+/** What the plugins that give a pod a veth pair (bridge, ptp) do alike: undo an ADD, DEL. */
 import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
-import { attachmentText } from '../../src/model/ruleset.ts';
-import { addressesToForget, allOf, deleteOwnPair, deletePair, keyOf } from './interface.ts';
+import { keyOf } from './attachment.ts';
+import { addressesToForget, allOf, deleteOwnPair, deletePair } from './interface.ts';
 import { removeMasquerade } from './masquerade.ts';
 
 /** ADD: `act`, and when it throws nothing of it stays. What the undoing itself cannot do is noted: the first error is the one to report. */
@@ -32,9 +32,3 @@ function remove(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink
     },
   ]);
 }
-
-/** GC: aliases of the links that stay. */
-export const aliveAliases = (req: PluginRequest): Set<string> =>
-  new Set(
-    req.validAttachments.map(({ containerID, ifname }) => attachmentText({ network: req.conf.name, containerId: containerID, ifName: ifname })),
-  );

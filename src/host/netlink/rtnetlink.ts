@@ -1,6 +1,6 @@
 /** Links, addresses, routes: requests as values for {@link RouteSocket}, and what dumps say. @see linux/rtnetlink.h, if_link.h; native.md C */
 import { parseAttributes } from 'netlink/dist/structs.js';
-import { ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
+import { cidrText, ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip } from '../../model/cidr.ts';
 import { NLM_F } from './flags.ts';
 import type { Reply, Request, RouteSocket } from './socket.ts';
 
@@ -213,7 +213,6 @@ const broadcastOf = (address: Cidr): Buffer[] => {
   const IFA_BROADCAST = 4;
   return address.ip.family === 4 && address.prefixLen < 31 ? [attribute(IFA_BROADCAST, ipBytes(lastOf(address)))] : [];
 };
-const cidrText = ({ ip, prefixLen }: Cidr): string => `${ip.text}/${prefixLen}`;
 
 /** IPv6 addresses are usable at once: whoever allocates them sees to it that they are unique (no DAD). `prefixRoute` false: without the route to its subnet. */
 export const addAddress = (index: number, address: Cidr, options: { readonly prefixRoute?: boolean } = {}): Request => ({

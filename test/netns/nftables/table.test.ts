@@ -14,7 +14,7 @@ import {
   removeUnusedChains,
 } from '../../../src/host/nftables/table.ts';
 import { TransactionError, transaction } from '../../../src/host/nftables/transport.ts';
-import { ofAttachment } from '../../../cni-plugins/skel/doomed.ts';
+import { ofAttachment } from '../../../cni-plugins/skel/attachment.ts';
 import { type AttachmentKey, type Element, firewallElements, masqueradeElements, portElements, setNames } from '../../../src/model/ruleset.ts';
 import { cidr, ip } from '../../rig/addresses.ts';
 
