@@ -23,13 +23,13 @@ import type { AppPorts } from './net/ports.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
 import { attachedNetworks, resolvConf } from './stage0/prepare/net-info.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
-import { stage1Pod } from './stage0/prepare/stage1-pod.ts';
+import { graceMs, stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';
 import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
 import { openStore } from './state/images/store.ts';
 import { sweepTemporary } from './state/images/staging.ts';
 import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
-import { podFiles } from './state/pod/layout.ts';
+import { podFiles, visiblePhases } from './state/pod/layout.ts';
 import { findPod, listPods } from './state/pod/lifecycle.ts';
 
 export type { PodInfo };
@@ -66,20 +66,15 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     netns: plan.mode === 'host' ? undefined : netnsPath(id),
     ...options,
   };
-  let stage1 = stage1Pod({ ...facts, resolvConf: undefined });
   const actions = actionsFor({
     dataDir: settings.dataDir,
     cni: cniServices(files.netCalls),
     flavor: ociFlavor,
-    launching: { pod: () => stage1, lockFd: pod.lock.fd },
+    launching: { pod: () => stage1Pod({ ...facts, resolvConf: resolvConf(attachedNetworks(journal.entries)) }), lockFd: pod.lock.fd },
   });
   try {
     applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
-    stage1 = orUndo(actions, journal, () => {
-      const networks = attachedNetworks(journal.entries);
-      writeNetInfo(files.netInfo, networks);
-      return stage1Pod({ ...facts, resolvConf: resolvConf(networks) });
-    });
+    orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
   } catch (error) {
     discardFailedPod(pod, journal);
@@ -102,8 +97,7 @@ export async function fetchImages(settings: Settings, references: readonly strin
 export const planNetwork = (settings: Settings, options: NetOptions, apps: readonly AppPorts[]): NetPlan =>
   planPodNetwork(settings, options, apps, planServices);
 
-/** Pods as `rkt list` shows them: not embryos, not what gc has finished with but for its files. */
-export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, ['run', 'exited-garbage', 'prepare', 'prepared']).map(podInfo);
+export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, visiblePhases).map(podInfo);
 export const findPodInfo = ({ dataDir }: Settings, uuid: string): PodInfo => podInfo(findPod(dataDir, uuid));
 export const waitForExit = ({ dataDir }: Settings, uuid: string, timeoutMs: number): void => waitForPodExit(dataDir, uuid, timeoutMs);
 
@@ -115,7 +109,7 @@ export function stopPod({ dataDir }: Settings, uuid: string, force: boolean): st
   const ended = `pod "${pod.id}" is already exited`;
   if (pod.state.startsWith('exited')) return ended;
   requireRunning(pod);
-  return ociFlavor.stop(pod.dir, { force, graceMs: 10_000 }) === 'was not running' ? ended : `"${pod.id}"`;
+  return ociFlavor.stop(pod.dir, { force, graceMs }) === 'was not running' ? ended : `"${pod.id}"`;
 }
 
 /** Becomes a command in an app; never returns. */

@@ -16,7 +16,7 @@
  */
 import { linkSync, mkdirSync, readdirSync, rmSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bootId, monotonicMs, now, sleepMs } from '../../src/host/clock.ts';
+import { bootId, now } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
 import { type Lock, tryLockNamed } from '../../src/host/flock.ts';
 import { AT_FDCWD, utimensat } from '../../src/host/linux.ts';
@@ -272,18 +272,10 @@ function lockStore(dir: string, create: boolean): Lock | undefined {
   for (;;) {
     if (create) mkdirSync(dir, { recursive: true, mode: 0o755 });
     else if (statSync(dir, { throwIfNoEntry: false }) === undefined) return undefined;
-    const held = waitForLock(join(dir, 'lock'));
-    if (held !== 'gone') return held;
-  }
-}
-
-/** Polls, because a blocking flock cannot be given up: a reference plugin that hangs would hang us for good. */
-function waitForLock(path: string): Lock | 'gone' {
-  const deadline = monotonicMs() + lockTimeoutMs;
-  for (let pauseMs = 1; ; pauseMs = Math.min(10, pauseMs * 2)) {
-    const held = tryLockNamed(path, 'exclusive', { create: true });
-    if (held !== 'held') return held;
-    if (monotonicMs() > deadline) throw new CniError(cniCode.tryAgain, `somebody holds ${path} for more than ${lockTimeoutMs / 1000} s`);
-    sleepMs(pauseMs);
+    // A blocking flock could not be given up: a reference plugin that hangs would hang us for good.
+    const path = join(dir, 'lock');
+    const lock = tryLockNamed(path, 'exclusive', { create: true, patienceMs: lockTimeoutMs });
+    if (lock === 'held') throw new CniError(cniCode.tryAgain, `somebody holds ${path} for more than ${lockTimeoutMs / 1000} s`);
+    if (lock !== 'gone') return lock;
   }
 }

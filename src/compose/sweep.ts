@@ -19,7 +19,7 @@ export function clearUnusedNetworks({ dataDir }: Settings, report: (event: Sweep
   sweepNetworks(
     dataDir,
     (network) => gcList(network, [], services),
-    foreignAttachments,
-    (network, error) => report({ kind: 'failed', id: `network ${network}`, reasons: [error] }),
+    (network) => foreignAttachments(network).length > 0,
+    (network, error) => report({ kind: 'failed', what: `network "${network}"`, reasons: [error] }),
   );
 }

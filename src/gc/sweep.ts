@@ -10,12 +10,12 @@ import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/p
 import { phasePath, podFiles, trashPath } from '../state/pod/layout.ts';
 import { markPods, type GcPolicy } from './mark.ts';
 
-/** What happened to one pod. */
+/** What happened to one pod; failures also of a network. */
 export type SweepEvent =
   | { readonly kind: 'marked'; readonly id: string }
   | { readonly kind: 'deleted'; readonly id: string }
   | { readonly kind: 'waiting'; readonly id: string; readonly graceMs: number }
-  | { readonly kind: 'failed'; readonly id: string; readonly reasons: readonly string[] };
+  | { readonly kind: 'failed'; readonly what: string; readonly reasons: readonly string[] };
 
 export interface SweepServices {
   readonly dataDir: string;
@@ -59,7 +59,7 @@ function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boo
     if (remove) deletePod(pod, services);
   } catch (error) {
     const hint = error instanceof RuntimeError ? error.hint : undefined;
-    services.report({ kind: 'failed', id: pod.id, reasons: [messageOf(error), ...(hint === undefined ? [] : [hint])] });
+    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: [messageOf(error), ...(hint === undefined ? [] : [hint])] });
   } finally {
     pod.lock.release();
   }
@@ -94,7 +94,7 @@ const explain = (kept: Kept): string => `${kept.step.kind}: ${kept.error}`;
 function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
   const kept = undoJournal(pod, services);
   if (kept.length > 0) {
-    services.report({ kind: 'failed', id: pod.id, reasons: kept.map(explain) });
+    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: kept.map(explain) });
     return kept;
   }
   discardPod(pod.dir, trashPath(services.dataDir));

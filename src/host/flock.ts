@@ -1,5 +1,6 @@
 /** flock(2): the kernel drops a lock when its last holder dies, so a lock can never go stale. */
 import { fstatSync, openSync, statSync } from 'node:fs';
+import { monotonicMs, sleepMs } from './clock.ts';
 import { Errno, LOCK, close, flock, isErrno, raw } from './linux.ts';
 
 const EWOULDBLOCK = 11;
@@ -31,21 +32,36 @@ export function lock(path: string, kind: 'shared' | 'exclusive', options: { crea
   return lockOf(fd);
 }
 
-/** Like {@link lock}, but undefined at once when somebody else holds it. */
-export function tryLock(path: string, kind: 'shared' | 'exclusive', options: { create?: boolean } = {}): Lock | undefined {
+export interface TryOptions {
+  readonly create?: boolean;
+  /** how long it is tried */
+  readonly patienceMs?: number;
+}
+const pollMs = 2;
+
+/** Like {@link lock}, but undefined when somebody else holds it, all through `patienceMs` (at once without). */
+export function tryLock(path: string, kind: 'shared' | 'exclusive', options: TryOptions = {}): Lock | undefined {
   const fd = openSync(path, options.create ? 'a' : 'r', 0o600);
-  const result = raw('flock', fd, (kind === 'shared' ? LOCK.SH : LOCK.EX) | LOCK.NB);
-  if (result === 0) return lockOf(fd);
-  close(fd);
-  if (result !== -EWOULDBLOCK) throw new Errno('flock', -result, path);
-  return undefined;
+  const deadline = options.patienceMs === undefined ? 0 : monotonicMs() + options.patienceMs;
+  for (;;) {
+    const result = raw('flock', fd, (kind === 'shared' ? LOCK.SH : LOCK.EX) | LOCK.NB);
+    if (result === 0) return lockOf(fd);
+    const held = result === -EWOULDBLOCK;
+    if (held && monotonicMs() < deadline) {
+      sleepMs(pollMs);
+      continue;
+    }
+    close(fd);
+    if (held) return undefined;
+    throw new Errno('flock', -result, path);
+  }
 }
 
 /**
  * Like {@link tryLock}, for what may be moved or removed at any time: between opening and locking it may have been, and the
  * lock would then be on something that nobody finds at `path` any more.
  */
-export function tryLockNamed(path: string, kind: 'shared' | 'exclusive', options: { create?: boolean } = {}): Lock | 'held' | 'gone' {
+export function tryLockNamed(path: string, kind: 'shared' | 'exclusive', options: TryOptions = {}): Lock | 'held' | 'gone' {
   let held: Lock | undefined;
   try {
     held = tryLock(path, kind, options);

@@ -30,6 +30,8 @@ export interface PlannedNetwork {
   readonly capabilityArgs: CapabilityArgs;
   /** CNI_PATH */
   readonly pluginPath: readonly string[];
+  /** CNI GC is not ours to send: the configuration is shared with other runtimes (C5) */
+  readonly disableGC?: true;
   /** what the configuration says will exist: for people, and for the subnet conflict check */
   readonly expects: {
     readonly bridge?: string;

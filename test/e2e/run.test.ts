@@ -173,6 +173,18 @@ describe('networks', () => {
   });
 });
 
+test('disableGC: what pods of the network share is not ours to remove', () => {
+  mkdirSync(join(rkt.config, 'net.d'), { recursive: true });
+  const file = join(rkt.config, 'net.d/shared.conflist');
+  const plugin = { type: 'bridge', bridge: 'shared0', ipam: { type: 'host-local', dataDir: join(rkt.config, 'leases'), subnet: '10.77.0.0/24' } };
+  writeFileSync(file, JSON.stringify({ cniVersion: '1.1.0', name: 'shared', disableGC: true, plugins: [plugin] }));
+  rkt.ok('run', '--net=shared', 'busybox', '--exec=/bin/true');
+  rkt.gc();
+  rkt.gc();
+  execFileSync('ip', ['link', 'del', 'shared0']);
+  rmSync(file);
+});
+
 test('--no-overlay copies, and the pod may write', () => {
   expect(rkt.ok('run', '--no-overlay', '--net=none', 'busybox', '--exec=/bin/sh', '--', '-c', 'echo a > /x && cat /x').trim()).toBe('a');
   rkt.gc();

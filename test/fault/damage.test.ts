@@ -1,5 +1,5 @@
 /** Damage that is not rkt's doing: gc keeps what it does not understand and says what to do. */
-import { writeFileSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
@@ -16,8 +16,11 @@ test.each([
   const path = join(rkt.dataDir, 'pods', rkt.podDirectories()[0] ?? '', 'journal');
   const journal = readFileSync(path, 'utf8');
   writeFileSync(path, damage);
+  const interrupted = join(rkt.dataDir, 'cas/tmp/interrupted');
+  mkdirSync(interrupted, { recursive: true });
   const { status, stderr } = rkt.run(['gc', '--grace-period=0']);
   expect([status, stderr]).toEqual([254, expect.stringMatching(/journal .*[\s\S]*release its networks by hand/)]);
+  expect(existsSync(interrupted), 'gc did not go on').toBe(false);
   const [kept = ''] = rkt.podDirectories();
   writeFileSync(join(rkt.dataDir, 'pods', kept, 'journal'), journal);
   rkt.gc();

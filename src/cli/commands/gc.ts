@@ -35,7 +35,7 @@ export const command = defineCommand({
           failed = true;
           return err(
             printable(
-              `gc: pod "${event.id}" is kept, something of it is left:\n${event.reasons.map((reason) => `  - ${reason}\n`).join('')}hint: cure the cause; the next rkt gc tries again\n`,
+              `gc: ${event.what} is kept, something of it is left:\n${event.reasons.map((reason) => `  - ${reason}\n`).join('')}hint: cure the cause; the next rkt gc tries again\n`,
             ),
           );
         }

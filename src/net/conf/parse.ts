@@ -1,7 +1,8 @@
 /** Text of a network configuration file → a network, or every fault of the file. Pure. */
 import { cniVersions, type CniVersion, type PluginConf } from '../../model/cni/types.ts';
 import { JsonSyntaxError, maxDepth, lineColumn, pathText, readSpans, spanAt } from '../../model/json-text.ts';
-import { checkList, checkPlugin, checkSingle, isObject, subnetFaults, type ListShape, type ShapeFault } from './schema.ts';
+import { checkList, checkPlugin, checkSingle, subnetFaults, type ListShape, type ShapeFault } from './schema.ts';
+import { isObject } from '../../model/cni/known-key.ts';
 import type { ConfFault, ConfOwner, NetworkConf } from './types.ts';
 
 /** A file, read. */

@@ -1,4 +1,5 @@
 /** The shape of a network configuration, as far as rkt reads it; what it does not read passes unchanged (C11). @see cni.md C1-C13, L10-L12 */
+import { isObject } from '../../model/cni/known-key.ts';
 import * as z from 'zod/mini';
 import { isNetworkName } from '../../model/ids.ts';
 import { networkOf, parseCidr } from '../../model/cidr.ts';
@@ -124,5 +125,3 @@ export function subnetFaults(conf: PluginConf): ShapeFault[] {
   }
   return faults;
 }
-
-export const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -99,6 +99,7 @@ function planOne(conf: NetworkConf, { index, plugins, asked, ports, input }: Par
     args: asked?.args ?? [],
     capabilityArgs,
     pluginPath: input.facts.pluginPath,
+    ...(conf.disableGC ? { disableGC: true } : {}),
     expects: expectationsOf(conf.plugins),
   };
 }

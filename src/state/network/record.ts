@@ -5,7 +5,6 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory, readText, writeAtomic } from '../../host/files.ts';
-import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { lock, tryLock, type Lock } from '../../host/flock.ts';
 import { isErrno } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
@@ -23,14 +22,8 @@ export function lockNetwork(dataDir: string, network: string): Lock {
  * Exclusive, for gc; undefined while anybody attaches or detaches. A gc that was killed may have left a link deletion that
  * holds the lock until the kernel is done (some 50 ms): that much is waited for.
  */
-export function tryLockNetwork(dataDir: string, network: string): Lock | undefined {
-  const deadline = monotonicMs() + deletionMs;
-  for (;;) {
-    const held = tryLock(lockPath(dataDir, network), 'exclusive', { create: true });
-    if (held !== undefined || monotonicMs() > deadline) return held;
-    sleepMs(2);
-  }
-}
+export const tryLockNetwork = (dataDir: string, network: string): Lock | undefined =>
+  tryLock(lockPath(dataDir, network), 'exclusive', { create: true, patienceMs: deletionMs });
 const deletionMs = 500;
 
 /** A network that pods of ours have, or had, attachments to. */

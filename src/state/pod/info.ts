@@ -1,6 +1,7 @@
 /** What `list`, `status` and `enter` know of a pod: read from its directory, tolerant of everything that may be missing. */
 import { statSync } from 'node:fs';
 import { readText } from '../../host/files.ts';
+import { readProcessId } from '../../host/process.ts';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { RuntimeError, isErrno } from '../../model/errors.ts';
 import type { NetInfo } from '../../model/net-info.ts';
@@ -22,7 +23,6 @@ export interface PodInfo extends PodEntry {
 export function podInfo(entry: PodEntry): PodInfo {
   const files = podFiles(entry.dir);
   const manifest = parse<PodManifest>(readText(files.manifest));
-  const pidText = readText(files.pid);
   const exitCodes = new Map<string, number>();
   for (const { name } of manifest?.apps ?? []) {
     const code = readText(files.status(name));
@@ -33,7 +33,7 @@ export function podInfo(entry: PodEntry): PodInfo {
     manifest,
     createdMs: mtimeMs(files.created),
     startedMs: mtimeMs(files.pid),
-    pid: pidText === undefined ? undefined : Number(pidText.split(' ')[0]),
+    pid: readProcessId(files.pid)?.pid,
     networks: parse<NetInfo[]>(readText(files.netInfo)) ?? [],
     exitCodes,
   };
@@ -60,8 +60,9 @@ function mtimeMs(path: string): number | undefined {
 /** Waits until the pod whose UUID begins with `prefix` has exited. @throws ERR_POD_STATE when `timeoutMs` passed first */
 export function waitForExit(dataDir: string, prefix: string, timeoutMs: number): void {
   const deadline = monotonicMs() + timeoutMs;
+  const { id } = findPod(dataDir, prefix);
   for (;;) {
-    const pod = findPod(dataDir, prefix);
+    const pod = findPod(dataDir, id);
     if (pod.state !== 'running' && pod.state !== 'preparing') return;
     if (monotonicMs() >= deadline) throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} is still ${pod.state}`);
     sleepMs(20);

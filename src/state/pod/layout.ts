@@ -4,6 +4,8 @@ import { join } from 'node:path';
 /** Directories of the life cycle, in the order a pod moves through them. */
 export const phases = ['embryo', 'prepare', 'prepared', 'run', 'exited-garbage', 'garbage'] as const;
 export type Phase = (typeof phases)[number];
+/** Phases of pods that people see: not embryos, not what gc has finished with but for its files. */
+export const visiblePhases = ['prepare', 'prepared', 'run', 'exited-garbage'] as const satisfies readonly Phase[];
 
 export const phasePath = (dataDir: string, phase: Phase): string => join(dataDir, 'pods', phase);
 export const podPath = (dataDir: string, phase: Phase, id: string): string => join(phasePath(dataDir, phase), id);
@@ -24,8 +26,6 @@ export const podFiles = (dir: string) => ({
   netCalls: join(dir, 'net', 'calls.jsonl'),
   /** what the pod got: rkt's net-info.json with CNI results */
   netInfo: join(dir, 'net-info.json'),
-  /** text path of the network namespace */
-  netns: join(dir, 'netns'),
   /** pid of the pod (its supervisor); mtime = start */
   pid: join(dir, 'pid'),
   /** exit code text per app; mtime = end */

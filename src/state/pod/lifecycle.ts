@@ -19,7 +19,7 @@ import { lock, tryLock, tryLockNamed, type Lock } from '../../host/flock.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { isPodId, type PodId } from '../../model/ids.ts';
 import type { PodState } from '../../model/pod.ts';
-import { phasePath, phases, podFiles, podPath, type Phase } from './layout.ts';
+import { visiblePhases, phasePath, phases, podFiles, podPath, type Phase } from './layout.ts';
 
 /** A pod that was found; its state may change the moment after. */
 export interface PodEntry {
@@ -81,12 +81,12 @@ export function move(pod: HeldPod, dataDir: string, to: Phase): void {
   pod.dir = target;
 }
 
-/** Every pod in `among`, each once; one that moves meanwhile is seen where it went (phases are read in order). */
-export function listPods(dataDir: string, among: readonly Phase[] = phases): PodEntry[] {
+/** Every pod in `among` whose UUID begins with `prefix`, each once; one that moves meanwhile is seen where it went, because phases are read in the order of life. */
+export function listPods(dataDir: string, among: readonly Phase[] = phases, prefix = ''): PodEntry[] {
   const found = new Map<string, PodEntry>();
   for (const phase of among) {
     for (const id of readNames(phasePath(dataDir, phase))) {
-      if (!isPodId(id)) continue;
+      if (!isPodId(id) || !id.startsWith(prefix)) continue;
       const dir = podPath(dataDir, phase, id);
       const locked = isLocked(dir);
       if (locked !== undefined) found.set(id, { id, phase, dir, state: stateOf(phase, locked) });
@@ -96,9 +96,9 @@ export function listPods(dataDir: string, among: readonly Phase[] = phases): Pod
 }
 
 /** The one pod whose UUID begins with `prefix`. @throws ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS */
-export function findPod(dataDir: string, prefix: string, among: readonly Phase[] = ['prepare', 'prepared', 'run', 'exited-garbage']): PodEntry {
+export function findPod(dataDir: string, prefix: string, among: readonly Phase[] = visiblePhases): PodEntry {
   if (prefix === '') throw new RuntimeError('ERR_POD_NOT_FOUND', 'UUID cannot be empty');
-  const matches = listPods(dataDir, among).filter((pod) => pod.id.startsWith(prefix.toLowerCase()));
+  const matches = listPods(dataDir, among, prefix.toLowerCase());
   const [pod] = matches;
   if (pod === undefined)
     throw new RuntimeError('ERR_POD_NOT_FOUND', `no matches found for "${prefix}"`, { hint: 'rkt list shows the pods there are' });
@@ -110,9 +110,12 @@ export function findPod(dataDir: string, prefix: string, among: readonly Phase[]
   return pod;
 }
 
+/** Looking at a pod holds it for an instant, which is no reason to leave it. */
+const glanceMs = 50;
+
 /** Takes a pod for changing; undefined when somebody holds it or it moved away meanwhile. */
 export function holdPod(entry: PodEntry): HeldPod | undefined {
-  const lock = tryLockNamed(entry.dir, 'exclusive');
+  const lock = tryLockNamed(entry.dir, 'exclusive', { patienceMs: glanceMs });
   return typeof lock === 'string' ? undefined : { id: entry.id, phase: entry.phase, dir: entry.dir, lock };
 }
 

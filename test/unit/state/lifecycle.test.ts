@@ -1,17 +1,23 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { tryLock } from '../../../src/host/flock.ts';
 import { newPodId } from '../../../src/host/uuid.ts';
 import type { PodId } from '../../../src/model/ids.ts';
 import { createPod, findPod, holdPod, listPods, move, stateOf } from '../../../src/state/pod/lifecycle.ts';
-import { phases } from '../../../src/state/pod/layout.ts';
+import { phases, visiblePhases } from '../../../src/state/pod/layout.ts';
 
 let dataDir = '';
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'pods-'));
 });
 afterEach(() => rmSync(dataDir, { recursive: true }));
+const lockedNow = (dir: string): boolean => {
+  using free = tryLock(dir, 'exclusive');
+  return free === undefined;
+};
 const only = () => listPods(dataDir)[0] ?? expect.fail('no pod');
 
 describe('the truth table', () => {
@@ -30,6 +36,8 @@ describe('the truth table', () => {
     expect(only()).toMatchObject({ phase, state: unlocked });
     expect([stateOf(phase, true), stateOf(phase, false)]).toEqual([locked, unlocked]);
   });
+  test('what people see is in the order of life, so that a pod that moves meanwhile is not missed', () =>
+    expect(visiblePhases).toEqual(phases.filter((phase) => visiblePhases.some((one) => one === phase))));
   test('covers every phase', () => expect(phases).toHaveLength(6));
 });
 
@@ -40,6 +48,14 @@ describe('holding', () => {
     move(pod, dataDir, 'run');
     expect(holdPod(only())).toBeUndefined();
     pod.lock.release();
+    const held = holdPod(only()) ?? expect.fail('could not hold');
+    held.lock.release();
+  });
+  test('somebody who only looks is no reason to leave a pod', () => {
+    const pod = createPod(dataDir, newPodId());
+    pod.lock.release();
+    spawn('flock', ['-s', pod.dir, 'sleep', '0.02'], { stdio: 'ignore' });
+    while (!lockedNow(pod.dir));
     const held = holdPod(only()) ?? expect.fail('could not hold');
     held.lock.release();
   });

@@ -309,6 +309,8 @@ describe('capabilities', () => {
 describe('expectations', () => {
   const expects = (plugins: object[]) =>
     plan(['n'], [['admin', 'n.conflist', list('n', plugins)]], { builtinTypes: [...builtinTypes, 'macvlan', 'static', 'dhcp'] }).networks[0]?.expects;
+  test('keys count as the plugins read them: the exact spelling', () =>
+    expect(expects([{ type: 'bridge', bridge: 'x0', Bridge: 'y0' }])).toMatchObject({ bridge: 'x0' }));
   test.each<[object[], object]>([
     [
       [{ type: 'ptp', ipMasq: true, ipam: hostLocal('10.1.0.0/24') }],
