@@ -1,6 +1,5 @@
 /** Acts on several pods, goes on past failures, prints each pod that was done. */
-import { RuntimeError, messageOf, printable } from '../model/errors.ts';
-import { err, out } from './output.ts';
+import { err, errorText, out } from './output.ts';
 
 /** @param act - returns what to print for the pod. @returns 0, or 254 when any failed */
 export function eachPod(verb: string, uuids: readonly string[], act: (uuid: string) => string): number {
@@ -10,13 +9,7 @@ export function eachPod(verb: string, uuids: readonly string[], act: (uuid: stri
       out(`${act(uuid)}\n`);
     } catch (error) {
       failed++;
-      const known = error instanceof RuntimeError ? error : undefined;
-      const lines = [
-        `error: ${messageOf(error)}${known === undefined ? '' : ` [${known.code}]`}`,
-        ...(known?.details ?? []).map((line) => `  - ${line}`),
-      ];
-      if (known?.hint !== undefined) lines.push(`hint: ${known.hint}`);
-      err(`${printable(lines.join('\n'))}\n`);
+      err(errorText(error));
     }
   }
   if (failed > 0) err(`failed to ${verb} ${failed === 1 ? 'one pod' : `${failed} pods`}\n`);

@@ -1,7 +1,8 @@
 /** Help, rendered by yargs from the commands' declarations. */
-import { writeSync } from 'node:fs';
+
 import yargs from 'yargs';
 import { globalFlags, type AnyCommand, type Flag, type Flags } from './command.ts';
+import { out } from './output.ts';
 import { commands, findCommand } from './registry.ts';
 
 const width = (): number => Math.min(process.stdout.columns ?? 100, 110);
@@ -54,6 +55,6 @@ export async function printHelp(words: readonly string[]): Promise<number> {
     if (loader === undefined) throw new Error(`no command ${words.join(' ')}`);
     text = await commandHelp(await loader());
   }
-  writeSync(1, `${text}\n`);
+  out(`${text}\n`);
   return 0;
 }

@@ -1,6 +1,6 @@
 /** Where commands print, and the JSON form every command shares. Synchronous: execve may follow. */
 import { writeSync } from 'node:fs';
-import { isErrno } from '../model/errors.ts';
+import { isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
 import type { Flag } from './command.ts';
 
 export const formatFlag = {
@@ -25,3 +25,15 @@ export const out = (text: string): void => write(1, text);
 export const err = (text: string): void => write(2, text);
 export const outJson = (value: unknown, format: string): void =>
   out(`${JSON.stringify(value, undefined, format === 'json-pretty' ? '\t' : undefined)}\n`);
+/** Foreign text may be in it: control characters are shown, not sent. */
+export const warn = (text: string): void => err(`warning: ${printable(text)}\n`);
+
+/** A failure as people read it: what, on what, the cure. What carries no code is a bug, and says where. */
+export function errorText(error: unknown, debug = false): string {
+  if (!isRuntimeError(error))
+    return printable(`error: this is a bug in rkt: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const lines = [`error: ${error.message} [${error.code}]`, ...error.details.map((line) => `  - ${line}`)];
+  if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
+  if (debug && error.stack !== undefined) lines.push(error.stack, ...(error.cause === undefined ? [] : [`caused by: ${messageOf(error.cause)}`]));
+  return printable(`${lines.join('\n')}\n`);
+}

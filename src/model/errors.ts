@@ -87,6 +87,9 @@ export function diskHint(error: unknown): Pick<ErrorContext, 'hint'> {
   return isErrno(error, 'EROFS') ? { hint: 'the file system is read-only: remount it, or choose another directory by --dir' } : {};
 }
 
+/** By shape: each bundle that is loaded on demand has a RuntimeError class of its own. */
+export const isRuntimeError = (error: unknown): error is RuntimeError => error instanceof Error && 'code' in error && 'exitCode' in error;
+
 /** The text of anything thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

@@ -18,6 +18,31 @@ const onlyPod = (): string => {
   return join(run, readdirSync(run)[0] ?? expect.fail('no pod'));
 };
 
+test('what a configuration file says does not reach the terminal as control characters', () => {
+  mkdirSync(netd(), { recursive: true });
+  writeFileSync(join(netd(), 'evil.conflist'), '{"cniVersion":"1.0.0","name":"evil","cni.dev/\\u001b[31m":1,"plugins":[{"type":"bridge"}]}');
+  const { stdout, stderr } = rkt.run(['net', 'list']);
+  expect(stderr).toContain('cni.dev/\\x1b[31m is reserved');
+  expect(stdout + stderr).not.toContain('\u001b');
+});
+
+test('flags behind -- are the app’s own', () => {
+  const args = ['--reuid=65534', '--clear-groups', rktPath, 'run', 'busybox', '--', '-h', '--format=json'];
+  const { stderr } = spawnSync('setpriv', args, { encoding: 'utf8' });
+  expect(stderr).toMatch(/^error: cannot run as unprivileged user \[ERR_CLI_NOT_ROOT\]/);
+});
+
+test('a reader that closed early ends help in silence', () => {
+  const { stdout } = spawnSync(
+    'bash',
+    ['-c', 'mkfifo "$2"; exec 3<>"$2" 4>"$2" 3>&-; "$1" help 2>&1 >&4; echo "$?"', 'bash', rktPath, join(rkt.config, 'pipe')],
+    {
+      encoding: 'utf8',
+    },
+  );
+  expect(stdout).toBe('0\n');
+});
+
 test('the plan is the same bytes twice, needs no root, and equals plan.json and the journal of the run', () => {
   const request = ['--net=default,bridge:IP=172.16.29.50', '--port=8080:80'];
   const printed = [1, 2].map(() => rkt.ok('net', 'plan', ...request, '--format=json'));

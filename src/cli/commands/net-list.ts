@@ -1,6 +1,6 @@
 import { listNetworks } from '../../pipeline.ts';
 import { defineCommand } from '../command.ts';
-import { err, formatFlag, out, outJson } from '../output.ts';
+import { formatFlag, out, outJson, warn } from '../output.ts';
 import { renderTable } from '../render/table.ts';
 import { settingsFrom } from '../settings.ts';
 
@@ -20,7 +20,7 @@ export const command = defineCommand({
           networks.map((net) => [net.name, net.cniVersion, net.types.join(','), net.owner, net.path]),
         ),
       );
-    for (const warning of warnings) err(`warning: ${warning}\n`);
+    warnings.forEach(warn);
     return 0;
   },
 });

@@ -1,7 +1,6 @@
 import { defineCommand, type Flags } from '../command.ts';
 import { appFlags, appRequestFlags } from '../app-flags.ts';
-import { printable } from '../../model/errors.ts';
-import { err } from '../output.ts';
+import { warn } from '../output.ts';
 import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
 import { netFlags } from '../net-flags.ts';
@@ -39,7 +38,7 @@ export const command = defineCommand({
       uuidFile: chosen['uuid-file-save'],
       interactive: chosen.interactive,
       progress: progressPrinter(),
-      warn: (text) => err(`warning: ${printable(text)}\n`),
+      warn,
     });
   },
 });
