@@ -2,7 +2,7 @@
  * `npm start`: the main job on the embedded image, as a transcript. Plans a network, serves a page from a
  * pod on it, fetches the page from the host, stops the pod, collects the garbage, and shows that nothing is left.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ if (process.getuid?.() !== 0) {
 }
 const dataDir = mkdtempSync(join(tmpdir(), 'rkt-demo-'));
 const options = [`--dir=${dataDir}`];
+const uuidFile = join(dataDir, 'uuid');
 
 const show = (args: readonly string[]): void => console.log(`\n$ rkt ${args.map((arg) => (/^[\w./:=,-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`);
 function rktRun(...args: string[]): string {
@@ -65,7 +66,6 @@ async function waitFor<T>(what: string, probe: () => T | undefined | Promise<T |
 
 async function demo(): Promise<void> {
   const before = inventory();
-  const uuidFile = join(dataDir, 'uuid');
   rktRun('net', 'plan', '--net=bridge');
 
   const serve = [
@@ -107,6 +107,11 @@ async function demo(): Promise<void> {
 
 try {
   await demo();
+} catch (error) {
+  // The pod may still run. Without the journal in dataDir nobody could undo it.
+  spawnSync(rkt, [...options, 'stop', '--force', `--uuid-file=${uuidFile}`], { stdio: 'ignore' });
+  execFileSync(rkt, [...options, 'gc', '--grace-period=0'], { stdio: 'ignore' });
+  throw error;
 } finally {
   rmSync(dataDir, { recursive: true, force: true });
 }

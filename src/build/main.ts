@@ -21,7 +21,7 @@ const isFresh = (output: string, ...inputs: string[]): boolean =>
   existsSync(output) && inputs.every((input) => statSync(input).mtimeMs <= statSync(output).mtimeMs);
 
 function compile(output: string, sources: string[], flags: string[], headers: string[] = []): void {
-  if (isFresh(output, ...sources, ...headers)) return;
+  if (isFresh(output, import.meta.filename, ...sources, ...headers)) return;
   mkdirSync(dirname(output), { recursive: true });
   const temporary = `${output}.${process.pid}`;
   execFileSync('cc', ['-std=gnu11', '-Wall', '-Wextra', '-Werror', ...flags, '-o', temporary, ...sources], { stdio: 'inherit' });
@@ -93,7 +93,6 @@ const warmUps: readonly (readonly string[])[] = [
 
 /** Best effort: where namespaces are refused, rkt compiles as it goes and starts some 20 ms slower. */
 function makeCodeCache(): void {
-  for (const file of readdirSync(join(dist, 'lib'))) if (file.endsWith('.cache')) rmSync(join(dist, 'lib', file));
   const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(' ');
   const warmUp = (node: string): string =>
     warmUps.map((args) => `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`).join('\n');
@@ -152,7 +151,8 @@ async function main(): Promise<void> {
   rmSync(join(dist, 'net.d'), { recursive: true, force: true });
   cpSync(join(root, 'net.d'), join(dist, 'net.d'), { recursive: true, filter: (path) => !basename(path).endsWith('.md') });
   const image = join(dist, 'images/busybox');
-  if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'))) makeBusyboxImage(image);
+  if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'), join(import.meta.dirname, 'tar-writer.ts')))
+    makeBusyboxImage(image);
   await Promise.all([bundles(), plugins()]);
   makeCodeCache();
 }

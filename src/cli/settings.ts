@@ -7,5 +7,4 @@ export const settingsFrom = (flags: FlagValues<typeof globalFlags>): Settings =>
   dataDir: resolve(flags.dir ?? '/var/lib/rkt'),
   systemConfig: resolve(flags['system-config'] ?? '/usr/lib/rkt'),
   localConfig: resolve(flags['local-config'] ?? '/etc/rkt'),
-  debug: flags.debug,
 });

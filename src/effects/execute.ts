@@ -3,7 +3,7 @@
  * crash all end in {@link undoAll}.
  */
 import { RuntimeError, diskHint, isCode, messageOf } from '../model/errors.ts';
-import type { Entry, Journal, Output } from './journal.ts';
+import type { Entry, Journal } from './journal.ts';
 import type { Action, Actions, Step, StepKind, StepOf, StepOutputs } from './steps.ts';
 
 /** What could not be undone, with the reason. */
@@ -16,23 +16,24 @@ export interface Kept {
 const actionOf = <K extends StepKind>(actions: Actions, kind: K): Action<K> => actions[kind];
 
 /**
- * Applies steps in order: intent, run, done. Returns their outputs, same order.
+ * Applies steps in order: intent, run, done.
  * On a failure (or when `interrupted` reports a signal between two steps) everything the journal knows is
  * undone in reverse, the failing step included (CNI R4), and the error says what was kept.
  * @param interrupted - 0, or the signal that asked us to stop
  * @throws RuntimeError: the step's own, or ERR_EFFECT_FAILED around a foreign one; ERR_INTERRUPTED
  */
-export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number): Output[] {
-  return orUndo(actions, journal, () =>
-    steps.map((step) => {
+export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number): void {
+  orUndo(actions, journal, () => {
+    for (const step of steps) {
       const signal = interrupted();
       if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before ${step.kind}`, { exitCode: 128 + signal });
       const n = journal.intent(step);
-      const output = saying(step, () => runStep(step, actions, journal));
-      journal.done(n, output);
-      return output;
-    }),
-  );
+      journal.done(
+        n,
+        saying(step, () => runStep(step, actions, journal)),
+      );
+    }
+  });
 }
 
 /** Does what belongs between or around steps: a failure undoes everything the journal knows, as that of a step does. @throws as {@link applySteps} */

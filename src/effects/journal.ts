@@ -35,8 +35,6 @@ export interface Entry {
   output: Output | undefined;
   finished: boolean;
   undone: boolean;
-  /** why the last undo failed */
-  kept: string | undefined;
 }
 
 /** A pod whose effects are not known any more. */
@@ -61,7 +59,7 @@ export function parseJournal(text: string, path: string): Entry[] {
     }
     if (record.at === 'intent') {
       if (record.n !== entries.length) throw damaged(`announces step ${record.n}, expected ${entries.length}`);
-      entries.push({ n: record.n, boot: record.boot, step: record.step, output: undefined, finished: false, undone: false, kept: undefined });
+      entries.push({ n: record.n, boot: record.boot, step: record.step, output: undefined, finished: false, undone: false });
       continue;
     }
     const entry = entries[record.n];
@@ -71,9 +69,6 @@ export function parseJournal(text: string, path: string): Entry[] {
       entry.output = record.output;
     } else if (record.at === 'undone') {
       entry.undone = true;
-      entry.kept = undefined;
-    } else {
-      entry.kept = record.error;
     }
   }
   return entries;
@@ -114,7 +109,7 @@ export class Journal implements Disposable {
   intent(step: Step): number {
     const n = this.entries.length;
     this.#append({ at: 'intent', n, boot: this.boot, step });
-    this.entries.push({ n, boot: this.boot, step, output: undefined, finished: false, undone: false, kept: undefined });
+    this.entries.push({ n, boot: this.boot, step, output: undefined, finished: false, undone: false });
     return n;
   }
 
@@ -131,7 +126,6 @@ export class Journal implements Disposable {
   }
 
   kept(n: number, error: string): void {
-    this.#entry(n).kept = error;
     this.#append({ at: 'kept', n, error });
   }
 

@@ -3,5 +3,4 @@ export interface Settings {
   readonly dataDir: string;
   readonly systemConfig: string;
   readonly localConfig: string;
-  readonly debug: boolean;
 }

@@ -6,9 +6,9 @@
  * The socket stays open until the process ends. Closing it after something was deleted waits for the kernel's destroy
  * worker (9-26 ms, RCU); by then most of that time has passed doing other work.
  */
-import { statSync } from 'node:fs';
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
 import { Errno, close, receive, send } from '../linux.ts';
+import { currentNetns } from '../netns.ts';
 import { NLMSG, NLM_F } from '../netlink/flags.ts';
 import { detailOf, errnoOf, openNetlink } from '../netlink/protocol.ts';
 import { type Message, type Operation, batchBegin, batchEnd, encodeOperation } from './codec.ts';
@@ -27,8 +27,7 @@ const inbox = Buffer.alloc(receiveBytes);
 
 /** The socket of the namespace this thread is in. */
 function current(): number {
-  const { dev, ino } = statSync('/proc/thread-self/ns/net');
-  const namespace = `${dev}:${ino}`;
+  const namespace = currentNetns();
   if (cached?.namespace === namespace) return cached.fd;
   closeNftables();
   const fd = openNetlink(NETLINK_NETFILTER, receiveBufferBytes);

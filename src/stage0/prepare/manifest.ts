@@ -54,7 +54,7 @@ function podApp(request: AppRequest, faults: string[]): PodApp {
     app: {
       exec,
       user: request.user ?? (user === '' ? '0' : user),
-      group: request.group ?? (group === '' ? '' : group),
+      group: request.group ?? group,
       ...((request.workingDir ?? config.workingDir) === '' ? {} : { workingDirectory: request.workingDir ?? config.workingDir }),
       environment: mergeEnvironment(name, [...config.env, ...request.environment], faults),
       ports: config.exposedPorts.flatMap(imagePort),

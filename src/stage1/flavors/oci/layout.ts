@@ -8,10 +8,8 @@ export const maxApps = 64;
 
 /** Paths in the pod directory `dir`. */
 export const ociFiles = (dir: string) => ({
-  bundle: (app: string): string => join(dir, 'bundles', app),
   config: (app: string): string => join(dir, 'bundles', app, 'config.json'),
   rootfs: (app: string): string => join(dir, 'bundles', app, 'rootfs'),
-  overlay: (app: string): string => join(dir, 'overlay', app),
   upper: (app: string): string => join(dir, 'overlay', app, 'upper'),
   work: (app: string): string => join(dir, 'overlay', app, 'work'),
   /** crun's state; crun knows nothing of the pod outside it */
@@ -19,13 +17,9 @@ export const ociFiles = (dir: string) => ({
   etc: join(dir, 'etc'),
   /** /dev/shm of every app: a tmpfs, mounted in the pod's mount namespace */
   shm: join(dir, 'shm'),
-  /** `pid starttime` of the pod's PID 1, host view */
-  init: join(dir, 'init'),
   /** `pid starttime` of an app, host view */
   appPid: (app: string): string => join(dir, 'stage1/rootfs/rkt/pid', app),
   appPidDir: join(dir, 'stage1/rootfs/rkt/pid'),
-  /** symbolic link to `ready` once every app was started */
-  ready: join(dir, 'stage1/rootfs/rkt/supervisor-status'),
 });
 
 /** The same places as a bundle's config.json names them (crun runs in the bundle; the pod directory may still move). */

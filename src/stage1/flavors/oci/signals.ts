@@ -1,39 +1,7 @@
 /** Signal names of image configurations → numbers (the same on x86_64 and aarch64). Pure. */
+import { constants } from 'node:os';
 import { RuntimeError } from '../../../model/errors.ts';
 
-const names = [
-  'HUP',
-  'INT',
-  'QUIT',
-  'ILL',
-  'TRAP',
-  'ABRT',
-  'BUS',
-  'FPE',
-  'KILL',
-  'USR1',
-  'SEGV',
-  'USR2',
-  'PIPE',
-  'ALRM',
-  'TERM',
-  'STKFLT',
-  'CHLD',
-  'CONT',
-  'STOP',
-  'TSTP',
-  'TTIN',
-  'TTOU',
-  'URG',
-  'XCPU',
-  'XFSZ',
-  'VTALRM',
-  'PROF',
-  'WINCH',
-  'IO',
-  'PWR',
-  'SYS',
-];
 const SIGTERM = 15;
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
@@ -52,5 +20,5 @@ function numberOf(word: string): number {
   if (/^\d+$/.test(word)) return Number(word);
   const realTime = /^RTM(IN|AX)(?:([+-])(\d{1,2}))?$/.exec(word);
   if (realTime !== null) return (realTime[1] === 'IN' ? SIGRTMIN : SIGRTMAX) + Number(`${realTime[2] ?? '+'}${realTime[3] ?? '0'}`);
-  return names.indexOf(word) + 1;
+  return (constants.signals as Readonly<Record<string, number>>)[`SIG${word}`] ?? 0;
 }
