@@ -38,10 +38,8 @@ export interface ImageArgument<A extends Flags> {
 export interface Invocation<F extends Flags, A extends Flags> {
   readonly flags: FlagValues<F>;
   readonly global: FlagValues<typeof globalFlags>;
-  /** arguments of a command without image grammar */
+  /** arguments of a command without image grammar, those behind `--` included */
   readonly operands: readonly string[];
-  /** what stands behind `--` of a command without image grammar */
-  readonly rest: readonly string[];
   readonly images: readonly ImageArgument<A>[];
 }
 
@@ -57,6 +55,10 @@ export interface Command<F extends Flags, A extends Flags> {
   /** present: the command takes images, each with these flags */
   readonly imageFlags?: A;
   readonly needsRoot?: boolean;
+  /** how many operands it takes at most; absent: none. Commands with images count their own. */
+  readonly maxOperands?: number;
+  /** what follows the first operand is somebody else's command line */
+  readonly flagsEndAtOperand?: boolean;
   /** @returns the exit status */
   run(invocation: Invocation<F, A>): Promise<number> | number;
 }

@@ -39,19 +39,23 @@ async function main(argv: readonly string[]): Promise<number> {
   if (loader === undefined) throw new Error(`command ${found.name} is not registered`);
   const command = await loader();
   const tokens = [...globals, ...words.slice(found.words)];
+  const asksForHelp = ownTokens(tokens).some((token) => token === '--help' || token === '-h');
+  if (command.needsRoot === true && process.getuid?.() !== 0 && !asksForHelp)
+    throw new RuntimeError('ERR_CLI_NOT_ROOT', 'cannot run as unprivileged user', { hint: `sudo rkt ${found.name} …` });
   const invocation = parseInvocation(command, tokens);
   if (invocation.global.help) {
     const { printHelp } = await import('./help.ts');
     return printHelp(found.name.split(' '));
   }
-  if (command.needsRoot === true && process.getuid?.() !== 0)
-    throw new RuntimeError('ERR_CLI_NOT_ROOT', 'cannot run as unprivileged user', { hint: `sudo rkt ${found.name} …` });
   return command.run(invocation);
 }
 
+/** What is ours on the command line: behind `--` it is an app's. */
+const ownTokens = (tokens: readonly string[]): readonly string[] => (tokens.includes('--') ? tokens.slice(0, tokens.indexOf('--')) : tokens);
+
 /** A failure on stderr: for people by default, as one JSON object when the command was asked for JSON. */
 function report(error: unknown, argv: readonly string[]): number {
-  const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
+  const own = ownTokens(argv);
   if (own.some((token, i) => token.startsWith('--format=json') || (token === '--format' && own[i + 1]?.startsWith('json')))) {
     const { code = 'ERR_INTERNAL', hint, details } = isRuntimeError(error) ? error : {};
     err(`${JSON.stringify({ error: { code, message: messageOf(error), hint, details } })}\n`);

@@ -82,14 +82,20 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
   const known = { ...globalFlags, ...command.flags };
   const first = readFlags(command.name, known, tokens);
   const values = first.values as FlagValues<typeof globalFlags & Flags>;
-  if (values.help) return { flags: values, global: values, operands: [], rest: [], images: [] };
+  if (values.help) return { flags: values, global: values, operands: [], images: [] };
   if (command.imageFlags !== undefined)
-    return { flags: values, global: values, operands: [], rest: [], images: readImages(command, command.imageFlags, first.remaining) };
+    return { flags: values, global: values, operands: [], images: readImages(command, command.imageFlags, first.remaining) };
   const operands: string[] = [];
   let { remaining } = first;
   const merged: Record<string, unknown> = { ...first.values };
   while (remaining.length > 0 && remaining[0] !== '--') {
     operands.push(remaining[0] ?? '');
+    if (command.flagsEndAtOperand === true) {
+      // `enter UUID -- ls` and `enter UUID ls` are the same
+      operands.push(...remaining.slice(remaining[1] === '--' ? 2 : 1));
+      remaining = [];
+      continue;
+    }
     const next = readFlags(command.name, known, remaining.slice(1));
     for (const [name, value] of Object.entries(next.values)) {
       if (Array.isArray(value)) merged[name] = [...(merged[name] as string[]), ...(value as string[])];
@@ -97,8 +103,11 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
     }
     ({ remaining } = next);
   }
+  operands.push(...remaining.slice(1));
+  const spare = operands.slice(command.maxOperands ?? 0);
+  if (spare.length > 0) throw usage(command.name, [`rkt ${command.name} does not take ${spare.map((word) => JSON.stringify(word)).join(' ')}`]);
   const all = merged as FlagValues<typeof globalFlags & Flags>;
-  return { flags: all, global: all, operands, rest: remaining.slice(1), images: [] };
+  return { flags: all, global: all, operands, images: [] };
 }
 
 function readImages(command: AnyCommand, flags: Flags, tokens: readonly string[]): ImageArgument<Flags>[] {

@@ -17,8 +17,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/stage1': below,
   'src/gc': below,
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
+  'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'cni-plugins/*'],
-  'src/cli': ['src/pipeline.ts', 'src/model'],
+  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };
 /** A plugin sees model, host and skel; its main.ts, the root of its executable, also the IPAM it answers for itself. */
@@ -26,7 +27,12 @@ const allowedFor = (module: Module): readonly string[] => {
   const room = roomOf(module.path);
   if (room === 'src/build') return ['*'];
   if (room.startsWith('cni-plugins/') && room !== 'cni-plugins/skel') {
-    return ['src/model', 'src/host', 'cni-plugins/skel', ...(module.path.endsWith('/main.ts') ? ['cni-plugins/host-local'] : [])];
+    return [
+      'src/model',
+      'src/host',
+      'cni-plugins/skel',
+      ...(module.path.endsWith('/main.ts') ? ['cni-plugins/host-local', 'cni-plugins/static', 'cni-plugins/dhcp'] : []),
+    ];
   }
   return mayImport[room] ?? [];
 };

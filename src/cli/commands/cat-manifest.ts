@@ -8,6 +8,7 @@ export const command = defineCommand({
   name: 'cat-manifest',
   summary: 'print the manifest of a pod',
   usage: '[flags] UUID',
+  maxOperands: 1,
   examples: [['rkt cat-manifest 5f3c', 'apps, ports, environment']],
   flags: {
     'pretty-print': { type: 'string', value: 'BOOL', default: 'true', choices: ['true', 'false'], help: 'indent the JSON' },

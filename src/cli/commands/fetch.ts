@@ -9,13 +9,14 @@ export const command = defineCommand({
   name: 'fetch',
   summary: 'put image(s) into the store',
   usage: '[flags] IMAGE…',
+  maxOperands: Infinity,
+  needsRoot: true,
   examples: [
     ['rkt fetch oci:./web:latest', 'an OCI layout directory'],
     ['rkt fetch docker-archive:web.tar oci-archive:db.tar', 'files made by docker save and skopeo'],
   ],
   flags: { full: { type: 'boolean', help: 'print the whole image ID' }, format: formatFlag },
-  async run({ flags, global, operands, rest }) {
-    if (rest.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'app arguments unsupported: fetch takes images only');
+  async run({ flags, global, operands }) {
     if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'fetch needs at least one image', { hint: 'rkt fetch oci:DIR' });
     const images = await fetchImages(settingsFrom(global), operands, progressPrinter());
     if (flags.format !== undefined)

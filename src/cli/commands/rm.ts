@@ -8,6 +8,7 @@ export const command = defineCommand({
   name: 'rm',
   summary: 'remove pod(s) that do not run',
   usage: '[flags] UUID…',
+  maxOperands: Infinity,
   needsRoot: true,
   examples: [
     ['rkt rm 5f3c', 'undo its network, delete its files'],

@@ -10,6 +10,7 @@ export const command = defineCommand({
   name: 'status',
   summary: 'show the state of a pod',
   usage: '[flags] UUID',
+  maxOperands: 1,
   examples: [
     ['rkt status 5f3c', 'state, networks and exit codes'],
     ['rkt status --wait=30s 5f3c', 'wait until it has exited'],

@@ -8,6 +8,7 @@ export const command = defineCommand({
   name: 'stop',
   summary: 'stop running pod(s)',
   usage: '[flags] UUID…',
+  maxOperands: Infinity,
   examples: [
     ['rkt stop 5f3c', 'in order: stop signal, then the apps’ own end'],
     ['rkt stop --force 5f3c', 'SIGKILL to everything in the pod'],

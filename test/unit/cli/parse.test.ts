@@ -15,6 +15,7 @@ const run = defineCommand({
 const stop = defineCommand({
   ...base,
   name: 'stop',
+  maxOperands: Infinity,
   flags: { force: { type: 'boolean', help: '' }, wait: { type: 'string', bare: 'true', help: '' } },
 }) as unknown as AnyCommand;
 const images = (...tokens: string[]) =>
@@ -104,10 +105,17 @@ describe('operands', () => {
     expect(parsed.flags.force).toBe(true);
     expect(parsed.global.dir).toBe('/d');
   });
-  test('what follows -- is kept apart', () => {
-    expect(parseInvocation(stop, ['u1', '--', '--force', '-x'])).toMatchObject({
-      operands: ['u1'],
-      rest: ['--force', '-x'],
+  test('what follows -- is no flag', () => {
+    expect(parseInvocation(stop, ['u1', '--', '--force', '-x'])).toMatchObject({ operands: ['u1', '--force', '-x'], flags: { force: false } });
+  });
+  test('more than the command takes are refused, all named', () => {
+    expect(() => parseInvocation({ ...stop, maxOperands: 1 }, ['u1', 'u2', '--', 'u3'])).toThrow(/does not take "u2" "u3"/);
+    const { maxOperands: _none, ...none } = stop;
+    expect(() => parseInvocation(none, ['u1'])).toThrow(/does not take "u1"/);
+  });
+  test.each([[['u1', 'ls', '-d', '--force']], [['u1', '--', 'ls', '-d', '--force']]])('somebody else’s command line: %j', (tokens) => {
+    expect(parseInvocation({ ...stop, flagsEndAtOperand: true }, tokens)).toMatchObject({
+      operands: ['u1', 'ls', '-d', '--force'],
       flags: { force: false },
     });
   });
