@@ -17,7 +17,8 @@ const dataDir = mkdtempSync(join(tmpdir(), 'rkt-demo-'));
 const options = [`--dir=${dataDir}`];
 const uuidFile = join(dataDir, 'uuid');
 
-const show = (args: readonly string[]): void => console.log(`\n$ rkt ${args.map((arg) => (/^[\w./:=,-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}`);
+const show = (args: readonly string[], end = ''): void =>
+  console.log(`\n$ rkt ${args.map((arg) => (/^[\w./:=,-]+$/.test(arg) ? arg : `'${arg}'`)).join(' ')}${end}`);
 function rktRun(...args: string[]): string {
   show(args);
   const output = execFileSync(rkt, [...options, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
@@ -79,7 +80,7 @@ async function demo(): Promise<void> {
     '-c',
     'mkdir -p /www && echo "hello from a pod" > /www/index.html && exec httpd -f -p 80 -h /www',
   ];
-  show([...serve, '&']);
+  show(serve, ' &');
   const pod = spawn(rkt, [...options, ...serve], { stdio: 'inherit' });
   const ended = new Promise<number | null>((done) => void pod.on('exit', (status) => done(status)));
   const address = await waitFor('the pod', () => {

@@ -65,6 +65,6 @@ function report(error: unknown, argv: readonly string[]): number {
 
 const argv = process.argv.slice(2);
 main(argv).then(
-  (status) => process.exit(status),
+  (status) => process.exit(status === 0 ? process.exitCode : status),
   (error: unknown) => process.exit(report(error, argv)),
 );

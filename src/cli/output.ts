@@ -10,6 +10,10 @@ export const formatFlag = {
   help: 'print JSON instead of a table',
 } as const satisfies Flag;
 
+/** Status of a command that did its work but could not tell: with `rkt list > FULL-DISK`, silence would read as "no pods". */
+const unheardStatus = 254;
+
+/** Never throws: what a command does must not depend on who listens. */
 function write(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   for (let offset = 0; offset < bytes.length;) {
@@ -17,7 +21,13 @@ function write(fd: number, text: string): void {
       offset += writeSync(fd, bytes, offset);
     } catch (error) {
       if (isErrno(error, 'EPIPE')) return; // the reader has seen enough (`rkt list | head`)
-      if (!isErrno(error, 'EAGAIN')) throw error;
+      if (isErrno(error, 'EAGAIN')) continue;
+      // process.exitCode, because each bundle that is loaded on demand has its own copy of this module.
+      if (fd === 1) {
+        process.exitCode = unheardStatus;
+        write(2, `error: cannot write to standard output: ${messageOf(error)}\n`);
+      }
+      return;
     }
   }
 }

@@ -1,6 +1,7 @@
 /** Commands that act on one pod or several: UUID prefixes, or a file that holds one. */
 import { readFileSync } from 'node:fs';
 import { RuntimeError, messageOf } from '../model/errors.ts';
+import { isPodId } from '../model/ids.ts';
 import type { Flag } from './command.ts';
 
 export const uuidFileFlag = { type: 'string', value: 'FILE', help: 'read the UUID from FILE' } as const satisfies Flag;
@@ -13,11 +14,15 @@ export function podArguments(operands: readonly string[], uuidFile: string | und
     return operands;
   }
   if (operands.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'give UUIDs or --uuid-file, not both');
+  let text: string;
   try {
-    return [readFileSync(uuidFile, 'utf8').trim()];
+    text = readFileSync(uuidFile, 'utf8').trim();
   } catch (cause) {
     throw new RuntimeError('ERR_CLI_USAGE', `cannot read UUID file: ${messageOf(cause)}`, { cause });
   }
+  if (!isPodId(text))
+    throw new RuntimeError('ERR_CLI_USAGE', `${uuidFile} holds no UUID`, { hint: 'the file is what rkt run --uuid-file-save=FILE wrote' });
+  return [text];
 }
 
 export function podArgument(operands: readonly string[], uuidFile: string | undefined): string {

@@ -1,6 +1,7 @@
 /** What libcni's loop and the planner need from the outside: our plugins, time, where calls are recorded. */
 import { appendFileSync } from 'node:fs';
 import { monotonicMs, sleepMs } from '../host/clock.ts';
+import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
 import type { AttachmentId } from '../model/cni/types.ts';
 import { cachedAttachments } from '../net/cni/cache.ts';
@@ -27,6 +28,7 @@ export function cniServices(callsFile: string | undefined): CniServices {
     ),
     nowMs: monotonicMs,
     pause: sleepMs,
+    interrupted: pendingSignal,
     record: (call) => {
       if (callsFile === undefined) return;
       try {

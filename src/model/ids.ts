@@ -18,6 +18,8 @@ export const isDigest = (text: string): text is Digest => digest.test(text);
 export const isContainerId = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
 /** Network name grammar (C3). */
 export const isNetworkName = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
+/** What `--net` understands as something else than the name of a network (rkt 2.10). */
+export const reservedNetworkNames: readonly string[] = ['host', 'none', 'all'];
 /** Interface name as libcni and the kernel allow it (R13): 1-15 bytes. */
 export const isIfName = (text: string): boolean =>
   text !== '' && text !== '.' && text !== '..' && Buffer.byteLength(text) <= 15 && !/[/:\s]/u.test(text);

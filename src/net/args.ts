@@ -1,7 +1,7 @@
 /** What `--net` asks for. Pure. @see rkt.md 2.10 */
 import { parseCidr, parseIp } from '../model/cidr.ts';
 import { RuntimeError } from '../model/errors.ts';
-import { isNetworkName } from '../model/ids.ts';
+import { isNetworkName, reservedNetworkNames } from '../model/ids.ts';
 import type { CapabilityArgs } from '../model/cni/types.ts';
 import type { NetMode } from '../model/plan.ts';
 
@@ -30,7 +30,6 @@ interface Draft {
   mac: string | undefined;
   hasArgs: boolean;
 }
-const special = ['host', 'none', 'all'];
 
 /**
  * Reads the occurrences of `--net` in order; none, or a bare one (''), means `default`.
@@ -53,7 +52,7 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
   for (const { name, hasArgs } of drafts) {
     if (name !== '' && seen.has(name)) faults.push(`network ${quoted(name)} is given twice`);
     seen.add(name);
-    if (hasArgs && special.includes(name)) faults.push(`${quoted(name)} takes no arguments`);
+    if (hasArgs && reservedNetworkNames.includes(name)) faults.push(`${quoted(name)} takes no arguments`);
   }
   if (seen.has('host') && seen.has('none')) faults.push('"host" and "none" contradict each other');
   if (faults.length > 0) {

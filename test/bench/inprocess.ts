@@ -22,6 +22,7 @@ const services: CniServices = {
   env: { PATH: process.env['PATH'] ?? '' },
   nowMs: () => performance.now(),
   pause: sleepMs,
+  interrupted: () => 0,
   record: () => undefined,
 };
 

@@ -1,6 +1,6 @@
 /** The product's main job, seen from outside. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync, type StdioOptions } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
@@ -198,6 +198,17 @@ test('runs on the machine’s own Node as well', () => {
   const outcome = rkt.run(['run', '--net=bridge', 'busybox', '--exec=/bin/true'], { env: { PATH: path } });
   expect(outcome.status, outcome.stderr).toBe(0);
   rkt.gc();
+});
+
+test('what a command does and says does not depend on who listens', () => {
+  rkt.ok('run', '--net=none', 'busybox', '--exec=/bin/true');
+  const full = openSync('/dev/full', 'w');
+  const on = (args: string[], stdio: StdioOptions) => spawnSync(rktPath, rkt.arguments(args), { stdio, encoding: 'utf8' });
+  const listed = on(['list'], ['ignore', full, 'pipe']);
+  expect([listed.status, listed.stderr]).toEqual([254, expect.stringMatching(/^error: cannot write to standard output: ENOSPC/)]);
+  expect(on(['gc', '--grace-period=0'], ['ignore', 'pipe', full]).status).toBe(0);
+  closeSync(full);
+  expect(rkt.podDirectories()).toEqual([]);
 });
 
 test('as an unprivileged user: said before anything else', () => {

@@ -2,11 +2,12 @@
  * A misbehaving plugin at every place of a chain, on ADD and on DEL. After a failed ADD nothing is left without any gc, as
  * long as the DELs succeed; where a DEL fails the journal keeps the attachment and the next gc finishes the work.
  */
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
-import { Rkt } from '../rig/rkt.ts';
+import { Rkt, rktPath } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
@@ -90,6 +91,29 @@ test('a plugin that is slow is waited for; one that says "try again" is asked ag
   rkt.gc();
   configure(3, 'slow', 'ok');
   expect(run().status).toBe(0);
+  rkt.gc();
+});
+
+test.each([
+  ['INT', 130],
+  ['TERM', 143],
+])('one that goes on saying "try again" does not keep SIG%s waiting', (signal, status) => {
+  configure(3, 'again', 'once:again');
+  const started = performance.now();
+  const words = [
+    '--foreground',
+    '--preserve-status',
+    `--signal=${signal}`,
+    '1',
+    rktPath,
+    ...rkt.arguments(['run', '--net=bad', 'busybox', '--exec=/bin/true']),
+  ];
+  const outcome = spawnSync('timeout', words, { encoding: 'utf8' });
+  expect([outcome.status, outcome.stderr]).toEqual([status, expect.stringContaining('ERR_INTERRUPTED')]);
+  expect(performance.now() - started).toBeLessThan(4_000);
+  // The way down asks once; the rest is for gc.
+  expect(calls().filter((line) => line.startsWith('DEL'))).toHaveLength(1);
+  expect(rkt.podDirectories()).toHaveLength(1);
   rkt.gc();
 });
 

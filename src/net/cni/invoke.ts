@@ -28,6 +28,8 @@ const whoIs = (callee: Callee): string => `plugin ${callee.type} of network "${c
 const maxOutputBytes = 4 << 20;
 /** First pause before a call is tried again; doubled each time. */
 const firstPauseMs = 100;
+/** How long a signal may go unnoticed while we wait. */
+const glanceMs = 50;
 const textBusyErrno = 26;
 
 /**
@@ -43,18 +45,26 @@ export function callPlugin(
   services: CniServices,
   deadlineMs = services.nowMs() + services.timeoutMs,
 ): CniResult | undefined {
+  // Told to stop already, this is the way down: one try for each call, the next gc has the others.
+  const patient = services.interrupted() === 0;
   for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
     try {
       return callee.via === 'builtin'
         ? callInProcess(callee, verb, input, services, deadlineMs)
         : callExecutable(callee, verb, input, services, deadlineMs - services.nowMs());
     } catch (error) {
-      const again = error instanceof CniPluginError && error.cniCode === cniCode.tryAgain && services.nowMs() + pauseMs < deadlineMs;
+      const again = patient && error instanceof CniPluginError && error.cniCode === cniCode.tryAgain && services.nowMs() + pauseMs < deadlineMs;
       if (!again) throw error;
-      services.pause(pauseMs);
+      for (const untilMs = services.nowMs() + pauseMs; services.nowMs() < untilMs;) {
+        services.pause(Math.min(glanceMs, untilMs - services.nowMs()));
+        if (services.interrupted() !== 0) throw interrupted(`was waited for, asking to be tried again (${verb}): ${error.message}`, callee, services);
+      }
     }
   }
 }
+
+const interrupted = (what: string, callee: Callee, services: CniServices): RuntimeError =>
+  new RuntimeError('ERR_INTERRUPTED', `${whoIs(callee)} ${what}`, { exitCode: 128 + services.interrupted() });
 
 const kept = (text: string): string => text.slice(0, recordedBytes);
 
@@ -149,6 +159,7 @@ function callExecutable(callee: Callee, verb: CniCommand, input: PluginInput, se
     ms: services.nowMs() - started,
     exit,
   });
+  if (outcome.kind === 'interrupted') throw interrupted(`was killed because rkt was told to stop (${verb})`, callee, services);
   if (outcome.kind !== 'exited') throw didNotExit(callee, verb, outcome, timeoutMs, stderr);
   if (outcome.truncated) throw new CniPluginError('ERR_PLUGIN_OUTPUT', `${whoIs(callee)} printed more than ${maxOutputBytes} bytes (${verb})`, {});
   if (outcome.status !== 0) throw failureOf(callee, verb, outcome.status, stdout, stderr);
@@ -186,7 +197,7 @@ function textsOf(outcome: ProgramOutcome): { stdout: string; stderr: string } {
 function didNotExit(
   callee: Callee,
   verb: CniCommand,
-  outcome: Exclude<ProgramOutcome, { kind: 'exited' }>,
+  outcome: Exclude<ProgramOutcome, { kind: 'exited' | 'interrupted' }>,
   timeoutMs: number,
   stderr: string,
 ): RuntimeError {
@@ -202,8 +213,6 @@ function didNotExit(
         `${whoIs(callee)} did not finish within ${Math.round(timeoutMs)} ms and was killed (${verb})${said}`,
         {},
       );
-    case 'interrupted':
-      return new RuntimeError('ERR_INTERRUPTED', `${whoIs(callee)} was killed because rkt was told to stop (${verb})`, {});
     case 'signal':
       return new CniPluginError('ERR_PLUGIN_FAILED', `${whoIs(callee)} was ended by signal ${outcome.signal} (${verb})${said}`, {});
   }

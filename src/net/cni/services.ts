@@ -41,6 +41,8 @@ export interface CniServices {
   /** monotonic */
   nowMs(): number;
   pause(ms: number): void;
+  /** 0, or the signal that asked rkt to stop */
+  interrupted(): number;
   /** hears of every call when it has ended, delegates included */
   record(call: CniCall): void;
 }

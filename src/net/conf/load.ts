@@ -52,7 +52,8 @@ function parse(file: ConfText, directory: string, owner: ConfDirectory['owner'])
   const unreadable: ConfFault[] = [];
   const parsed = parseList(file, owner, (network) => {
     const listed = list(join(directory, network), ['.conf']);
-    if (listed.fault !== undefined) unreadable.push(listed.fault);
+    // A file of the network's name is nobody's drop-in directory.
+    if (listed.fault !== undefined && statSync(listed.fault.path, { throwIfNoEntry: false })?.isDirectory() !== false) unreadable.push(listed.fault);
     const reads = listed.paths.map(readConf).filter((read) => read !== undefined);
     unreadable.push(...reads.filter((read) => 'message' in read));
     return reads.filter((read) => 'text' in read);
@@ -66,8 +67,7 @@ function list(directory: string, endings: readonly string[]): { paths: string[];
     const names = readdirSync(directory).filter((name) => endings.some((ending) => name.endsWith(ending) && name !== ending));
     return { paths: names.sort(byteOrder).map((name) => join(directory, name)) };
   } catch (error) {
-    // A drop-in "directory" that is a file of that name is nobody's directory (ENOTDIR).
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return { paths: [] };
+    if (isErrno(error, 'ENOENT')) return { paths: [] };
     return { paths: [], fault: { path: directory, jsonPath: '', message: `cannot be read: ${messageOf(error)}` } };
   }
 }

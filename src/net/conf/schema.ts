@@ -1,7 +1,7 @@
 /** The shape of a network configuration, as far as rkt reads it; what it does not read passes unchanged (C11). @see cni.md C1-C13, L10-L12 */
 import { isObject } from '../../model/cni/known-key.ts';
 import * as z from 'zod/mini';
-import { isNetworkName } from '../../model/ids.ts';
+import { isNetworkName, reservedNetworkNames } from '../../model/ids.ts';
 import { networkOf, parseCidr } from '../../model/cidr.ts';
 import type { PluginConf } from '../../model/cni/types.ts';
 
@@ -57,7 +57,12 @@ const plugin = z.looseObject(
 const head = {
   name: z
     .string({ error: must('the name of the network') })
-    .check(z.refine(isNetworkName, { error: must('a name that begins with a letter or digit and holds only letters, digits, "_", "." and "-"') })),
+    .check(z.refine(isNetworkName, { error: must('a name that begins with a letter or digit and holds only letters, digits, "_", "." and "-"') }))
+    .check(
+      z.refine((name) => !reservedNetworkNames.includes(name), {
+        error: must(`another name: --net=${reservedNetworkNames.join(', --net=')} mean something else`),
+      }),
+    ),
   cniVersion: z.optional(text),
   cniVersions: z.optional(texts),
 };

@@ -52,6 +52,21 @@ describe('files', () => {
     expect(load().faulty).toEqual([]);
   });
 
+  test('a file where a directory of networks belongs is a fault; one where a drop-in directory could be is not', () => {
+    put('admin/net.d', 'not a directory');
+    put('system/net.d/10-a.conflist', list('a'));
+    put('system/net.d/a', 'no drop-ins');
+    expect(load().networks.map(({ name }) => name)).toEqual(['a']);
+    expect(load().faulty).toMatchObject([
+      { path: join(root, 'admin/net.d'), faults: [{ message: expect.stringContaining('cannot be read: ENOTDIR') }] },
+    ]);
+  });
+
+  test.each(['none', 'host', 'all'])('a network named %s could never be asked for', (name) => {
+    put('admin/net.d/10-a.conflist', list(name));
+    expect(faults()).toEqual([expect.stringContaining('mean something else')]);
+  });
+
   test('what cannot be read is a fault', () => {
     mkdirSync(join(root, 'admin/net.d'), { recursive: true });
     symlinkSync('/nonexistent/file', join(root, 'admin/net.d/1.conf'));
