@@ -169,10 +169,10 @@ test.each(['0', '65', 'SIGNONE', 'SIGRTMIN+40', '-1', 'SIG'])('stop signal %s do
 describe('supervisor argv', () => {
   test('reads like what it is', () => {
     const two = pod({ apps: [app(), app({}, 'db', 'SIGINT')] });
-    expect(supervisorArgv(two, '/usr/bin/crun', 17, false).join(' ')).toBe(
-      'rkt-supervisor --pod-dir /var/lib/rkt/pods/run/5f3c --uuid 5f3c0000-0000-4000-8000-000000000001 --lock-fd 17 --netns /run/netns/rkt-5f3c --hostname rkt-5f3c --crun /usr/bin/crun --grace-ms 10000 --app web:15 --app db:2',
+    expect(supervisorArgv(two, '/usr/bin/crun', '/sys/fs/cgroup/rkt/5f3c', 17, false).join(' ')).toBe(
+      'rkt-supervisor --pod-dir /var/lib/rkt/pods/run/5f3c --uuid 5f3c0000-0000-4000-8000-000000000001 --lock-fd 17 --netns /run/netns/rkt-5f3c --hostname rkt-5f3c --crun /usr/bin/crun --cgroup /sys/fs/cgroup/rkt/5f3c --grace-ms 10000 --app web:15 --app db:2',
     );
-    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), 'crun', 3, true)).toEqual(
+    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), 'crun', '/g', 3, true)).toEqual(
       expect.arrayContaining(['--host-net', '--terminal']),
     );
   });
@@ -181,7 +181,7 @@ describe('supervisor argv', () => {
     [{ apps: Array.from({ length: 65 }, () => app()) }, 'a pod has 1 to 64 apps, not 65'],
     [{ apps: [app(), app({}, 'b')], interactive: true }, 'only supports pods with one app'],
   ])('%#', (change, message) => {
-    expect(() => supervisorArgv(pod(change), 'crun', 3, false)).toThrow(message);
+    expect(() => supervisorArgv(pod(change), 'crun', '/g', 3, false)).toThrow(message);
   });
 });
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { cgroupMounts, makeCgroup, removeCgroup, type CgroupMount } from '../../../host/cgroup.ts';
 import { RuntimeError } from '../../../model/errors.ts';
+import { podCgroup } from './layout.ts';
 
 /** How this machine's control groups are to be used. */
 export interface CgroupLayout {
@@ -31,6 +32,9 @@ export function cgroupLayout(mounts: readonly CgroupMount[]): CgroupLayout {
 }
 
 export const currentCgroupLayout = (): CgroupLayout => cgroupLayout(cgroupMounts());
+
+/** The pod's group in the first hierarchy. */
+export const podCgroupPath = (podId: string): string => join(currentCgroupLayout().hierarchies[0] ?? '', podCgroup(podId));
 
 /** Makes the group `path` in every hierarchy. @returns where it was made, for {@link removePodCgroup} */
 export function createPodCgroup(path: string): string[] {

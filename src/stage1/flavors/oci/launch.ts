@@ -5,6 +5,7 @@ import { execve, pendingSignal } from '../../../host/linux.ts';
 import { holdProcess } from '../../../host/process.ts';
 import { RuntimeError, messageOf } from '../../../model/errors.ts';
 import type { Stage1Pod } from '../../contract.ts';
+import { podCgroupPath } from './cgroup.ts';
 import { maxApps } from './layout.ts';
 import { stopSignalNumber } from './signals.ts';
 import { wantedTerminal } from './terminal.ts';
@@ -32,7 +33,7 @@ function isExecutable(path: string): boolean {
 }
 
 /** Pure: argv of the supervisor. @throws ERR_STAGE1_LAUNCH for a pod it cannot run */
-export function supervisorArgv(pod: Stage1Pod, crun: string, lockFd: number, terminal: boolean): string[] {
+export function supervisorArgv(pod: Stage1Pod, crun: string, cgroup: string, lockFd: number, terminal: boolean): string[] {
   const refuse = (why: string): never => {
     throw new RuntimeError('ERR_STAGE1_LAUNCH', why);
   };
@@ -53,6 +54,8 @@ export function supervisorArgv(pod: Stage1Pod, crun: string, lockFd: number, ter
     pod.hostname,
     '--crun',
     crun,
+    '--cgroup',
+    cgroup,
     '--grace-ms',
     String(pod.graceMs),
     ...(terminal ? ['--terminal'] : pod.interactive ? ['--interactive'] : []),
@@ -70,7 +73,7 @@ const supervisorEnvironment = (): Record<string, string> =>
 
 /** Never returns. The supervisor writes the pod's pid file when it can be signalled; a signal before that ends the pod. */
 export function launch(pod: Stage1Pod, lockFd: number): never {
-  const argv = supervisorArgv(pod, findCrun(), lockFd, wantedTerminal(pod) !== undefined);
+  const argv = supervisorArgv(pod, findCrun(), podCgroupPath(pod.id), lockFd, wantedTerminal(pod) !== undefined);
   const supervisor = join(__DIST__, 'stage1/oci/rkt-supervisor');
   const signal = pendingSignal();
   if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before the pod was launched`, { exitCode: 128 + signal });

@@ -41,6 +41,7 @@ static bool parse_option(const char *name, char *value) {
   else if (strcmp(name, "--netns") == 0) pod.netns = value;
   else if (strcmp(name, "--hostname") == 0) pod.hostname = value;
   else if (strcmp(name, "--crun") == 0) pod.crun = value;
+  else if (strcmp(name, "--cgroup") == 0) pod.cgroup = value;
   else if (strcmp(name, "--app") == 0) return parse_app(value);
   else if (strcmp(name, "--lock-fd") == 0) return (lock_fd = (int)parse_number(value)) > 2;
   else if (strcmp(name, "--grace-ms") == 0) return (pod.grace_ms = parse_number(value)) >= 0;
@@ -59,7 +60,7 @@ static bool parse(int argc, char **argv) {
       return false;
     } else i++;
   }
-  if (pod.dir != NULL && pod.uuid != NULL && pod.hostname != NULL && pod.crun != NULL && lock_fd > 2 && pod.app_count > 0 &&
+  if (pod.dir != NULL && pod.uuid != NULL && pod.hostname != NULL && pod.crun != NULL && pod.cgroup != NULL && lock_fd > 2 && pod.app_count > 0 &&
       host_net == (pod.netns == NULL) && (!pod.terminal || pod.app_count == 1))
     return true;
   SAY(0, "supervisor: incomplete arguments");
@@ -267,6 +268,7 @@ int main(int argc, char **argv) {
     SAY(errno, "supervisor: cannot adopt the apps");
     return EXIT_SETUP;
   }
+  hasten_cgroup_changes(&pod);
   if (!start_init(&pod, argv[0], (size_t)(args_end - argv[0]))) {
     end_init();
     return EXIT_SETUP;

@@ -33,6 +33,7 @@ struct pod {
   const char *netns; /* NULL: the host's */
   const char *hostname;
   const char *crun;
+  const char *cgroup; /* the pod's own group in one hierarchy */
   long grace_ms;
   bool interactive; /* the app gets our stdin */
   bool terminal;    /* crun stays and relays a pty */
@@ -86,6 +87,8 @@ void forget_code(void);
 
 /* Starts PID 1 of the pod and puts its namespaces on FD_*_NS. False when that failed (said). */
 bool start_init(struct pod *pod, char *args, size_t args_size);
+/* Makes the kernel ready for processes that change their control groups, as crun's will. Returns at once; best effort. */
+void hasten_cgroup_changes(const struct pod *pod);
 /* Starts crun for an app. False when that failed (said). */
 bool start_app(const struct pod *pod, struct app *app);
 
