@@ -2,9 +2,9 @@
 import { readText } from '../../src/host/files.ts';
 import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import type { PluginRequest } from '../../src/model/cni/plugin.ts';
-import { parseResult } from '../../src/model/cni/result.ts';
 import { type CniDns, CniError, type CniRoute, cniCode } from '../../src/model/cni/types.ts';
 import { ConfReader, isObject } from '../skel/conf.ts';
+import { configuredRoutes, ipamOf } from '../skel/ipam.ts';
 import { type RangeSet, badConf, checkSets, readRange } from './range.ts';
 
 export interface HostLocalConf {
@@ -16,12 +16,6 @@ export interface HostLocalConf {
 }
 
 const defaultDataDir = '/var/lib/cni/networks';
-
-function ipamOf({ conf }: PluginRequest): ConfReader {
-  const ipam = new ConfReader(conf).object('ipam');
-  if (ipam === undefined) throw badConf("IPAM config missing 'ipam' key");
-  return ipam;
-}
 
 /** Where networks have their stores. All that DEL, CHECK and GC need of the configuration. */
 export const dataDirOf = (req: PluginRequest): string => ipamOf(req).text('dataDir') || defaultDataDir;
@@ -35,7 +29,7 @@ export function readConf(req: PluginRequest): HostLocalConf {
     ...rangeSets(ipam, 'ranges'),
   ];
   checkSets(sets, req.conf.cniVersion);
-  return { sets, requested: requestedIps(req), routes: routesOf(ipam), resolvConf: ipam.text('resolvConf') || undefined };
+  return { sets, requested: requestedIps(req), routes: configuredRoutes(ipam), resolvConf: ipam.text('resolvConf') || undefined };
 }
 
 function rangeSets(fields: ConfReader, key: string): RangeSet[] {
@@ -64,15 +58,6 @@ function requestedIps({ args, conf }: PluginRequest): Ip[] {
     found.set(ip.text, ip);
   }
   return [...found.values()];
-}
-
-/** Routes are passed on, not used: read as a result's. */
-function routesOf(ipam: ConfReader): readonly CniRoute[] {
-  try {
-    return parseResult({ routes: ipam.list('routes') ?? [] }, '1.1.0').routes ?? [];
-  } catch (error) {
-    throw error instanceof CniError ? badConf(error.message.replace(' of the result', '')) : error;
-  }
 }
 
 /** A resolv.conf(5) as a result's dns; several lines of a kind add up, as in the reference. */

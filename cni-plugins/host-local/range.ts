@@ -2,6 +2,7 @@
 import { type Cidr, type Ip, cidrText, contains, ipFromValue, lastOf, networkOf, parseCidr } from '../../src/model/cidr.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
 import type { ConfReader } from '../skel/conf.ts';
+import { refuseSecondOfFamily } from '../skel/ipam.ts';
 
 /** Consecutive addresses of a subnet, both ends included; the gateway is never given away. */
 export interface Range {
@@ -57,11 +58,10 @@ export function checkSets(sets: readonly RangeSet[], cniVersion: string): void {
       if (other !== undefined) throw badConf(`invalid range set ${i}: subnets ${rangeText(other)} and ${rangeText(range)} overlap`);
     });
   });
-  for (const family of [4, 6]) {
-    const count = sets.filter((set) => set[0]?.start.family === family).length;
-    if (count > 1 && (cniVersion === '0.1.0' || cniVersion === '0.2.0'))
-      throw badConf(`CNI version ${cniVersion} does not support more than 1 address per family`);
-  }
+  refuseSecondOfFamily(
+    sets.flatMap(([first]) => (first === undefined ? [] : [first.start.family])),
+    cniVersion,
+  );
   sets.forEach((set, i) => {
     const other = sets.slice(0, i).findIndex((earlier) => earlier.some((a) => set.some((b) => overlap(a, b))));
     if (other >= 0) throw badConf(`range set ${other} overlaps with ${i}`);
