@@ -23,9 +23,11 @@ import {
   refuseUnusable,
   routeRequests,
   routesOf,
+  silenceForIpam,
   staleLinks,
   type Lease,
 } from '../skel/interface.ts';
+import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
@@ -62,7 +64,12 @@ function routesFor(result: CniResult, leases: readonly Lease[], conf: BridgeConf
 /** A bridge that gc removed between look-up and use is made again; gc holds no lock that a stand-alone plugin could see. */
 const bridgeAttempts = 5;
 
-function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf, mac: string | undefined): { bridge: Link; host: Link } {
+interface Attached {
+  readonly bridge: Link;
+  readonly host: Link;
+}
+
+function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf, mac: string | undefined): Attached {
   for (let attempt = 1; ; attempt++) {
     let bridge: Link | undefined;
     try {
@@ -84,6 +91,14 @@ function attach(socket: RouteSocket, req: PluginRequest, conf: BridgeConf, mac: 
   }
 }
 
+/** For an IPAM that works through the interface: the MAC is what it is known by, so it cannot come from the address as it does otherwise. */
+function attachEarly(req: PluginRequest, conf: BridgeConf): Attached {
+  using socket = new RouteSocket();
+  const attached = attach(socket, req, conf, conf.mac);
+  withNetns(req.netns, () => silenceForIpam(req.ifName));
+  return attached;
+}
+
 export const plugin: Plugin = {
   type: 'bridge',
   versions: cniVersions,
@@ -93,10 +108,11 @@ export const plugin: Plugin = {
     conf.notes.forEach((note) => ctx.note(note));
     refuseUnusable(req);
     return orUndo(req, conf.ipamType, ctx, () => {
+      const early = needsInterface(conf.ipamType) ? attachEarly(req, conf) : undefined;
       const ipam = conf.ipamType === '' ? undefined : ctx.delegate(conf.ipamType, 'ADD', req);
       const leases = withGateways(leasesOf(ipam ?? { cniVersion: '' }), conf);
       if (conf.ipamType !== '' && leases.length === 0) throw new CniError(cniCode.internal, 'IPAM plugin returned missing IP config');
-      return build(req, conf, ipam, leases, ctx);
+      return build(req, conf, ipam, leases, ctx, early);
     });
   },
 
@@ -128,19 +144,18 @@ export const plugin: Plugin = {
     const { bridge, ipamType } = readRemains(req);
     const network = req.conf.name;
     const alive = aliveTexts(network, req.validAttachments);
-    allOf([
-      () => gcMasquerade(network, req.validAttachments),
-      () => {
-        using socket = new RouteSocket();
-        const stale = staleLinks(socket, networkText(network), alive);
-        if (ctx.netnsDies !== true) for (const link of stale) deleteIfThere(socket, link);
-        const dying = new Set(stale.map(({ index }) => index));
-        if (alive.size === 0 && bridge !== undefined) removeBridgeIfUnused(socket, bridge, ({ index }) => dying.has(index), ctx.netnsDies === true);
-      },
-      () => {
-        if (ipamType !== '') ctx.delegate(ipamType, 'GC', req);
-      },
-    ]);
+    allOf(
+      withIpam(ipamType, () => void ctx.delegate(ipamType, 'GC', req), [
+        () => gcMasquerade(network, req.validAttachments),
+        () => {
+          using socket = new RouteSocket();
+          const stale = staleLinks(socket, networkText(network), alive);
+          if (ctx.netnsDies !== true) for (const link of stale) deleteIfThere(socket, link);
+          const dying = new Set(stale.map(({ index }) => index));
+          if (alive.size === 0 && bridge !== undefined) removeBridgeIfUnused(socket, bridge, ({ index }) => dying.has(index), ctx.netnsDies === true);
+        },
+      ]),
+    );
   },
 
   status(req, ctx) {
@@ -149,9 +164,16 @@ export const plugin: Plugin = {
   },
 };
 
-function build(req: PluginRequest, conf: BridgeConf, ipam: CniResult | undefined, leases: readonly Lease[], ctx: PluginContext): CniResult {
+function build(
+  req: PluginRequest,
+  conf: BridgeConf,
+  ipam: CniResult | undefined,
+  leases: readonly Lease[],
+  ctx: PluginContext,
+  early: Attached | undefined,
+): CniResult {
   using socket = new RouteSocket();
-  const { bridge, host } = attach(socket, req, conf, conf.mac ?? podMac(leases.map(({ address }) => address)));
+  const { bridge, host } = early ?? attach(socket, req, conf, conf.mac ?? podMac(leases.map(({ address }) => address)));
   if (conf.hairpin || conf.isolated) socket.request([setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })]);
   const routes = routesFor(ipam ?? { cniVersion: '' }, leases, conf);
   // Before the pod's end: its routes lead through this address.

@@ -27,6 +27,7 @@ import {
   staleLinks,
   type Lease,
 } from '../skel/interface.ts';
+import { withIpam } from '../skel/ipam.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
 
@@ -86,17 +87,16 @@ export const plugin: Plugin = {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
     const alive = aliveTexts(network, req.validAttachments);
-    allOf([
-      () => gcMasquerade(network, req.validAttachments),
-      () => {
-        if (ctx.netnsDies === true) return;
-        using socket = new RouteSocket();
-        for (const link of staleLinks(socket, networkText(network), alive)) deleteIfThere(socket, link);
-      },
-      () => {
-        if (ipamType !== '') ctx.delegate(ipamType, 'GC', req);
-      },
-    ]);
+    allOf(
+      withIpam(ipamType, () => void ctx.delegate(ipamType, 'GC', req), [
+        () => gcMasquerade(network, req.validAttachments),
+        () => {
+          if (ctx.netnsDies === true) return;
+          using socket = new RouteSocket();
+          for (const link of staleLinks(socket, networkText(network), alive)) deleteIfThere(socket, link);
+        },
+      ]),
+    );
   },
 
   status(req, ctx) {

@@ -114,7 +114,8 @@ export function routesOf(result: CniResult, leases: readonly Lease[]): Route[] {
     const dst = parseCidr(route.dst);
     if (dst === undefined) throw new CniError(cniCode.internal, `IPAM returned the route ${JSON.stringify(route.dst)}`);
     const gateway = route.gw === undefined ? firstGateway(leases, dst.ip.family) : parseIp(route.gw);
-    return { dst, gateway, ...optionsOf(route) };
+    // 0.0.0.0 is how DHCP (option 121) says that there is none.
+    return { dst, gateway: gateway?.value === 0n ? undefined : gateway, ...optionsOf(route) };
   });
 }
 const optionsOf = ({ priority, table, scope, mtu, advmss }: CniRoute): Pick<Route, 'priority' | 'table' | 'scope' | 'mtu' | 'advmss'> => ({
@@ -134,6 +135,14 @@ function silence(socket: RouteSocket, link: Link): void {
   } catch (error) {
     if (!isErrno(error, 'EAFNOSUPPORT', 'EOPNOTSUPP')) throw error;
   }
+}
+
+/** Call in the pod's namespace, with the interface made and not up yet, before an IPAM plugin brings it up and works through it. */
+export function silenceForIpam(ifName: string): void {
+  using socket = new RouteSocket();
+  const link = linkByName(socket, ifName);
+  // DHCP gives IPv4 only; when configurePodEnd knows that, the interface is up already.
+  if (link !== undefined) silence(socket, link);
 }
 
 /** Call in the pod's namespace. Addresses, up, then what `afterUp` wants, in one batch. */

@@ -8,12 +8,11 @@ function hash(text: string): number {
   for (const byte of Buffer.from(text)) value = Math.imul(value ^ byte, 0x01000193) >>> 0;
   return value;
 }
+/** 8 hex digits of `text`. */
+export const digest = (text: string): string => hash(text).toString(16).padStart(8, '0');
 
 /** Name of an attachment's link on the host; `attempt` > 0 when another one is taken. Always `veth` + 8 hex digits. */
-export const hostLinkName = (key: AttachmentKey, attempt = 0): string =>
-  `veth${hash(`${attachmentText(key)}#${attempt}`)
-    .toString(16)
-    .padStart(8, '0')}`;
+export const hostLinkName = (key: AttachmentKey, attempt = 0): string => `veth${digest(`${attachmentText(key)}#${attempt}`)}`;
 export const linkNameAttempts = 10;
 
 /**

@@ -2,6 +2,7 @@
 import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { keyOf } from './attachment.ts';
 import { addressesToForget, allOf, deleteOwnPair, deletePair } from './interface.ts';
+import { withIpam } from './ipam.ts';
 import { removeMasquerade } from './masquerade.ts';
 
 /** ADD: `act`, and when it throws nothing of it stays. What the undoing itself cannot do is noted: the first error is the one to report. */
@@ -24,11 +25,6 @@ export const removeAttachment = (req: PluginRequest, ipamType: string, ctx: Plug
 
 /** Rules first (their socket's close then costs nothing), link, address. */
 function remove(req: PluginRequest, ipamType: string, ctx: PluginContext, unlink: () => void): void {
-  allOf([
-    () => removeMasquerade(keyOf(req), addressesToForget(req)),
-    unlink,
-    () => {
-      if (ipamType !== '') ctx.delegate(ipamType, 'DEL', req);
-    },
-  ]);
+  const release = (): void => void ctx.delegate(ipamType, 'DEL', req);
+  allOf(withIpam(ipamType, release, [() => removeMasquerade(keyOf(req), addressesToForget(req)), unlink]));
 }

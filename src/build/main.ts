@@ -122,6 +122,8 @@ async function plugins(): Promise<void> {
       chmodSync(output, 0o755);
     }),
   );
+  mkdirSync(join(dist, 'dhcp'), { recursive: true });
+  cpSync(join(folder, 'dhcp/lease-event.sh'), join(dist, 'dhcp/lease-event'));
   for (const file of readdirSync(join(dist, 'cni'))) if (!types.includes(file)) rmSync(join(dist, 'cni', file));
 }
 

@@ -230,14 +230,15 @@ napi_value js_send_detached(napi_env env, napi_callback_info info) {
   return number(env, side < 0 ? -errno : 0);
 }
 
-/* runDetached(path, argv, env): a program nobody waits for, in a session of its own, without open files. */
+/* runDetached(path, argv, env, cwd|null): a program nobody waits for, in a session of its own, without open files. */
 napi_value js_run_detached(napi_env env, napi_callback_info info) {
-  size_t argc = 3;
-  napi_value arg[3];
+  size_t argc = 4;
+  napi_value arg[4];
   CHECK(napi_get_cb_info(env, info, &argc, arg, NULL, NULL));
   char *path = to_string(env, arg[0]);
   char **argv = to_vector(env, arg[1]);
   char **envp = to_vector(env, arg[2]);
+  char *cwd = to_string(env, arg[3]);
   int result = -EINVAL;
   if (path != NULL && argv != NULL && envp != NULL) {
     int side = detach();
@@ -245,12 +246,13 @@ napi_value js_run_detached(napi_env env, napi_callback_info info) {
       int null = open("/dev/null", O_RDWR);
       for (int fd = 1; fd < 3 && null == 0; fd++) dup2(null, fd);
       syscall(SYS_close_range, 3, ~0U, 0);
-      execve(path, argv, envp);
+      if (cwd == NULL || chdir(cwd) == 0) execve(path, argv, envp);
       _exit(127);
     }
     result = side < 0 ? -errno : 0;
   }
   free(path);
+  free(cwd);
   free_vector(argv);
   free_vector(envp);
   return number(env, result);

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 export const now = (): Date => new Date();
 /** Monotonic milliseconds, for durations. */
 export const monotonicMs = (): number => performance.now();
+/** Seconds since boot, suspended time included: /proc/uptime, which shell scripts can read too. */
+export const uptimeSeconds = (): number => Number.parseFloat(readFileSync('/proc/uptime', 'utf8'));
 /** Identifies this boot of the kernel; what the kernel held under another id is gone. */
 export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 /** Blocks this thread; for short polls of kernel state that has no descriptor to wait on. */

@@ -15,7 +15,7 @@ interface Native {
   run(path: string, argv: string[], env: string[], stdin: Uint8Array | null, timeoutMs: number, maxBytes: number, cwd: string | null): NativeRun;
   execve(path: string, argv: string[], env: string[], keepFds: number[]): number;
   sendDetached(fd: number, message: Uint8Array): number;
-  runDetached(path: string, argv: string[], env: string[]): number;
+  runDetached(path: string, argv: string[], env: string[], cwd: string | null): number;
   trapSignals(signals: number[]): number;
   pendingSignal(): number;
 }
@@ -311,9 +311,14 @@ export function sendDetached(fd: number, message: Uint8Array): void {
   if (result < 0) throw new Errno('fork', -result);
 }
 
-/** Starts a program that nobody waits for: session of its own, no open files, no standard streams. */
-export function runDetached(path: string, argv: readonly string[], env: Readonly<Record<string, string>>): void {
-  const result = native.runDetached(path, [...argv], environmentList(env));
+/** Starts a program that nobody waits for, in the namespaces of this thread: session of its own, no open files, no standard streams. `cwd`: ours by default. */
+export function runDetached(
+  path: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  options: { readonly cwd?: string } = {},
+): void {
+  const result = native.runDetached(path, [...argv], environmentList(env), options.cwd ?? null);
   if (result < 0) throw new Errno('fork', -result, path);
 }
 

@@ -4,7 +4,7 @@
  * process is kept, are empty tmpfs mounts of its own. Synchronous file access only: libuv's threads stay outside.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { CLONE, MNT_DETACH, MS, mount, umount, unshare } from '../../src/host/linux.ts';
 import { sleepMs } from '../../src/host/clock.ts';
 
@@ -69,8 +69,10 @@ export function residue(): string[] {
           if (entry.isDirectory() && (ownPods.size === 0 || ownPods.has(entry.name))) found.push(`cgroup ${base}/${entry.name}`);
     }
   }
+  // Also with an environment of their own: this mount namespace is nobody else's.
+  const ownMounts = linkOf('/proc/thread-self/ns/mnt');
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    if (Number(pid) === process.pid || !environmentOf(pid).includes(marker)) continue;
+    if (Number(pid) === process.pid || !(environmentOf(pid).includes(marker) || linkOf(`/proc/${pid}/ns/mnt`) === ownMounts)) continue;
     found.push(`process ${pid} ${commandOf(pid)}`);
   }
   return found.sort();
@@ -98,6 +100,13 @@ function environmentOf(pid: string): string {
     return readFileSync(`/proc/${pid}/environ`, 'utf8');
   } catch {
     return ''; // it ended while we looked
+  }
+}
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined; // it ended while we looked
   }
 }
 function commandOf(pid: string): string {
