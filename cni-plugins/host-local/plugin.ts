@@ -110,12 +110,23 @@ export const plugin: Plugin = {
     const { sets } = readConf(req);
     using store = openStore(req, false);
     const taken = store?.addresses() ?? [];
-    for (const set of sets) {
+    sets.forEach((set, index) => {
       const used = taken.filter((ip) => {
         const range = rangeFor(set, ip);
         return range !== undefined && ip.value !== range.gateway.value;
-      }).length;
-      if (BigInt(used) >= capacityOf(set)) throw new CniError(cniCode.notAvailable, `no IP addresses available in range set: ${setText(set)}`);
-    }
+      });
+      if (store === undefined || BigInt(used.length) < capacityOf(set)) return;
+      throw new CniError(cniCode.notAvailable, `no IP addresses available in range set: ${setText(set)}`, holdersText(store, set, index));
+    });
   },
 };
+
+const namedHolders = 5;
+/** Who has the addresses of a set that is full. */
+function holdersText(store: LeaseStore, set: RangeSet, index: number): string {
+  const held = store.all().filter(({ ip }) => rangeFor(set, ip) !== undefined);
+  const named = held
+    .slice(0, namedHolders)
+    .map(({ ip, owner }) => `${ip.text} by ${owner.id}${owner.ifName === undefined ? '' : ` (${owner.ifName})`}`);
+  return `range set ${index}: held are ${named.join(', ')}${held.length > named.length ? ` and ${held.length - named.length} more` : ''}`;
+}

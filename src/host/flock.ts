@@ -1,5 +1,5 @@
 /** flock(2): the kernel drops a lock when its last holder dies, so a lock can never go stale. */
-import { fstatSync, openSync, statSync } from 'node:fs';
+import { fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { monotonicMs, sleepMs } from './clock.ts';
 import { Errno, LOCK, close, flock, isErrno, raw } from './linux.ts';
 
@@ -75,4 +75,13 @@ export function tryLockNamed(path: string, kind: 'shared' | 'exclusive', options
   if (named !== undefined && named.ino === own.ino && named.dev === own.dev) return held;
   held.release();
   return 'gone';
+}
+
+/** Whether somebody waits in flock(2) for a file with the inode of `lock`. Who tries again and again ({@link tryLock}), or has only opened it yet, is not seen. */
+export function isAwaited(lock: Lock): boolean {
+  const { ino } = fstatSync(lock.fd, { bigint: true });
+  // `7: -> FLOCK  ADVISORY  WRITE 4711 00:2d:3145 0 EOF`; the device is that of the file system below an overlay, so only the inode counts.
+  return readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .some((line) => line.includes(' -> FLOCK ') && line.includes(`:${ino} `));
 }

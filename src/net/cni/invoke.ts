@@ -77,6 +77,7 @@ function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, ser
       hint: 'an older rkt made this pod: remove it with that version',
     });
   const started = services.nowMs();
+  const stoppedBefore = services.interrupted() !== 0;
   const notes: PluginNote[] = [];
   const record = (stdout: string, exit: number): void =>
     services.record({
@@ -107,6 +108,9 @@ function callInProcess(callee: Callee, verb: CniCommand, input: PluginInput, ser
   } catch (error) {
     const known = asCniError(error);
     record(JSON.stringify(formatErrorObject(known)), 1);
+    // One that waits for something outside (a DHCP server) notices the signal and gives up.
+    if (!stoppedBefore && services.interrupted() !== 0)
+      throw interrupted(`gave up because rkt was told to stop (${verb}): ${known.message}`, callee, services);
     throw pluginFailed(whoIs(callee), verb, known);
   }
 }

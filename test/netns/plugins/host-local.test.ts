@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { LeaseStore } from '../../../cni-plugins/host-local/store.ts';
 import { plugin } from '../../../cni-plugins/host-local/plugin.ts';
 import { parseRequest, perform } from '../../../src/model/cni/request.ts';
 import { CniError, type AttachmentId, type CniResult } from '../../../src/model/cni/types.ts';
@@ -121,8 +122,83 @@ describe("the store is the reference's", () => {
   }, 60_000);
 });
 
+describe('both at once on one store, ADD and DEL, ours collecting garbage in between', () => {
+  test('no address is ever held twice, and none stays', async () => {
+    const narrow = conf({ ranges: [[{ subnet: '10.9.0.0/27' }]] });
+    const holders = new Map<string, string>();
+    const binary = (i: number): string => (i % 2 === 0 ? debian : join(executables, 'host-local'));
+    /** One container after another; what it was given it holds until it is told to let go. */
+    const life = async (worker: number): Promise<void> => {
+      for (let round = 0; round < 6; round++) {
+        const id = `w${worker}r${round}`;
+        const added = await askAtOnce(binary(worker + round), env('ADD', id), narrow);
+        const address = added.json.ips?.[0]?.address ?? added.stdout;
+        expect(holders.get(address), `${address} for ${id}`).toBeUndefined();
+        holders.set(address, id);
+        if (round % 3 === 2) gc([...holders.values()].map((containerID) => ({ containerID, ifname: 'eth0' })).concat(others()));
+        holders.delete(address);
+        expect((await askAtOnce(binary(worker + round + (round % 2)), env('DEL', id), narrow)).status).toBe(0);
+      }
+    };
+    // Attachments of which the test does not know yet whether they have an address: a runtime's GC excludes them by a lock (R3).
+    const others = (): AttachmentId[] => Array.from({ length: 8 * 6 }, (_, i) => ({ containerID: `w${i % 8}r${Math.floor(i / 8)}`, ifname: 'eth0' }));
+    await Promise.all(Array.from({ length: 8 }, (_, worker) => life(worker)));
+    expect(leases()).toEqual([]);
+  }, 60_000);
+});
+
+describe('a reboot', () => {
+  const bootFile = (): string => join(dataDir, '.rkt-index/n1/.boot');
+  /** What is there now was made in a boot that is over. */
+  const reboot = (): void => {
+    writeFileSync(bootFile(), '00000000-0000-0000-0000-000000000000');
+    utimesSync(store(), 1e9, 1e9);
+  };
+  test('frees what was reserved before it, by whomever', () => {
+    add('ours');
+    ask(debian, env('ADD', 'theirs'), conf());
+    own('CHECK', 'theirs');
+    reboot();
+    expect(() => own('CHECK', 'ours')).toThrow('Failed to find address');
+    expect(leases()).toEqual([]);
+    // Round robin goes on.
+    expect(add('new')).toEqual(['10.9.0.4/28']);
+    expect(readFileSync(bootFile(), 'utf8')).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+  });
+  test('but nothing that the reference, which does not know the index, has made since', () => {
+    add('a');
+    add('b');
+    reboot();
+    ask(debian, env('DEL', 'b'), conf());
+    rmSync(join(store(), 'last_reserved_ip.0'));
+    expect(ask(debian, env('ADD', 'new'), conf()).json.ips?.[0]?.address).toBe('10.9.0.3/28');
+    // The very same attachment, reserved again: only the file is another one.
+    const again = '10.9.0.5';
+    plant(again, 'b\r\neth0');
+    expect(add('c')).toEqual(['10.9.0.4/28']);
+    expect(leases()).toEqual(['10.9.0.3', '10.9.0.4', again]);
+  });
+  test('an interrupted writer of the boot id says nothing', () => {
+    add('a');
+    writeFileSync(bootFile(), '');
+    utimesSync(store(), 1e9, 1e9);
+    own('CHECK', 'a');
+  });
+  test('what is listed since is not freed by the next look', () => {
+    add('a');
+    reboot();
+    add('b');
+    utimesSync(store(), 1e9, 1e9);
+    own('CHECK', 'b');
+    expect(leases()).toEqual(['10.9.0.3']);
+  });
+});
+
 describe('index and seal', () => {
-  const indexed = (): string[] => readdirSync(join(dataDir, '.rkt-index/n1')).sort();
+  const indexed = (): string[] =>
+    readdirSync(join(dataDir, '.rkt-index/n1'))
+      .filter((name) => name !== '.boot')
+      .sort();
   test('our own changes keep the seal, those of others break it', () => {
     add('c1');
     const sealed = statSync(store()).mtimeMs;
@@ -279,7 +355,7 @@ describe('GC and STATUS', () => {
     expect(readdirSync(store())).toEqual(expect.arrayContaining(['lock', 'last_reserved_ip.0', 'note.txt']));
     gc([]);
     expect(leases()).toEqual(['10.9.0.12']);
-    expect(readdirSync(join(dataDir, '.rkt-index/n1'))).toEqual(['old']);
+    expect(readdirSync(join(dataDir, '.rkt-index/n1'))).toEqual(['.boot', 'old']);
   });
   test('with nothing valid and nothing reserved the store goes; a foreign file keeps its directory', () => {
     add('a');
@@ -293,7 +369,27 @@ describe('GC and STATUS', () => {
     expect(readdirSync(dataDir)).toEqual([]);
     expect(add('a')).toEqual(['10.9.0.2/28']);
   });
-  test('STATUS says when a range is full', () => {
+  test('a lock that somebody waits for stays, and so does the store', async () => {
+    let waiting;
+    let ino;
+    {
+      using held = LeaseStore.open(dataDir, 'n1', { create: true });
+      ({ ino } = statSync(join(store(), 'lock')));
+      waiting = askAtOnce(debian, env('ADD', 'theirs'), conf());
+      const awaited = (): boolean =>
+        readFileSync('/proc/locks', 'utf8')
+          .split('\n')
+          .some((line) => line.includes(' -> FLOCK') && line.includes(`:${ino} `));
+      for (let tries = 0; !awaited() && tries < 1000; tries++) await new Promise((done) => setTimeout(done, 5));
+      held?.removeIfEmpty();
+    }
+    expect((await waiting).json.ips?.[0]?.address).toBe('10.9.0.2/28');
+    expect(statSync(join(store(), 'lock')).ino).toBe(ino);
+    own('DEL', 'theirs');
+    gc([]);
+    expect(readdirSync(dataDir)).toEqual([]);
+  });
+  test('STATUS says when a range is full, and who has it', () => {
     const small = { ranges: [[{ subnet: '10.9.0.0/30' }]] };
     const status = (): CniResult | undefined => own('STATUS', '', conf(small, { cniVersion: '1.1.0' }));
     status();
@@ -307,6 +403,16 @@ describe('GC and STATUS', () => {
     })();
     expect(refusal).toBeInstanceOf(CniError);
     expect(refusal).toMatchObject({ cniCode: 50, message: 'no IP addresses available in range set: 10.9.0.1-10.9.0.2' });
+    expect(refusal).toMatchObject({ details: 'range set 0: held are 10.9.0.2 by a (eth0)' });
+    const wide = { ranges: [[{ subnet: '10.10.0.0/28' }], [{ subnet: '10.9.0.0/28' }]] };
+    for (let i = 0; i < 12; i++) add(`c${i}`);
+    let details = '';
+    try {
+      own('STATUS', '', conf(wide, { cniVersion: '1.1.0' }));
+    } catch (error) {
+      details = error instanceof CniError ? error.details : '';
+    }
+    expect(details).toMatch(/^range set 1: held are (10\.9\.0\.\d+ by \w+ \(eth0\), ){4}10\.9\.0\.\d+ by \w+ \(eth0\) and 8 more$/);
   });
 });
 
