@@ -1,5 +1,5 @@
 /** The DHCP client of an attachment: busybox's udhcpc in the pod's namespace, one process each, which nobody waits for. */
-import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { monotonicMs, sleepMs, uptimeSeconds } from '../../src/host/clock.ts';
 import { readText } from '../../src/host/files.ts';
 import { SIGNAL, pendingSignal, runDetached } from '../../src/host/linux.ts';
@@ -10,7 +10,7 @@ import { CniError, cniCode } from '../../src/model/cni/types.ts';
 import { isErrno } from '../../src/model/errors.ts';
 import type { DhcpConf } from './conf.ts';
 import { type Lease, parseLease } from './lease.ts';
-import type { ClientFiles } from './store.ts';
+import { type ClientFiles, readRecord } from './store.ts';
 
 declare const __DIST__: string;
 
@@ -94,34 +94,32 @@ export function checkClient(files: ClientFiles, netns: string, ifName: string): 
   using client = heldClient(files);
   if (readText(files.lost) !== undefined) throw fail(`the DHCP lease of ${ifName} was lost: it ran out, or the server took it back`);
   if (client === undefined) throw fail(`the DHCP client of ${ifName} is not running`);
-  if (netnsOf(client.pid) !== netnsIdentity(netns)) throw fail(`the DHCP client of ${ifName} runs in another namespace than ${netns}`);
+  if (readRecord(files)?.netns !== netnsIdentity(netns)) throw fail(`the DHCP client of ${ifName} runs in another namespace than ${netns}`);
   const lease = parseLease(readText(files.lease) ?? '');
   if (lease === undefined) throw fail(`the DHCP client of ${ifName} has no lease`);
   if (uptimeSeconds() > lease.expiresUptimeSeconds) throw fail(`the DHCP lease of ${ifName} on ${lease.address.text} has expired`);
   return lease;
 }
 
-/** Ends the client; it gives its lease back if its interface is still there. Fine when there is none. */
+/** Ends the client; it gives its lease back if its interface is still there. Fine when there is none. @throws CniError when even SIGKILL does not end it */
 export function stopClient(files: ClientFiles): void {
   // Without a lease its script has nothing to take back.
   rmSync(files.lease, { force: true });
   using client = heldClient(files) ?? searchedClient(files);
   if (client === undefined || !client.signal(SIGNAL.TERM) || client.waitEnd(endTimeoutMs)) return;
   client.signal(SIGNAL.KILL);
-  client.waitEnd(endTimeoutMs);
+  if (!client.waitEnd(endTimeoutMs)) throw new CniError(cniCode.internal, `the DHCP client of ${files.dir} does not end`);
 }
 
-type HeldClient = HeldProcess & { readonly pid: number };
-
-/** The client that wrote the pid file, if it lives. The path of that file is among its arguments, which proves that it is ours. */
-function heldClient(files: ClientFiles): HeldClient | undefined {
+/** The client that wrote the pid file, if it lives. */
+function heldClient(files: ClientFiles): HeldProcess | undefined {
   const pid = Number(/^\d+/.exec(readText(files.pid) ?? '')?.[0] ?? 0);
   return pid === 0 ? undefined : heldIfClient(pid, files);
 }
 
 /** A client that had not written its pid file when whoever started it was killed. */
-function searchedClient(files: ClientFiles): HeldClient | undefined {
-  if (statSync(files.dir, { throwIfNoEntry: false }) === undefined) return undefined;
+function searchedClient(files: ClientFiles): HeldProcess | undefined {
+  if (readRecord(files) === undefined) return undefined;
   for (const name of readdirSync('/proc')) {
     const client = /^\d+$/.test(name) ? heldIfClient(Number(name), files) : undefined;
     if (client !== undefined) return client;
@@ -129,31 +127,23 @@ function searchedClient(files: ClientFiles): HeldClient | undefined {
   return undefined;
 }
 
-function heldIfClient(pid: number, files: ClientFiles): HeldClient | undefined {
+function heldIfClient(pid: number, files: ClientFiles): HeldProcess | undefined {
   if (!isClient(pid, files)) return undefined;
   const startTime = startTimeOf(pid);
   const held = startTime === undefined ? undefined : holdProcess({ pid, startTime });
-  if (held === undefined) return undefined;
   // Looked at again, now that the pid cannot become another process's.
-  if (isClient(pid, files)) return { ...held, pid };
+  if (held === undefined || isClient(pid, files)) return held;
   held[Symbol.dispose]();
   return undefined;
 }
 
+/** Two facts prove it: the path of the attachment's pid file is among its arguments, and it runs in the namespace it was started in. */
 function isClient(pid: number, files: ClientFiles): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(files.pid);
+    if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(files.pid)) return false;
+    return netnsIdentity(`/proc/${pid}/ns/net`) === readRecord(files)?.netns;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return false;
-    throw error;
-  }
-}
-
-function netnsOf(pid: number): string | undefined {
-  try {
-    return netnsIdentity(`/proc/${pid}/ns/net`);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
     throw error;
   }
 }

@@ -1,14 +1,14 @@
 /** dhcp: an address from a DHCP server, kept by a client per attachment; no daemon. @see cni.md 3.18, row 23; README.md */
 import { linkByName, setUp } from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
-import { netnsExists, withNetns } from '../../src/host/netns.ts';
+import { netnsExists, netnsIdentity, withNetns } from '../../src/host/netns.ts';
 import type { Plugin, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { allOf, asCni } from '../skel/interface.ts';
 import { acquire, checkClient, findClient, stopClient } from './client.ts';
 import { readConf } from './conf.ts';
 import { resultOf } from './lease.ts';
-import { type ClientFiles, clientFiles, forget, recordAttachment, recordedAttachments } from './store.ts';
+import { type ClientFiles, clientFiles, forget, filesOfNetwork, readRecord, writeRecord } from './store.ts';
 
 const idOf = (req: PluginRequest) => ({ containerID: req.containerId, ifname: req.ifName });
 
@@ -46,7 +46,7 @@ export const plugin: Plugin = {
     // A main plugin asks only for an interface that it has just made: an older client has lost its own.
     end(files);
     try {
-      recordAttachment(files, idOf(req));
+      writeRecord(files, { ...idOf(req), netns: netnsIdentity(req.netns) });
       const lease = acquire(files, req.netns, req.ifName, conf);
       if (lease.nameservers.length > 0)
         ctx.note({ what: 'dns', detail: `the lease of ${lease.server} names ${lease.nameservers.join(', ')}, which this plugin does not pass on` });
@@ -67,15 +67,12 @@ export const plugin: Plugin = {
 
   gc(req) {
     const valid = new Set(req.validAttachments.map(({ containerID, ifname }) => `${containerID}:${ifname}`));
-    allOf(
-      recordedAttachments(req.conf.name)
-        .filter(({ attachment }) => attachment === undefined || !valid.has(`${attachment.containerID}:${attachment.ifname}`))
-        .map(
-          ({ files }) =>
-            () =>
-              end(files),
-        ),
-    );
+    const isStale = (files: ClientFiles): boolean => {
+      const record = readRecord(files);
+      return record === undefined || !valid.has(`${record.containerID}:${record.ifname}`);
+    };
+    const stale = filesOfNetwork(req.conf.name).filter(isStale);
+    allOf(stale.map((files) => () => end(files)));
   },
 
   status(req) {

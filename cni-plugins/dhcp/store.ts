@@ -39,12 +39,17 @@ const networkDir = (network: string): string => join(root, fileName(network));
 export const clientFiles = (network: string, { containerID, ifname }: AttachmentId): ClientFiles =>
   filesIn(join(networkDir(network), fileName(`${containerID}:${ifname}`)));
 
-/** From now on DEL and GC find the attachment, whatever becomes of this process. */
-export function recordAttachment(files: ClientFiles, attachment: AttachmentId): void {
+/** What the client of an attachment is for. `netns`: identity of the namespace it runs in. */
+export interface ClientRecord extends AttachmentId {
+  readonly netns: string;
+}
+
+/** From now on DEL and GC find the client, whatever becomes of this process. */
+export function writeRecord(files: ClientFiles, record: ClientRecord): void {
   for (;;) {
     mkdirSync(files.dir, { recursive: true, mode: 0o700 });
     try {
-      writeAtomic(files.attachment, `${attachment.containerID}\n${attachment.ifname}\n`, { mode: 0o600 });
+      writeAtomic(files.attachment, `${record.containerID}\n${record.ifname}\n${record.netns}\n`, { mode: 0o600 });
       return;
     } catch (error) {
       // Another attachment's end removed the directories, which were empty.
@@ -53,14 +58,15 @@ export function recordAttachment(files: ClientFiles, attachment: AttachmentId): 
   }
 }
 
-/** Every attachment of `network`. One without a record never had a client: its record is written first. */
-export function recordedAttachments(network: string): { readonly files: ClientFiles; readonly attachment: AttachmentId | undefined }[] {
-  return namesIn(networkDir(network)).map((name) => {
-    const files = filesIn(join(networkDir(network), name));
-    const [containerID = '', ifname = ''] = (readText(files.attachment) ?? '').split('\n');
-    return { files, attachment: containerID === '' || ifname === '' ? undefined : { containerID, ifname } };
-  });
+/** Undefined when there is none: then there never was a client. */
+export function readRecord(files: ClientFiles): ClientRecord | undefined {
+  const [containerID = '', ifname = '', netns = ''] = (readText(files.attachment) ?? '').split('\n');
+  return containerID === '' || ifname === '' || netns === '' ? undefined : { containerID, ifname, netns };
 }
+
+/** The files of every attachment of `network`. */
+export const filesOfNetwork = (network: string): ClientFiles[] =>
+  namesIn(networkDir(network)).map((name) => filesIn(join(networkDir(network), name)));
 
 /** Forgets the attachment; directories go with the last one in them. */
 export function forget(files: ClientFiles): void {

@@ -1,6 +1,6 @@
 /** A network with a real DHCP server on it: busybox's udhcpd on the bridge. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleepMs } from '../../../src/host/clock.ts';
@@ -83,14 +83,19 @@ export function makeBridge(name: string): void {
 }
 export const removeBridge = (name: string): string => ip('link', 'del', name);
 
-/** Processes of udhcpc in this mount namespace: pid and arguments. */
+const mountsOf = (pid: string): string => readlinkSync(`/proc/${pid}/ns/mnt`);
+
+/** Clients of this host, which is this mount namespace: pid and arguments. */
 export function clients(): { pid: number; args: string[] }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
         const args = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-        return args[0] === 'udhcpc' && args.some((arg) => arg.startsWith('/run/cni/dhcp/')) && isRunning(Number(name))
+        return args[0] === 'udhcpc' &&
+          args.some((arg) => arg.startsWith('/run/cni/dhcp/')) &&
+          mountsOf(name) === mountsOf('thread-self') &&
+          isRunning(Number(name))
           ? [{ pid: Number(name), args }]
           : [];
       } catch {
