@@ -30,6 +30,7 @@ import {
 import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
+import { tidyRuleset } from '../skel/ruleset.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
@@ -156,6 +157,17 @@ export const plugin: Plugin = {
         },
       ]),
     );
+  },
+
+  tidy(req) {
+    const { bridge } = readRemains(req);
+    allOf([
+      tidyRuleset,
+      () => {
+        using socket = new RouteSocket();
+        if (bridge !== undefined) removeBridgeIfUnused(socket, bridge, () => false, false);
+      },
+    ]);
   },
 
   status(req, ctx) {

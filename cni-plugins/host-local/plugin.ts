@@ -105,6 +105,11 @@ export const plugin: Plugin = {
     if (valid.size === 0) store.removeIfEmpty();
   },
 
+  tidy(req) {
+    using store = openStore(req, false);
+    store?.removeIfEmpty();
+  },
+
   /** Code 50: pods that are there keep their addresses, new ones get none. */
   status(req) {
     const { sets } = readConf(req);

@@ -14,7 +14,7 @@ import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/
 import { messageOf } from '../../src/model/errors.ts';
 import { type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
-import { portTakenCode, requireNftables, withRuleset } from '../skel/ruleset.ts';
+import { portTakenCode, requireNftables, tidyRuleset, withRuleset } from '../skel/ruleset.ts';
 import { type Mapping, type PortmapConf, readConf } from './conf.ts';
 
 const sets: readonly SetName[] = ['ports4', 'ports6', 'hostports4', 'hostports6', 'hairpin4', 'hairpin6'];
@@ -168,5 +168,6 @@ export const plugin: Plugin = {
     });
   },
 
+  tidy: tidyRuleset,
   status: requireNftables,
 };

@@ -30,6 +30,7 @@ import {
 import { withIpam } from '../skel/ipam.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
+import { tidyRuleset } from '../skel/ruleset.ts';
 
 interface PtpConf {
   readonly ipMasq: boolean;
@@ -98,6 +99,8 @@ export const plugin: Plugin = {
       ]),
     );
   },
+
+  tidy: tidyRuleset,
 
   status(req, ctx) {
     ctx.delegate(readConf(req).ipamType, 'STATUS', req);

@@ -37,7 +37,7 @@ export function runAsExecutable(plugin: Plugin, options: ExecutableOptions = {})
       const req = parseRequest(env, stdin);
       cniVersion = req.conf.cniVersion;
       refuseOwnNamespace(req, env);
-      const result = perform(plugin, req, contextFor(stdin, env, options));
+      const result = performAndTidy(plugin, req, contextFor(stdin, env, options));
       if (result !== undefined) print(1, JSON.stringify(formatResult(result, cniVersion), undefined, 4));
     }
   } catch (error) {
@@ -87,6 +87,12 @@ function refuseOwnNamespace({ command, netns }: PluginRequest, env: Environment)
   throw new CniError(cniCode.netns, `plugin's netns and netns from CNI_NETNS should not be the same`, netns);
 }
 
+function performAndTidy(plugin: Plugin, req: PluginRequest, context: PluginContext): CniResult | undefined {
+  const result = perform(plugin, req, context);
+  if (req.command === 'DEL') plugin.tidy?.(req);
+  return result;
+}
+
 function contextFor(stdin: string, env: Environment, options: ExecutableOptions): PluginContext {
   const context: PluginContext = {
     note: ({ what, detail }) => print(2, `${what}: ${detail}\n`),
@@ -96,7 +102,7 @@ function contextFor(stdin: string, env: Environment, options: ExecutableOptions)
       const ask =
         own === undefined
           ? (verb: CniCommand) => execute(type, verb, req, stdin, delegated)
-          : (verb: CniCommand) => perform(own, parseRequest({ ...delegated, CNI_COMMAND: verb }, stdin), context);
+          : (verb: CniCommand) => performAndTidy(own, parseRequest({ ...delegated, CNI_COMMAND: verb }, stdin), context);
       return ipamAnswer(command, ask);
     },
   };

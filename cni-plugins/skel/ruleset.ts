@@ -1,5 +1,5 @@
 /** The kernel's ruleset as plugins meet it: whether it is there, and what went wrong in it as a CNI error. */
-import { HeldError, generation } from '../../src/host/nftables/table.ts';
+import { HeldError, generation, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
@@ -16,6 +16,14 @@ export function withRuleset<T>(doing: string, work: () => T): T {
     if (error instanceof HeldError) throw new CniError(portTakenCode, error.message, `holder: ${error.holder}`);
     throw new CniError(isErrno(error, 'EAGAIN', 'EBUSY', 'ENOBUFS') ? cniCode.tryAgain : cniCode.io, `${doing}: ${messageOf(error)}`);
   }
+}
+
+/** Removes chains of subnets and the table itself when no attachment needs them. */
+export function tidyRuleset(): void {
+  withRuleset('remove what no pod uses', () => {
+    removeUnusedChains();
+    removeTableIfUnused();
+  });
 }
 
 /** STATUS of a plugin whose work is rules. @throws CniError 50 */

@@ -58,4 +58,10 @@ export interface Plugin {
   del(req: PluginRequest, ctx: PluginContext): void;
   gc(req: PluginRequest, ctx: PluginContext): void;
   status(req: PluginRequest, ctx: PluginContext): void;
+  /**
+   * Not of CNI: removes what the attachments of a network share (bridge, tables, store) when none is left. An executable does it
+   * after DEL, since few runtimes send GC; rkt leaves it to its own gc, which holds the network's lock. Other attachments may come
+   * at the same moment: what they meet half-way they make again.
+   */
+  tidy?(req: PluginRequest): void;
 }
