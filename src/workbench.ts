@@ -10,7 +10,11 @@ import { planPodNetwork } from './net/plan-pod.ts';
 
 export { listNetworks } from './net/plan-pod.ts';
 export { renderPlan } from './net/plan/render.ts';
+export { inspectNetwork, type InspectedNetwork } from './compose/inspect.ts';
+export { collectNetworks, type CollectedNetwork } from './compose/network-gc.ts';
+export { checkPod, explainPod, type CheckedPod, type ExplainedAttachment, type ExplainedPod } from './compose/pod-network.ts';
 export { networkStatus, type NetworkReadiness } from './compose/status.ts';
+export { elementText } from './model/ruleset/text.ts';
 export { toolAdd, toolCheck, toolDel, toolGc } from './compose/tool.ts';
 
 /** What `run` would do to the network. Touches nothing, needs no root. */

@@ -98,4 +98,6 @@ export const plugin: Plugin = {
   },
 
   status: requireNftables,
+
+  rules: (req) => expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)),
 };

@@ -1,22 +1,34 @@
-import { toolCheck } from '../../workbench.ts';
+import { checkPod, toolCheck } from '../../workbench.ts';
 import { defineCommand } from '../command.ts';
-import { err } from '../output.ts';
+import { err, formatFlag, out, outJson } from '../output.ts';
+import { podArgument, uuidFileFlag } from '../pod-argument.ts';
+import { checkText } from '../render/net-check.ts';
 import { settingsFrom } from '../settings.ts';
-import { toolOperands, withToolStatus } from '../tool-verb.ts';
+import { withToolStatus } from '../tool-verb.ts';
 
 export const command = defineCommand({
   name: 'net check',
-  summary: 'CHECK a namespace attached by net add',
-  usage: '[flags] NETWORK NETNS',
+  summary: "compare a pod's networks with what was made for it, and ask the plugins (CHECK)",
+  usage: '[flags] UUID | NETWORK NETNS',
   needsRoot: true,
   maxOperands: 2,
-  examples: [['rkt net check bridge /run/netns/test', 'CHECK of what net add attached']],
-  flags: {},
-  run({ global, operands }) {
-    return withToolStatus(() => {
-      const [network, netns] = toolOperands('net check', operands);
-      if (toolCheck(settingsFrom(global), network, netns) === 'disabled') err(`network "${network}" is not checked: its list says disableCheck\n`);
-      return 0;
-    });
+  examples: [
+    ['rkt net check 5f3c', 'line by line what is missing or changed; exit status 1 when anything is'],
+    ['rkt net check bridge /run/netns/test', 'CHECK of what net add attached, as cnitool does'],
+  ],
+  flags: { 'uuid-file': uuidFileFlag, format: formatFlag },
+  run({ flags, global, operands }) {
+    const settings = settingsFrom(global);
+    const [network, netns] = operands;
+    if (network !== undefined && netns !== undefined) {
+      return withToolStatus(() => {
+        if (toolCheck(settings, network, netns) === 'disabled') err(`network "${network}" is not checked: its list says disableCheck\n`);
+        return 0;
+      });
+    }
+    const checked = checkPod(settings, podArgument(operands, flags['uuid-file']));
+    if (flags.format === undefined) out(checkText(checked));
+    else outJson(checked, flags.format);
+    return checked.passed ? 0 : 1;
   },
 });

@@ -1,4 +1,5 @@
 /** What a CNI plugin is, in process and as an executable: a value over a typed request. */
+import type { Element } from '../ruleset.ts';
 import type { AttachmentId, CniCommand, CniResult, CniVersion } from './types.ts';
 
 /** One invocation. The environment is parsed, stdin is decoded; nothing else is ambient. */
@@ -58,4 +59,6 @@ export interface Plugin {
   del(req: PluginRequest, ctx: PluginContext): void;
   gc(req: PluginRequest, ctx: PluginContext): void;
   status(req: PluginRequest, ctx: PluginContext): void;
+  /** the elements of table `inet rkt` that there are for the attachment when `prevResult` is the final result; absent: it makes none */
+  rules?(req: PluginRequest): readonly Element[];
 }
