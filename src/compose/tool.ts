@@ -8,7 +8,7 @@ import { type CachedAttachment, cachedAttachments, cachedNetwork } from '../net/
 import { addList, checkList, checkObstacle, delList, gcList } from '../net/cni/list.ts';
 import type { Attachment, CniServices } from '../net/cni/services.ts';
 import { confFromText, findList, type ListSource, ownSource, resolveList, withArguments } from '../net/lists.ts';
-import { isShared, toolArguments, toolAttachment, toolPrefix, toolSource } from '../net/tool.ts';
+import { toolArguments, toolAttachment, toolPrefix, toolSource } from '../net/tool.ts';
 import { lockNetwork, recordNetwork, tryLockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, planServices } from './cni.ts';
 
@@ -59,7 +59,7 @@ export function toolAdd(settings: Settings, name: string, netns: string): Record
     });
   using held = lockNetwork(settings.dataDir, name);
   void held;
-  if (!isShared(source, ownSource(settings))) recordNetwork(settings.dataDir, network);
+  if (!source.shared) recordNetwork(settings.dataDir, network);
   const cni = services();
   try {
     return formatResult(addList(network, attachment, cni), network.cniVersion);

@@ -27,6 +27,8 @@ export interface ListSource {
   readonly pluginPath: readonly string[];
   /** executables only, also of types that rkt has built in */
   readonly forceExec: boolean;
+  /** its lists may be used by other runtimes as well */
+  readonly shared: boolean;
 }
 
 /** What pods of rkt use. Our own executables stand last: they serve where the machine has none. */
@@ -34,6 +36,7 @@ export const ownSource = (settings: Settings): ListSource => ({
   directories: confDirectories(settings, `${__DIST__}/net.d`),
   pluginPath: [...pluginSearchPath(settings.localConfig), join(__DIST__, 'cni')],
   forceExec: false,
+  shared: false,
 });
 
 /** The definition that counts. @throws ERR_NET_NOT_FOUND, ERR_NETCONF_INVALID, ERR_NETCONF_DUPLICATE */

@@ -28,11 +28,12 @@ export function toolSource(env: Environment, own: ListSource, name: string): Lis
   // A name that is known nowhere is reported with the names that rkt knows.
   const isOwn = directory === '' && (listNames(own).includes(name) || !listNames({ ...own, directories: others }).includes(name));
   const directories = isOwn ? own.directories : others;
-  return { directories, ...(path.length === 0 ? { pluginPath: own.pluginPath, forceExec: false } : { pluginPath: path, forceExec: true }) };
+  return {
+    directories,
+    shared: !isOwn,
+    ...(path.length === 0 ? { pluginPath: own.pluginPath, forceExec: false } : { pluginPath: path, forceExec: true }),
+  };
 }
-
-/** Whether `source` is of lists that other runtimes may use as well. */
-export const isShared = (source: ListSource, own: ListSource): boolean => source.directories !== own.directories;
 
 /** @throws ERR_NET_ARGS naming every fault */
 export function toolArguments(env: Environment): AttachmentArguments {
