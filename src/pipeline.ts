@@ -43,7 +43,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   );
   const manifest = podManifest(options.apps.flatMap((app, i) => (images[i] === undefined ? [] : [{ ...app, image: images[i] }])));
   const ports = manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] }));
-  const plan = planPodNetwork(settings, options, ports, planServices);
+  const plan = planPodNetwork(settings, options, ports, planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);

@@ -18,4 +18,4 @@ export { elementText } from './model/ruleset/text.ts';
 export { toolAdd, toolCheck, toolDel, toolGc } from './compose/tool.ts';
 
 /** What `run` would do to the network. Touches nothing, needs no root. */
-export const planNetwork = (settings: Settings, options: NetOptions): NetPlan => planPodNetwork(settings, options, [], planServices);
+export const planNetwork = (settings: Settings, options: NetOptions): NetPlan => planPodNetwork(settings, options, [], planServices(settings, false));

@@ -3,14 +3,26 @@ import { appendFileSync } from 'node:fs';
 import { monotonicMs, sleepMs } from '../host/clock.ts';
 import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
+import type { Settings } from '../model/settings.ts';
 import { type CachedAttachment, cachedAttachments } from '../net/cni/cache.ts';
 import { versionsOf } from '../net/cni/find.ts';
 import type { CniServices } from '../net/cni/services.ts';
 import type { PlanServices } from '../net/plan-pod.ts';
+import { keepVersions, keptVersions } from '../state/network/versions.ts';
 import { builtinPlugins } from './plugins.ts';
 import { builtinTypes } from './plugin-types.ts';
 
-export const planServices: PlanServices = { builtinTypes, versionsOf };
+/** @param touches - whether answers of plugins may be kept for the next command */
+export const planServices = ({ dataDir }: Settings, touches = true): PlanServices => ({
+  builtinTypes,
+  versionsOf: (executable) =>
+    versionsOf(executable, {
+      get: (path, file) => keptVersions(dataDir, path, file),
+      set: (path, file, versions) => {
+        if (touches) keepVersions(dataDir, path, file, versions);
+      },
+    }),
+});
 
 /** libcni's own (L1), so that other tools see our attachments. */
 export const cacheDir = '/var/lib/cni';

@@ -5,9 +5,10 @@ import type { PlannedNetwork } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
 import { checkObstacle } from '../net/cni/list.ts';
 import type { NetworkConf } from '../net/conf/types.ts';
-import { findConf, ownSource, resolveList } from '../net/lists.ts';
+import { findConf, type ListSource, ownSource, resolveList } from '../net/lists.ts';
 import { readHoldings } from '../net/observe/holdings.ts';
 import { toolSource } from '../net/tool.ts';
+import type { PlanServices } from '../net/plan-pod.ts';
 import { expectationsOf } from '../net/plan/expects.ts';
 import { planServices } from './cni.ts';
 import { ownersOf } from './owners.ts';
@@ -56,8 +57,9 @@ export interface InspectedNetwork {
 /** @throws ERR_NET_NOT_FOUND, ERR_NETCONF_INVALID, ERR_NETCONF_DUPLICATE, ERR_JOURNAL_CORRUPT */
 export function inspectNetwork(settings: Settings, name: string): InspectedNetwork {
   const source = toolSource(process.env, ownSource(settings), name);
+  const services = planServices(settings);
   const { conf, notices } = findConf(name, source);
-  const { network, problem } = attemptToResolve(conf, source);
+  const { network, problem } = attemptToResolve(conf, source, services);
   const owners = ownersOf(settings.dataDir, name);
   const shape = network ?? withoutPlugins(conf);
   const { holdings, bridge } = readHoldings(shape, owners.cached);
@@ -75,9 +77,11 @@ export function inspectNetwork(settings: Settings, name: string): InspectedNetwo
       return {
         type: plugin.type,
         via,
-        versions: versionsOf(plugin.type, via),
+        versions: versionsOf(plugin.type, via, services),
         capabilities: Object.entries(plugin.capabilities ?? {}).flatMap(([key, declared]) => (declared ? [key] : [])),
-        ...(plugin.ipam === undefined ? {} : { ipam: { type: plugin.ipam.type, via: ipamVia, versions: versionsOf(plugin.ipam.type, ipamVia) } }),
+        ...(plugin.ipam === undefined
+          ? {}
+          : { ipam: { type: plugin.ipam.type, via: ipamVia, versions: versionsOf(plugin.ipam.type, ipamVia, services) } }),
       };
     }),
     subnets: shape.expects.subnets.map((subnet) => ({ subnet, leases: holdings.filter(({ address }) => isIn(subnet, address)).length })),
@@ -105,10 +109,11 @@ export function inspectNetwork(settings: Settings, name: string): InspectedNetwo
 
 function attemptToResolve(
   conf: NetworkConf,
-  source: ReturnType<typeof ownSource>,
+  source: ListSource,
+  services: PlanServices,
 ): { network: PlannedNetwork | undefined; problem: string | undefined } {
   try {
-    return { network: resolveList(conf, source, planServices), problem: undefined };
+    return { network: resolveList(conf, source, services), problem: undefined };
   } catch (error) {
     if (!isRuntimeError(error)) throw error;
     return { network: undefined, problem: [error.message, ...error.details].join('; ') };
@@ -134,11 +139,11 @@ const withoutPlugins = (conf: NetworkConf): PlannedNetwork => ({
   expects: expectationsOf(conf.plugins),
 });
 
-function versionsOf(type: string, via: string | undefined): readonly string[] {
+function versionsOf(type: string, via: string | undefined, services: PlanServices): readonly string[] {
   if (via === undefined) return [];
   if (via === 'builtin') return builtinPlugins.get(type)?.versions ?? [];
   try {
-    return planServices.versionsOf(via);
+    return services.versionsOf(via);
   } catch (error) {
     return [messageOf(error)];
   }

@@ -42,7 +42,7 @@ export function collectNetworks(settings: Settings, names: readonly string[], dr
     });
   return (names.length === 0 ? known : [...new Set(names)]).map((name) => {
     try {
-      return collect(settings, recorded.get(name) ?? findList(name, ownSource(settings), planServices), dryRun);
+      return collect(settings, recorded.get(name) ?? findList(name, ownSource(settings), planServices(settings)), dryRun);
     } catch (error) {
       if (!isRuntimeError(error)) throw error;
       return { name, inUse: [], leftovers: [], problems: [messageOf(error)], disabled: false };
@@ -103,7 +103,7 @@ function attempt(act: () => void): string[] {
 function detach(settings: Settings, name: string, cached: CachedAttachment): void {
   const source = ownSource(settings);
   const conf = cached.config === undefined ? undefined : confFromText(cached.config, name, cached.path);
-  const list = conf === undefined ? findList(name, source, planServices) : resolveList(conf, source, planServices);
+  const list = conf === undefined ? findList(name, source, planServices(settings)) : resolveList(conf, source, planServices(settings));
   delList(withArguments(list, cached), { containerId: cached.containerId, netns: '' }, services(), undefined);
 }
 

@@ -36,7 +36,7 @@ export function networkStatus(settings: Settings, names: readonly string[]): Net
 
 function readinessOf(settings: Settings, name: string): NetworkReadiness {
   try {
-    const network = findList(name, toolSource(process.env, ownSource(settings), name), planServices);
+    const network = findList(name, toolSource(process.env, ownSource(settings), name), planServices(settings));
     const plugins = statusList(network, cniServices(undefined)).map(({ type, via, asked, failure }): PluginReadiness => {
       if (failure === undefined) return { type, via, state: asked ? 'ready' : 'not asked' };
       const code = failure instanceof CniPluginError ? failure.cniCode : undefined;

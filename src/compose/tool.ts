@@ -37,10 +37,10 @@ function targetOf(settings: Settings, name: string, netns: string): ToolTarget {
 }
 
 /** The list of the ADD, when the cache has it: what is configured may have changed since (R6). */
-function listOf(name: string, cached: CachedAttachment | undefined, source: ListSource): PlannedNetwork {
+function listOf(settings: Settings, name: string, cached: CachedAttachment | undefined, source: ListSource): PlannedNetwork {
   const conf = cached?.config === undefined ? undefined : confFromText(cached.config, name, cached.path);
-  if (cached === undefined || conf === undefined) return withArguments(findList(name, source, planServices), toolArguments(process.env));
-  return withArguments(resolveList(conf, source, planServices), cached);
+  if (cached === undefined || conf === undefined) return withArguments(findList(name, source, planServices(settings)), toolArguments(process.env));
+  return withArguments(resolveList(conf, source, planServices(settings)), cached);
 }
 
 /**
@@ -50,7 +50,7 @@ function listOf(name: string, cached: CachedAttachment | undefined, source: List
  */
 export function toolAdd(settings: Settings, name: string, netns: string): Record<string, unknown> {
   const { attachment, ifName, source } = targetOf(settings, name, netns);
-  const network = withArguments(findList(name, source, planServices), toolArguments(process.env));
+  const network = withArguments(findList(name, source, planServices(settings)), toolArguments(process.env));
   const other = cachedNetwork(cacheDir, attachment.containerId, ifName);
   if (other !== undefined)
     throw new RuntimeError('ERR_NET_ARGS', `${ifName} of ${attachment.netns} is attached to network "${other}" already`, {
@@ -83,7 +83,7 @@ function undone(error: unknown, undo: () => void): unknown {
 /** CHECK. @returns why the list is not checked, if so @throws ERR_NET_ARGS when nothing is attached (R23) or the version has no CHECK (L26); the plugin's failure */
 export function toolCheck(settings: Settings, name: string, netns: string): 'disabled' | undefined {
   const { attachment, ifName, cached, source } = targetOf(settings, name, netns);
-  const network = listOf(name, cached, source);
+  const network = listOf(settings, name, cached, source);
   const obstacle = checkObstacle(network);
   if (obstacle === 'version')
     throw new RuntimeError('ERR_NET_ARGS', `configuration version "${network.cniVersion}" does not support the CHECK command`, { exitCode: 1 });
@@ -104,7 +104,7 @@ export function toolDel(settings: Settings, name: string, netns: string): void {
   const { attachment, cached, source } = targetOf(settings, name, netns);
   using held = lockNetwork(settings.dataDir, name);
   void held;
-  delList(listOf(name, cached, source), attachment, services(), undefined);
+  delList(listOf(settings, name, cached, source), attachment, services(), undefined);
 }
 
 /**
@@ -113,7 +113,7 @@ export function toolDel(settings: Settings, name: string, netns: string): void {
  */
 export function toolGc(settings: Settings, name: string): 'disabled' | undefined {
   const source = toolSource(process.env, ownSource(settings), name);
-  const current = findList(name, source, planServices);
+  const current = findList(name, source, planServices(settings));
   if (current.disableGC === true) return 'disabled';
   using held = tryLockNetwork(settings.dataDir, name);
   if (held === undefined) throw new RuntimeError('ERR_EFFECT_FAILED', `somebody attaches to network "${name}" at this moment`, { hint: 'try again' });
@@ -123,7 +123,7 @@ export function toolGc(settings: Settings, name: string): 'disabled' | undefined
   const own = all.filter(({ containerId }) => containerId.startsWith(toolPrefix));
   for (const cached of own) {
     try {
-      delList(listOf(name, cached, source), { containerId: cached.containerId, netns: cached.netns }, cni, undefined);
+      delList(listOf(settings, name, cached, source), { containerId: cached.containerId, netns: cached.netns }, cni, undefined);
     } catch (error) {
       failures.push(messageOf(error));
     }
