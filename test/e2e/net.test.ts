@@ -1,14 +1,17 @@
 /** The workbench: what a person with only these commands learns about a network. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
 import { page, untilServed } from '../rig/http.ts';
+import { ownPods } from '../rig/namespaces.ts';
 import { dist, Rkt, type RunningPod } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
+// Tests without pods: control groups are of pods that somebody else runs.
+ownPods.add('none');
 const netd = (): string => join(rkt.config, 'net.d');
 afterEach(() => rmSync(netd(), { recursive: true, force: true }));
 
@@ -240,6 +243,29 @@ describe('net inspect', () => {
   });
 });
 
+test('plugins are asked for their versions once, whatever command asks; net plan keeps nothing', () => {
+  const count = join(rkt.config, 'count');
+  const answer = (versions: string): void => {
+    mkdirSync(netd(), { recursive: true });
+    const script = `#!/bin/sh\necho "$CNI_COMMAND" >> ${count}\necho '{"cniVersion":"1.0.0","supportedVersions":[${versions}]}'\n`;
+    writeFileSync(join(netd(), 'counter'), script, { mode: 0o755 });
+  };
+  answer('"0.4.0","1.0.0"');
+  put(netd(), '10-counted.conflist', { cniVersion: '0.4.0', cniVersions: ['1.0.0', '1.1.0'], name: 'counted', plugins: [{ type: 'counter' }] });
+  const asked = (): number => readFileSync(count, 'utf8').length / 'VERSION\n'.length;
+  const kept = join(rkt.dataDir, 'plugin-versions.json');
+  rmSync(kept, { force: true });
+  expect(rkt.ok('net', 'plan', '--net=counted')).toContain('CNI 1.0.0');
+  expect([asked(), existsSync(kept)]).toEqual([1, false]);
+  for (let again = 0; again < 2; again++) rkt.ok('net', 'inspect', 'counted');
+  expect(rkt.ok('net', 'plan', '--net=counted')).toContain('CNI 1.0.0');
+  expect(asked()).toBe(2);
+  rmSync(join(netd(), 'counter'));
+  answer('"0.4.0"');
+  expect(rkt.ok('net', 'plan', '--net=counted')).toContain('CNI 0.4.0');
+  expect(asked()).toBe(3);
+});
+
 describe('net gc', () => {
   /** What is left when a pod's directory is deleted by hand. */
   async function orphan(...flags: string[]): Promise<{ uuid: string; ip: string }> {
@@ -293,6 +319,16 @@ describe('net gc', () => {
     rkt.gc();
     for (const path of [lease, entry, oldLease, oldEntry]) rmSync(path);
     expect(rkt.ok('net', 'gc')).toContain('removed: bridge rkt0');
+  });
+
+  test('a link whose namespace lives on goes as well, when nobody knows the attachment any more', () => {
+    sh('ip netns add lost');
+    rkt.ok('net', 'add', 'bridge', '/run/netns/lost');
+    sh('rm /var/lib/cni/results/bridge-cnitool-*');
+    expect(rkt.ok('net', 'gc', 'bridge')).toMatch(/removed: link veth[^]*removed: bridge rkt0/);
+    expect(sh('ip -n lost -br link')).not.toContain('eth0');
+    sh('ip netns del lost');
+    rkt.gc();
   });
 
   test('disableGC is honoured; somebody who attaches at this moment is not disturbed; unknown networks are named', async () => {
