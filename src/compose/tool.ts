@@ -1,5 +1,6 @@
 /** Attachments that are no pod's: the verbs of cnitool. What is attached is known by libcni's cache alone. */
 import { writeSync } from 'node:fs';
+import { currentNetns, netnsExists, netnsIdentity } from '../host/netns.ts';
 import { RuntimeError, messageOf } from '../model/errors.ts';
 import { formatResult } from '../model/cni/result.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
@@ -15,11 +16,16 @@ import { cacheDir, cniServices, planServices } from './cni.ts';
 /** The namespace is the caller's and stays; what plugins say on stderr is for whoever is looking. */
 const services = (): CniServices => ({
   ...cniServices(undefined),
+  env: { ...cniServices(undefined).env, ...(isOverridden() ? { [override]: '1' } : {}) },
   netnsStays: true,
   record: ({ stderr }) => {
     if (stderr !== '') writeSync(2, stderr);
   },
 });
+
+/** skel's way out for who means to attach the host itself (R8). */
+const override = 'CNI_NETNS_OVERRIDE';
+const isOverridden = (): boolean => ['1', 'true'].includes((process.env[override] ?? '').toLowerCase());
 
 /** One attachment as the environment, the operands and the cache have it. */
 interface ToolTarget {
@@ -46,11 +52,16 @@ function listOf(settings: Settings, name: string, cached: CachedAttachment | und
 /**
  * ADD. What a failed one made is undone (R4).
  * @returns the result as its version writes it
- * @throws ERR_NET_ARGS when the interface is attached already (R17); what finding the list and {@link addList} throw
+ * @throws ERR_NET_ARGS when the interface is attached already (R17), or the namespace is the host's (R8); what finding the list and {@link addList} throw
  */
 export function toolAdd(settings: Settings, name: string, netns: string): Record<string, unknown> {
   const { attachment, ifName, source } = targetOf(settings, name, netns);
   const network = withArguments(findList(name, source, planServices(settings)), toolArguments(process.env));
+  if (netnsExists(attachment.netns) && netnsIdentity(attachment.netns) === currentNetns() && !isOverridden())
+    throw new RuntimeError('ERR_NET_ARGS', `${attachment.netns} is the network namespace of the host`, {
+      hint: `plugins would change the host's own network; ${override}=1 if that is meant`,
+      exitCode: 1,
+    });
   const other = cachedNetwork(cacheDir, attachment.containerId, ifName);
   if (other !== undefined)
     throw new RuntimeError('ERR_NET_ARGS', `${ifName} of ${attachment.netns} is attached to network "${other}" already`, {

@@ -152,6 +152,12 @@ describe('net add, check, del, gc, status NETWORK NETNS', () => {
     rkt.gc();
   });
 
+  test('R8: the host’s own namespace is refused, unless that is meant', () => {
+    const { code, text } = status('net', 'add', 'bridge', '/proc/self/ns/net');
+    expect([code, text]).toEqual([1, expect.stringMatching(/is the network namespace of the host .*\nhint: .*CNI_NETNS_OVERRIDE=1/)]);
+    expect(sh('ip -br link')).not.toContain('rkt0');
+  });
+
   test('operands that are missing', () => {
     expect(status('net', 'add', 'bridge')).toEqual({
       code: 1,
