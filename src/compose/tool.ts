@@ -5,11 +5,11 @@ import { RuntimeError, messageOf } from '../model/errors.ts';
 import { formatResult } from '../model/cni/result.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
-import { type CachedAttachment, cachedAttachments, cachedNetwork } from '../net/cni/cache.ts';
+import { type CachedAttachment, cachedAttachments, cachedNetwork, toolPrefix } from '../net/cni/cache.ts';
 import { addList, checkList, checkObstacle, delList, gcList } from '../net/cni/list.ts';
 import type { Attachment, CniServices } from '../net/cni/services.ts';
 import { confFromText, findList, type ListSource, ownSource, resolveList, withArguments } from '../net/lists.ts';
-import { toolArguments, toolAttachment, toolPrefix, toolSource } from '../net/tool.ts';
+import { toolArguments, toolAttachment, toolSource } from '../net/tool.ts';
 import { lockNetwork, recordNetwork, tryLockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, planServices } from './cni.ts';
 

@@ -9,13 +9,13 @@ import { resolve } from 'node:path';
 import { isObject } from '../model/cni/known-key.ts';
 import type { CapabilityArgs } from '../model/cni/types.ts';
 import { RuntimeError, messageOf } from '../model/errors.ts';
+import { toolPrefix } from './cni/cache.ts';
 import type { Attachment } from './cni/services.ts';
 import { type AttachmentArguments, type ListSource, listNames } from './lists.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const defaultDirectory = '/etc/cni/net.d';
-export const toolPrefix = 'cnitool-';
 
 /**
  * Where a tool's lists and plugins come from: NETCONFPATH alone when it is set; else rkt's own networks, and cnitool's

@@ -321,6 +321,21 @@ describe('net gc', () => {
     expect(rkt.ok('net', 'gc')).toContain('removed: bridge rkt0');
   });
 
+  test('a data directory that nothing was run from yet', () => {
+    const { status: code, stdout } = rkt.run(['net', 'gc', `--dir=${join(rkt.config, 'fresh')}`]);
+    expect([code, stdout]).toEqual([0, 'bridge: nothing to remove\ndefault: nothing to remove\ndefault-restricted: nothing to remove\n']);
+  });
+
+  test('a cache entry of a namespace that is gone does not keep rkt gc from removing what pods shared', () => {
+    sh('ip netns add lost');
+    rkt.ok('net', 'add', 'bridge', '/run/netns/lost');
+    sh('ip netns del lost');
+    rkt.gc();
+    rkt.gc();
+    expect(sh('ip -br link')).not.toContain('rkt0');
+    expect(rkt.ok('net', 'gc', 'bridge')).toContain('removed: cache entry');
+  });
+
   test('a link whose namespace lives on goes as well, when nobody knows the attachment any more', () => {
     sh('ip netns add lost');
     rkt.ok('net', 'add', 'bridge', '/run/netns/lost');
@@ -346,7 +361,6 @@ describe('net gc', () => {
     rmSync('/var/lib/cni/networks/shared', { recursive: true });
     const { code, text } = status('net', 'gc', 'nope', 'shared');
     expect([code, text]).toEqual([254, expect.stringMatching(/networks not found: nope .*ERR_NET_NOT_FOUND/)]);
-    mkdirSync(join(rkt.dataDir, 'networks'), { recursive: true });
     const lock = join(rkt.dataDir, 'networks/bridge.lock');
     const busy = spawnSync('flock', ['--shared', lock, 'sh', '-c', `${join(dist, 'rkt')} --dir=${rkt.dataDir} net gc bridge`], { encoding: 'utf8' });
     expect([busy.status, busy.stdout]).toEqual([1, expect.stringContaining('somebody attaches to it at this moment')]);

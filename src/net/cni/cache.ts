@@ -23,6 +23,9 @@ interface CacheFile {
   readonly result?: unknown;
 }
 
+/** How the container IDs begin that cnitool gives to namespaces, and rkt in its place. */
+export const toolPrefix = 'cnitool-';
+
 const resultsDir = (cacheDir: string): string => join(cacheDir, 'results');
 const cachePath = (cacheDir: string, network: PlannedNetwork, { containerId }: Attachment): string =>
   join(resultsDir(cacheDir), `${network.name}-${containerId}-${network.ifName}`);
