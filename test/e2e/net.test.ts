@@ -123,6 +123,29 @@ describe('net check and net explain', () => {
     rkt.gc();
   });
 
+  test('a chain of somebody else that drops what is forwarded, as Docker makes it', async () => {
+    const pod = web('--net=bridge', '--port=8080:80');
+    await untilServed(`http://${pod.ip}/`);
+    sh(
+      "nft add table ip filter; nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'; nft add rule ip filter FORWARD iifname docker0 accept",
+    );
+    expect(findings(pod)).toMatch(
+      /chain ip filter FORWARD drops what none of its rules accepts[^]*cure: .*nft insert rule ip filter FORWARD ip daddr 172\.16\.29\.0\/24 accept/,
+    );
+    expect(status('net', 'check', pod.uuid).code).toBe(0);
+    for (const rule of [`ip daddr ${pod.ip} accept`, 'ip saddr 172.16.29.0/24 accept', 'oifname rkt0 accept']) {
+      sh(`nft flush chain ip filter FORWARD; nft add rule ip filter FORWARD ${rule}`);
+      expect(findings(pod), rule).toContain('none: everything');
+    }
+    sh(
+      "nft flush chain ip filter FORWARD; nft add chain ip filter FORWARD '{ policy accept; }'; nft add chain ip filter INPUT '{ type filter hook input priority 0; policy drop; }'",
+    );
+    expect(findings(pod)).toContain('none: everything');
+    sh('nft delete table ip filter');
+    await pod.stop();
+    rkt.gc();
+  });
+
   test('nothing listens, or only on loopback', async () => {
     const pod = rkt.start(['--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/sh', '--', '-c', 'exec httpd -f -p 127.0.0.1:80 -h /']);
     await expect.poll(() => findings(pod)).toContain('the pod listens on tcp 80 only at 127.0.0.1');

@@ -17,7 +17,12 @@ export function diagnose(attached: Attached, state: AttachmentState, running: bo
   const changes = compareAttachment(attached, state).map((difference): Finding => {
     return { what: differenceText(difference), effect: difference.effect, cure: difference.cure };
   });
-  return [...changes, ...wrongFromTheStart(attached), ...(running ? ports(attached, state.pod?.listeners ?? []) : [])];
+  return [
+    ...changes,
+    ...wrongFromTheStart(attached),
+    ...othersWhoDrop(attached, state),
+    ...(running ? ports(attached, state.pod?.listeners ?? []) : []),
+  ];
 }
 
 /** Addresses that no network of this shape can use: IPAM was told something else than the plugin that made the interface. */
@@ -51,6 +56,20 @@ function wrongFromTheStart({ network, result }: Attached): Finding[] {
         : []),
     ];
   });
+}
+
+/** Every chain at a hook has its say: what table inet rkt accepts, another one can still drop (Docker's FORWARD chain does). */
+function othersWhoDrop({ network, result }: Attached, { dropping }: AttachmentState): Finding[] {
+  if (!network.expects.gateway) return [];
+  const addresses = (result.ips ?? []).flatMap(({ address }) => parseCidr(address) ?? []);
+  return dropping
+    .filter(({ family, knowsPod }) => !knowsPod && addresses.some(({ ip }) => family === 'inet' || (family === 'ip') === (ip.family === 4)))
+    .map(({ chain }) => ({
+      what: `chain ${chain} drops what none of its rules accepts, and no rule of its table speaks of the pod`,
+      effect:
+        'other hosts do not reach published ports and the pod reaches nobody but the host and its own network; ports still answer on the host itself',
+      cure: `let it accept the pods: nft insert rule ${chain} ip daddr ${network.expects.subnets[0] ?? 'SUBNET'} accept, and the same with saddr (Docker: in chain DOCKER-USER)`,
+    }));
 }
 
 const isLoopback = (address: string): boolean => address.startsWith('127.') || address === '::1';

@@ -2,12 +2,13 @@
 import { listAddresses, listLinks, listRoutes, type Link } from '../../host/netlink/rtnetlink.ts';
 import { deviceTowards } from '../../host/netlink/route-to.ts';
 import { RouteSocket } from '../../host/netlink/socket.ts';
+import { droppingChains } from '../../host/nftables/foreign.ts';
 import { elementsOf, missingOf, tableDamage } from '../../host/nftables/table.ts';
 import { netnsExists, withNetns } from '../../host/netns.ts';
 import { readSysctl } from '../../host/sysctl.ts';
-import { cidrText, parseCidr } from '../../model/cidr.ts';
+import { cidrText, ipBytes, networkOf, parseCidr, type Cidr } from '../../model/cidr.ts';
 import { isErrno, messageOf } from '../../model/errors.ts';
-import { type AttachmentKey, type Element, attachmentText, setNames } from '../../model/ruleset.ts';
+import { type AttachmentKey, type Element, attachmentText, setNames, table } from '../../model/ruleset.ts';
 import { leasesOf } from './leases.ts';
 import { readListeners } from './listeners.ts';
 import type { Attached } from './compare.ts';
@@ -56,14 +57,30 @@ function sysctl(key: string): string | undefined {
   }
 }
 
+const unreadable = 'nftables cannot be read';
+const isUnreadable = (text: string): boolean => text.startsWith(unreadable);
+
 /** What is wrong with the table, as far as the attachment needs it. */
 function damageFor(elements: readonly Element[]): string[] {
   if (elements.length === 0) return [];
   try {
     return tableDamage(elements.flatMap(({ chain }) => chain ?? [])).map(({ text }) => text);
   } catch (error) {
-    return [`nftables cannot be read: ${messageOf(error)}`];
+    return [`${unreadable}: ${messageOf(error)}`];
   }
+}
+
+/** A rule that holds the address, the subnet's first address or the device's name is somebody's decision about the pod. */
+function readDropping(addresses: readonly Cidr[], devices: readonly string[]): AttachmentState['dropping'] {
+  const marks = [
+    ...addresses.flatMap((address) => [ipBytes(address.ip), ipBytes(networkOf(address).ip)]),
+    ...devices.map((device) => Buffer.from(`${device}\0`)),
+  ];
+  return droppingChains(table.name).map(({ family, table: name, chain, rules }) => ({
+    chain: `${family} ${name} ${chain}`,
+    family,
+    knowsPod: rules.some((rule) => marks.some((mark) => rule.includes(mark))),
+  }));
 }
 
 /** @param expected - the elements there should be. @param cache - the file of libcni's cache, when it is there */
@@ -88,9 +105,10 @@ export function readAttachment(
   return {
     pod: netnsExists(netns) ? withNetns(netns, () => ({ links: readLinks(({ name }) => name !== 'lo'), listeners: readListeners() })) : undefined,
     hostLinks: readLinks((link) => link.alias === alias || named.has(link.name)),
-    elements: damage.some((text) => text.startsWith('nftables')) ? [] : readElements((comment) => comment === alias),
+    elements: damage.some(isUnreadable) ? [] : readElements((comment) => comment === alias),
     missingElements: damage.length === 0 ? missingOf(expected) : missingOrAll(expected),
     tableDamage: damage,
+    dropping: damage.some(isUnreadable) ? [] : readDropping(addresses, [...new Set(Object.values(towards).flatMap((name) => name ?? []))]),
     leases: leasesOf(network).filter(isOwnLease),
     cache,
     forwarding: { 4: sysctl('net/ipv4/ip_forward'), 6: sysctl('net/ipv6/conf/all/forwarding') },

@@ -50,6 +50,8 @@ export interface AttachmentState {
   /** of the elements there should be, those that are not there as they should */
   readonly missingElements: readonly Element[];
   readonly tableDamage: readonly string[];
+  /** chains of others at the forward hook that drop by default, and whether a rule of their table speaks of the pod, its subnet or its device */
+  readonly dropping: readonly { readonly chain: string; readonly family: 'inet' | 'ip' | 'ip6'; readonly knowsPod: boolean }[];
   /** of the network's host-local store: those of the attachment, and those of its addresses */
   readonly leases: readonly LeaseState[];
   /** the file of libcni's cache, when it is there */

@@ -69,6 +69,7 @@ const well: AttachmentState = {
   elements: [],
   missingElements: [],
   tableDamage: [],
+  dropping: [],
   leases: [
     { address: '10.1.0.2', containerId: 'cid', ifName: 'eth0', path: '/x' },
     { address: 'fd00::2', containerId: 'cid', ifName: undefined, path: '/y' },
@@ -165,6 +166,20 @@ describe('findings that are no changes', () => {
     );
     const ranges = { ...odd, network: { ...network, capabilityArgs: { ipRanges: [] } } };
     expect(whats(ranges, well).join()).not.toContain('is in no subnet');
+  });
+  test('a chain of somebody else that drops by default, unless it knows the pod or is of another family', () => {
+    const dropping = (family: 'inet' | 'ip' | 'ip6', knowsPod: boolean): AttachmentState => ({
+      ...well,
+      dropping: [{ chain: `${family} filter FORWARD`, family, knowsPod }],
+    });
+    expect(whats(attached, dropping('ip', false))).toEqual([
+      'chain ip filter FORWARD drops what none of its rules accepts, and no rule of its table speaks of the pod',
+    ]);
+    expect(whats(attached, dropping('ip', true))).toEqual([]);
+    const only4 = { ...attached, result: { ...attached.result, ips: (attached.result.ips ?? []).slice(0, 1), routes: [{ dst: '0.0.0.0/0' }] } };
+    expect([whats(only4, dropping('ip6', false)), whats(only4, dropping('inet', false)).length]).toEqual([[], 1]);
+    const bridged = { ...attached, network: { ...network, expects: { ...network.expects, gateway: false } } };
+    expect(whats(bridged, dropping('ip', false))).toEqual([]);
   });
   test('who listens', () => {
     const listening = (...addresses: string[]): AttachmentState => ({
