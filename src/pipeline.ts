@@ -15,11 +15,9 @@ import { startTimeOf } from './host/process.ts';
 import { newPodId } from './host/uuid.ts';
 import { RuntimeError } from './model/errors.ts';
 import type { StoredImage } from './model/oci.ts';
-import type { NetOptions, Progress, RunOptions } from './model/options.ts';
-import type { NetPlan } from './model/plan.ts';
+import type { Progress, RunOptions } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
-import type { AppPorts } from './net/ports.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
 import { attachedNetworks, resolvConf } from './stage0/prepare/net-info.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
@@ -33,8 +31,6 @@ import { podFiles, visiblePhases } from './state/pod/layout.ts';
 import { findPod, listPods } from './state/pod/lifecycle.ts';
 
 export type { PodInfo };
-export { listNetworks } from './net/plan-pod.ts';
-export { renderPlan } from './net/plan/render.ts';
 
 /** Runs a pod in place of this process: it returns only by throwing, and then nothing of the pod is left. */
 export async function runPod(settings: Settings, options: RunOptions): Promise<never> {
@@ -46,11 +42,8 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     options.progress,
   );
   const manifest = podManifest(options.apps.flatMap((app, i) => (images[i] === undefined ? [] : [{ ...app, image: images[i] }])));
-  const plan = planNetwork(
-    settings,
-    options,
-    manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] })),
-  );
+  const ports = manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] }));
+  const plan = planPodNetwork(settings, options, ports, planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
@@ -92,10 +85,6 @@ export async function fetchImages(settings: Settings, references: readonly strin
   }
   return images;
 }
-
-/** What `run` would do to the network. Touches nothing, needs no root. */
-export const planNetwork = (settings: Settings, options: NetOptions, apps: readonly AppPorts[]): NetPlan =>
-  planPodNetwork(settings, options, apps, planServices);
 
 export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, visiblePhases).map(podInfo);
 export const findPodInfo = ({ dataDir }: Settings, uuid: string): PodInfo => podInfo(findPod(dataDir, uuid));

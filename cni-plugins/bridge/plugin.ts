@@ -29,8 +29,8 @@ import {
 } from '../skel/interface.ts';
 import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
@@ -174,6 +174,8 @@ export const plugin: Plugin = {
     const conf = readConf(req);
     if (conf.ipamType !== '') ctx.delegate(conf.ipamType, 'STATUS', req);
   },
+
+  rules: (req) => (readConf(req).ipMasq ? masqueradeOf(req) : []),
 };
 
 function build(

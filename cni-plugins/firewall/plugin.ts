@@ -99,4 +99,6 @@ export const plugin: Plugin = {
 
   tidy: tidyRuleset,
   status: requireNftables,
+
+  rules: (req) => expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)),
 };

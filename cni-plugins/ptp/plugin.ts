@@ -28,7 +28,7 @@ import {
   type Lease,
 } from '../skel/interface.ts';
 import { withIpam } from '../skel/ipam.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
 import { orUndo, removeAttachment } from '../skel/veth.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
 
@@ -105,6 +105,8 @@ export const plugin: Plugin = {
   status(req, ctx) {
     ctx.delegate(readConf(req).ipamType, 'STATUS', req);
   },
+
+  rules: (req) => (readConf(req).ipMasq ? masqueradeOf(req) : []),
 };
 
 function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: readonly Routed[], ctx: PluginContext): CniResult {

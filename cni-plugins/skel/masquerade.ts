@@ -5,10 +5,12 @@
  */
 import { claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import type { Cidr } from '../../src/model/cidr.ts';
+import type { PluginRequest } from '../../src/model/cni/plugin.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
-import { type AttachmentKey, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
+import { type AttachmentKey, type Element, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
+import { keyOf, ofAttachment, ofStale } from './attachment.ts';
+import { addressesToForget } from './interface.ts';
 import { withRuleset } from './ruleset.ts';
-import { ofAttachment, ofStale } from './attachment.ts';
 
 const sets: readonly SetName[] = ['masq4', 'masq6'];
 
@@ -16,6 +18,8 @@ const sets: readonly SetName[] = ['masq4', 'masq6'];
 export function ensureMasquerade(key: AttachmentKey, addresses: readonly Cidr[]): void {
   withRuleset('masquerade', () => claim(masqueradeElements(key, addresses)));
 }
+/** What there is of {@link ensureMasquerade} for the attachment of `prevResult`. */
+export const masqueradeOf = (req: PluginRequest): Element[] => masqueradeElements(keyOf(req), addressesToForget(req));
 /** Undoes {@link ensureMasquerade}; fine when there is nothing, or no table. `addresses`, where known, make it independent of the number of pods. */
 export function removeMasquerade(key: AttachmentKey, addresses: readonly Cidr[] = []): void {
   withRuleset('masquerade', () => release(ofAttachment(key, sets, masqueradeElements(key, addresses))));

@@ -17,6 +17,13 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'cat-manifest': () => load(import('./commands/cat-manifest.ts')),
   'net list': () => load(import('./commands/net-list.ts')),
   'net plan': () => load(import('./commands/net-plan.ts')),
+  'net inspect': () => load(import('./commands/net-inspect.ts')),
+  'net status': () => load(import('./commands/net-status.ts')),
+  'net explain': () => load(import('./commands/net-explain.ts')),
+  'net add': () => load(import('./commands/net-add.ts')),
+  'net check': () => load(import('./commands/net-check.ts')),
+  'net del': () => load(import('./commands/net-del.ts')),
+  'net gc': () => load(import('./commands/net-gc.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

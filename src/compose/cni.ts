@@ -3,18 +3,29 @@ import { appendFileSync } from 'node:fs';
 import { monotonicMs, sleepMs } from '../host/clock.ts';
 import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
-import type { AttachmentId } from '../model/cni/types.ts';
-import { cachedAttachments } from '../net/cni/cache.ts';
+import type { Settings } from '../model/settings.ts';
+import { type CachedAttachment, cachedAttachments } from '../net/cni/cache.ts';
 import { versionsOf } from '../net/cni/find.ts';
 import type { CniServices } from '../net/cni/services.ts';
 import type { PlanServices } from '../net/plan-pod.ts';
+import { keepVersions, keptVersions } from '../state/network/versions.ts';
 import { builtinPlugins } from './plugins.ts';
 import { builtinTypes } from './plugin-types.ts';
 
-export const planServices: PlanServices = { builtinTypes, versionsOf };
+/** @param touches - whether answers of plugins may be kept for the next command */
+export const planServices = ({ dataDir }: Settings, touches = true): PlanServices => ({
+  builtinTypes,
+  versionsOf: (executable) =>
+    versionsOf(executable, {
+      get: (path, file) => keptVersions(dataDir, path, file),
+      set: (path, file, versions) => {
+        if (touches) keepVersions(dataDir, path, file, versions);
+      },
+    }),
+});
 
 /** libcni's own (L1), so that other tools see our attachments. */
-const cacheDir = '/var/lib/cni';
+export const cacheDir = '/var/lib/cni';
 const timeoutMs = 30_000;
 
 /** @param callsFile - where each call is recorded, one JSON line; undefined: nowhere */
@@ -42,4 +53,4 @@ export function cniServices(callsFile: string | undefined): CniServices {
 }
 
 /** Attachments on a network of that name that any runtime here has cached: they keep what they share with ours. */
-export const foreignAttachments = (network: string): AttachmentId[] => cachedAttachments(cacheDir, network);
+export const foreignAttachments = (network: string): CachedAttachment[] => cachedAttachments(cacheDir, network);

@@ -7,7 +7,8 @@ import { gcList } from '../net/cni/list.ts';
 import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { actionsFor } from './actions.ts';
-import { cniServices, foreignAttachments } from './cni.ts';
+import { cniServices } from './cni.ts';
+import { ownersOf } from './owners.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
   const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
@@ -19,7 +20,7 @@ export function clearUnusedNetworks({ dataDir }: Settings, report: (event: Sweep
   sweepNetworks(
     dataDir,
     (network) => gcList(network, [], services),
-    (network) => foreignAttachments(network).length > 0,
+    (network) => ownersOf(dataDir, network).valid.length > 0,
     (network, error) => report({ kind: 'failed', what: `network "${network}"`, reasons: [error] }),
   );
 }

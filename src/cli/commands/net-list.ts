@@ -1,4 +1,4 @@
-import { listNetworks } from '../../pipeline.ts';
+import { listNetworks } from '../../workbench.ts';
 import { defineCommand } from '../command.ts';
 import { formatFlag, out, outJson, warn } from '../output.ts';
 import { renderTable } from '../render/table.ts';

@@ -19,6 +19,7 @@ export const MSG = {
   GETCHAIN: 4,
   DELCHAIN: 5,
   NEWRULE: 6,
+  GETRULE: 7,
   NEWSET: 9,
   NEWSETELEM: 12,
   GETSETELEM: 13,
@@ -174,6 +175,8 @@ export const getElementRequest = (table: string, element: Element): Message =>
   message(MSG.GETSETELEM, 0, text(1, table), text(2, element.set), nest(3, nest(1, keyAttribute(element))));
 export const getChainRequest = (table: string, chain: string): Message => message(MSG.GETCHAIN, 0, text(1, table), text(3, chain));
 export const dumpChainsRequest = (): Message => message(MSG.GETCHAIN, NLM_F.DUMP);
+/** Every rule of a table. */
+export const dumpRulesRequest = (table: string): Message => message(MSG.GETRULE, NLM_F.DUMP, text(1, table));
 export const getTableRequest = (table: string): Message => message(MSG.GETTABLE, 0, text(1, table));
 export const getGenerationRequest = (): Message => ({ type: nftType(MSG.GETGEN), flags: NLM_F.REQUEST, body: header(0) });
 
@@ -214,4 +217,19 @@ export const decodeGeneration = (body: Buffer): number => fields(body.subarray(4
 export function decodeChain(body: Buffer): { table: string; name: string } {
   const found = fields(body.subarray(4));
   return { table: stringOf(found.get(1) ?? Buffer.alloc(0)), name: stringOf(found.get(3) ?? Buffer.alloc(0)) };
+}
+
+/** What an expression list is made of, in order: the names of the kernel's expressions. */
+const namesOf = (expressions: Buffer | undefined): string[] =>
+  list(expressions ?? Buffer.alloc(0)).map((expression) => stringOf(fields(expression).get(1) ?? Buffer.alloc(0)));
+/** The same of a rule that is yet to be made. */
+export const expressionNames = (expressions: readonly Expression[]): string[] => namesOf(Buffer.concat(expressions.map(encodeExpression)));
+/** Table, chain and expression names of the rule in a NEWRULE message's body. */
+export function decodeRule(body: Buffer): { table: string; chain: string; names: string[] } {
+  const found = fields(body.subarray(4));
+  return {
+    table: stringOf(found.get(1) ?? Buffer.alloc(0)),
+    chain: stringOf(found.get(2) ?? Buffer.alloc(0)),
+    names: namesOf(found.get(4)),
+  };
 }

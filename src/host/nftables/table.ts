@@ -27,7 +27,10 @@ import {
   decodeGeneration,
   decodeTableComment,
   dumpChainsRequest,
+  decodeRule,
   dumpElementsRequest,
+  dumpRulesRequest,
+  expressionNames,
   getChainRequest,
   getElementRequest,
   getGenerationRequest,
@@ -48,6 +51,13 @@ export function generation(): number {
 function generationIn(answer: Answer): number {
   if (answer.body === undefined) throw new Errno('nftables', answer.errno, 'read the generation', answer.detail);
   return decodeGeneration(answer.body);
+}
+
+/** What is wrong with the table itself, whoever's elements are in it. */
+export interface TableDamage {
+  /** undefined: the whole table is not there, or is another rkt's */
+  readonly chain: string | undefined;
+  readonly text: string;
 }
 
 interface TableState {
@@ -166,6 +176,38 @@ function swap(operations: readonly Operation[], seen: number): boolean {
     if (isErrno(error, 'ERESTART')) return false;
     throw error;
   }
+}
+
+/**
+ * Compares the table with the skeleton and the chains that elements of `chains` lead to: chains and rules that somebody
+ * flushed, deleted or added to. Rules are compared by the kinds of their expressions. Throws Errno when nf_tables cannot be used.
+ */
+export function tableDamage(chains: readonly string[]): TableDamage[] {
+  const whole = (text: string): TableDamage[] => [{ chain: undefined, text }];
+  const [first, second] = ask([getGenerationRequest(), getTableRequest(table.name)] as const);
+  generationIn(first);
+  const name = `table ${table.family} ${table.name}`;
+  if (second.errno === ENOENT) return whole(`${name} does not exist`);
+  if (second.body === undefined) throw new Errno('nftables', second.errno, `read table ${table.name}`, second.detail);
+  const comment = decodeTableComment(second.body);
+  if (comment !== tableComment) return whole(`${name} is of another rkt: its comment is "${comment}"`);
+  const there = new Set(
+    dump(dumpChainsRequest(), 'list chains')
+      .filter((body) => body[0] === NFPROTO_INET)
+      .map(decodeChain)
+      .filter((chain) => chain.table === table.name)
+      .map((chain) => chain.name),
+  );
+  const rules = dump(dumpRulesRequest(table.name), 'list rules').map(decodeRule);
+  const wanted = [...skeleton, ...[...new Set(chains)].map(subnetChain).filter((chain) => chain !== undefined)];
+  return wanted.flatMap((chain): TableDamage[] => {
+    if (!there.has(chain.name)) return [{ chain: chain.name, text: `chain ${chain.name} of ${name} does not exist` }];
+    const found = rules.filter((rule) => rule.table === table.name && rule.chain === chain.name);
+    const same = found.length === chain.rules.length && chain.rules.every((rule, i) => expressionNames(rule).join(' ') === found[i]?.names.join(' '));
+    if (same) return [];
+    const what = found.length === chain.rules.length ? 'has other rules than rkt made' : `has ${found.length} rules, not ${chain.rules.length}`;
+    return [{ chain: chain.name, text: `chain ${chain.name} of ${name} ${what}` }];
+  });
 }
 
 /** All elements of a set, none when there is no table. */

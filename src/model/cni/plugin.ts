@@ -1,4 +1,5 @@
 /** What a CNI plugin is, in process and as an executable: a value over a typed request. */
+import type { Element } from '../ruleset.ts';
 import type { AttachmentId, CniCommand, CniResult, CniVersion } from './types.ts';
 
 /** One invocation. The environment is parsed, stdin is decoded; nothing else is ambient. */
@@ -64,4 +65,6 @@ export interface Plugin {
    * at the same moment: what they meet half-way they make again.
    */
   tidy?(req: PluginRequest): void;
+  /** the elements of table `inet rkt` that there are for the attachment when `prevResult` is the final result; absent: it makes none */
+  rules?(req: PluginRequest): readonly Element[];
 }

@@ -3,8 +3,10 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
 import { formatResult, parseResult } from '../../model/cni/result.ts';
-import type { AttachmentId, CniResult } from '../../model/cni/types.ts';
+import { isObject } from '../../model/cni/known-key.ts';
+import type { CapabilityArgs, CniResult } from '../../model/cni/types.ts';
 import { RuntimeError, diskHint, isErrno, messageOf } from '../../model/errors.ts';
+import { isContainerId, isIfName } from '../../model/ids.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import type { Attachment } from './services.ts';
 
@@ -13,8 +15,16 @@ interface CacheFile {
   readonly containerId?: string;
   readonly ifName?: string;
   readonly networkName?: string;
+  readonly netns?: string;
+  /** base64 */
+  readonly config?: string;
+  readonly cniArgs?: readonly (readonly [string, string])[];
+  readonly capabilityArgs?: CapabilityArgs;
   readonly result?: unknown;
 }
+
+/** How the container IDs begin that cnitool gives to namespaces, and rkt in its place. */
+export const toolPrefix = 'cnitool-';
 
 const resultsDir = (cacheDir: string): string => join(cacheDir, 'results');
 const cachePath = (cacheDir: string, network: PlannedNetwork, { containerId }: Attachment): string =>
@@ -56,24 +66,75 @@ export function readCache(cacheDir: string, network: PlannedNetwork, attachment:
 export const removeCache = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): void =>
   removeAtomic(cachePath(cacheDir, network, attachment));
 
-/** Attachments to a network of that name that anybody's libcni has cached. File names are ambiguous (L8): contents decide. */
-export function cachedAttachments(cacheDir: string, network: string): AttachmentId[] {
-  let names: string[];
+/** An attachment that somebody's libcni has cached. */
+export interface CachedAttachment {
+  readonly path: string;
+  readonly containerId: string;
+  readonly ifName: string;
+  /** '' when the file does not say */
+  readonly netns: string;
+  /** the configuration list at the time of ADD, byte-exact; undefined when the file does not say */
+  readonly config?: string;
+  readonly args: readonly (readonly [string, string])[];
+  readonly capabilityArgs: CapabilityArgs;
+}
+
+/**
+ * Everybody's attachments to the network of that name. File names are ambiguous (L8): contents decide. Files of the time
+ * before kinds hold a bare result (L3): every way to read their name counts, because whoever asks wants to spare what is in use.
+ */
+export function cachedAttachments(cacheDir: string, network: string): CachedAttachment[] {
+  const prefix = `${network}-`;
+  const names = resultNames(cacheDir).filter((name) => name.startsWith(prefix));
+  return names.flatMap((name): CachedAttachment[] => {
+    const path = join(resultsDir(cacheDir), name);
+    const file = parseCacheFile(readText(path));
+    if (file === undefined) return [];
+    if (file.kind === undefined) return bareResult(path, name.slice(prefix.length));
+    if (file.kind !== 'cniCacheV1' || file.networkName !== network) return [];
+    return [
+      {
+        path,
+        containerId: file.containerId ?? '',
+        ifName: file.ifName ?? '',
+        netns: file.netns ?? '',
+        ...(file.config === undefined ? {} : { config: Buffer.from(file.config, 'base64').toString() }),
+        args: file.cniArgs ?? [],
+        capabilityArgs: file.capabilityArgs ?? {},
+      },
+    ];
+  });
+}
+
+/** The name of the network that an interface of a container is attached to; undefined when it is attached to none that anybody cached. */
+export function cachedNetwork(cacheDir: string, containerId: string, ifName: string): string | undefined {
+  const ending = `-${containerId}-${ifName}`;
+  const files = resultNames(cacheDir)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => parseCacheFile(readText(join(resultsDir(cacheDir), name))));
+  return files.find((file) => file?.containerId === containerId && file.ifName === ifName)?.networkName;
+}
+
+/** Sorted. */
+function resultNames(cacheDir: string): string[] {
   try {
-    names = readdirSync(resultsDir(cacheDir)).filter((name) => name.startsWith(`${network}-`));
+    return readdirSync(resultsDir(cacheDir)).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
-  return names.sort().flatMap((name) => {
-    const file = parseCacheFile(readText(join(resultsDir(cacheDir), name)));
-    return file?.kind === 'cniCacheV1' && file.networkName === network ? [{ containerID: file.containerId ?? '', ifname: file.ifName ?? '' }] : [];
-  });
 }
+
+/** `rest`: a container ID and an interface name with a dash between, either of which may hold more. */
+const bareResult = (path: string, rest: string): CachedAttachment[] =>
+  [...rest.matchAll(/-/g)]
+    .map(({ index }) => ({ path, containerId: rest.slice(0, index), ifName: rest.slice(index + 1), netns: '', args: [], capabilityArgs: {} }))
+    .filter(({ containerId, ifName }) => isContainerId(containerId) && isIfName(ifName));
 
 function parseCacheFile(text: string | undefined): CacheFile | undefined {
   try {
-    return text === undefined ? undefined : (JSON.parse(text) as CacheFile);
+    const value: unknown = text === undefined ? undefined : JSON.parse(text);
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined; // not a cache file of ours or libcni's (L8 skips these)
   }

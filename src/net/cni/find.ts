@@ -6,23 +6,31 @@ import { cniVersions } from '../../model/cni/types.ts';
 import { versionsOfReply } from '../../model/cni/version.ts';
 import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
 
-/** Answers by path and what tells one file from another. */
-const answers = new Map<string, readonly string[]>();
 const timeoutMs = 10_000;
+
+/** Answers of earlier commands. `file` tells one file from another. */
+export interface AnswerCache {
+  get(executable: string, file: string): readonly string[] | undefined;
+  set(executable: string, file: string, versions: readonly string[]): void;
+}
+/** Answers of this command. */
+const answers = new Map<string, readonly string[]>();
 
 /**
  * Asks `executable` for its versions (VERSION); the answer is remembered as long as the file is the same one.
  * A plugin from before there was VERSION says 0.1.0 only (V9).
  * Throws RuntimeError ERR_PLUGIN_NOT_FOUND, ERR_PLUGIN_FAILED, ERR_PLUGIN_TIMEOUT, ERR_PLUGIN_OUTPUT.
  */
-export function versionsOf(executable: string): readonly string[] {
+export function versionsOf(executable: string, cache?: AnswerCache): readonly string[] {
   const stat = statSync(executable, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) throw new RuntimeError('ERR_PLUGIN_NOT_FOUND', `plugin ${executable} does not exist`);
-  const key = `${executable} ${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}`;
-  const known = answers.get(key);
+  const file = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}`;
+  const key = `${executable} ${file}`;
+  const known = answers.get(key) ?? cache?.get(executable, file);
   if (known !== undefined) return known;
   const asked = ask(executable);
   answers.set(key, asked);
+  cache?.set(executable, file, asked);
   return asked;
 }
 

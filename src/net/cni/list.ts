@@ -3,21 +3,28 @@
  * made is the caller's journal to undo (R4, D4), nothing of today's net.d is read (R6).
  */
 import { netnsExists } from '../../host/netns.ts';
-import { RuntimeError, isCode, messageOf } from '../../model/errors.ts';
+import { RuntimeError, isCode, isRuntimeError, messageOf } from '../../model/errors.ts';
 import { isContainerId, isIfName, isNetworkName } from '../../model/ids.ts';
 import { cniCode, type AttachmentId, type CniResult } from '../../model/cni/types.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import { readCache, removeCache, writeCache } from './cache.ts';
 import { CniPluginError } from './errors.ts';
+import { isObject, knownKey } from '../../model/cni/known-key.ts';
 import { callPlugin, type Callee } from './invoke.ts';
 import { environmentFor, speaks, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
 
-function calleeOf(network: PlannedNetwork, index: number): Callee {
+function calleeOf(network: PlannedNetwork, index: number, { netnsStays }: CniServices): Callee {
   const plugin = network.plugins[index];
   if (plugin === undefined) throw new Error(`network ${network.name} has no plugin ${index}`);
-  // Whoever detaches a pod's network destroys its namespace next.
-  return { network: network.name, type: plugin.type, via: plugin.via, netnsDies: true, ...(plugin.ipam === undefined ? {} : { ipam: plugin.ipam }) };
+  return {
+    network: network.name,
+    type: plugin.type,
+    via: plugin.via,
+    // Whoever detaches a pod's network destroys its namespace next.
+    netnsDies: netnsStays !== true,
+    ...(plugin.ipam === undefined ? {} : { ipam: plugin.ipam }),
+  };
 }
 
 /** D2: names become file names and arguments, for DEL as much as for ADD. */
@@ -37,7 +44,7 @@ export function addList(network: PlannedNetwork, attachment: Attachment, service
   let result: CniResult | undefined;
   for (const index of network.plugins.keys()) {
     const input = { stdin: stdinFor(network, index, 'ADD', result, []), env: environmentFor(network, 'ADD', attachment) };
-    result = callPlugin(calleeOf(network, index), 'ADD', input, services);
+    result = callPlugin(calleeOf(network, index, services), 'ADD', input, services);
   }
   const final = result ?? { cniVersion: network.cniVersion };
   writeCache(services.cacheDir, network, attachment, final);
@@ -58,7 +65,7 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
   for (const index of [...network.plugins.keys()].reverse()) {
     const input = { stdin: stdinFor(network, index, 'DEL', prev, []), env: environmentFor(network, 'DEL', there) };
     try {
-      callPlugin(calleeOf(network, index), 'DEL', input, services);
+      callPlugin(calleeOf(network, index, services), 'DEL', input, services);
     } catch (error) {
       if (isCode(error, 'ERR_INTERRUPTED')) throw error;
       // The container is unknown to the plugin: nothing to delete there (R39).
@@ -83,10 +90,64 @@ export function gcList(network: PlannedNetwork, valid: readonly AttachmentId[], 
     const spoken: PlannedNetwork = plugin.via === 'builtin' ? { ...network, cniVersion: '1.1.0' } : network;
     const input = { stdin: stdinFor(spoken, index, 'GC', undefined, valid), env: environmentFor(spoken, 'GC', undefined) };
     try {
-      callPlugin(calleeOf(network, index), 'GC', input, services);
+      callPlugin(calleeOf(network, index, services), 'GC', input, services);
     } catch (error) {
       failures.push(messageOf(error));
     }
   }
   if (failures.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', failures.join('; '), { details: failures });
+}
+
+/** A flag of the list itself, true or "true" in any case (L11). */
+function isSet(confList: string, key: string): boolean {
+  const list = JSON.parse(confList) as unknown;
+  return isObject(list) && String(knownKey(list, key)).toLowerCase() === 'true';
+}
+
+/** Why CHECK is not for this list: `version`: it has no such verb (L26, V12); `disabled`: it says so (C4). Undefined: it is. */
+export function checkObstacle(network: PlannedNetwork): 'version' | 'disabled' | undefined {
+  if (!speaks(network, 'CHECK')) return 'version';
+  return isSet(network.confList, 'disableCheck') ? 'disabled' : undefined;
+}
+
+/**
+ * CHECK: every plugin in order with the final ADD result, up to the first that finds fault (R22, R24). Nothing for lists
+ * with a {@link checkObstacle}.
+ * @param known - the final ADD result, when the caller has it; else the cache is asked
+ * @throws the first plugin's failure
+ */
+export function checkList(network: PlannedNetwork, attachment: Attachment, services: CniServices, known: CniResult | undefined): void {
+  validate(network, attachment);
+  if (checkObstacle(network) !== undefined) return;
+  const prev = known ?? readCache(services.cacheDir, network, attachment);
+  for (const index of network.plugins.keys()) {
+    const input = { stdin: stdinFor(network, index, 'CHECK', prev, []), env: environmentFor(network, 'CHECK', attachment) };
+    callPlugin(calleeOf(network, index, services), 'CHECK', input, services);
+  }
+}
+
+/** What a plugin says of itself; `asked` false: the list is of a version without STATUS, and the plugin is none of ours. */
+export interface PluginStatus {
+  readonly type: string;
+  readonly via: string;
+  readonly asked: boolean;
+  /** undefined: ready, or not asked */
+  readonly failure?: RuntimeError;
+}
+
+/** STATUS of every plugin in order, past errors, for a list of at least 1.1.0 (L29). Our own know it whatever the list's version. */
+export function statusList(network: PlannedNetwork, services: CniServices): PluginStatus[] {
+  return network.plugins.map(({ type, via, ipam }, index) => {
+    const isOurs = via === 'builtin' && (ipam === undefined || ipam.via === 'builtin');
+    if (!isOurs && !speaks(network, 'STATUS')) return { type, via, asked: false };
+    const spoken: PlannedNetwork = isOurs ? { ...network, cniVersion: '1.1.0' } : network;
+    const input = { stdin: stdinFor(spoken, index, 'STATUS', undefined, []), env: environmentFor(spoken, 'STATUS', undefined) };
+    try {
+      callPlugin(calleeOf(network, index, services), 'STATUS', input, services);
+      return { type, via, asked: true };
+    } catch (error) {
+      if (!isRuntimeError(error) || isCode(error, 'ERR_INTERRUPTED')) throw error;
+      return { type, via, asked: true, failure: error };
+    }
+  });
 }

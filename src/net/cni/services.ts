@@ -30,6 +30,8 @@ export interface CniCall {
 export const recordedBytes = 16 << 10;
 
 export interface CniServices {
+  /** the namespaces concerned stay after DEL and GC: whoever made them did not ask us to destroy them */
+  readonly netnsStays?: true;
   /** our plugins by type, used in process where the plan says `via: 'builtin'` */
   readonly plugins: ReadonlyMap<string, Plugin>;
   /** libcni's cache directory (L1) */

@@ -55,12 +55,10 @@ function place(file: ConfText, faults: readonly ShapeFault[]): ConfFault[] {
   }));
 }
 
-/** Versions rkt speaks among those the list names (L10, V1, V5: none named means 0.1.0). */
+/** Versions rkt speaks among those the list names (L10, V1, V5: none named, or an empty one, means 0.1.0). */
 function versionsOf(conf: { cniVersion?: string | undefined; cniVersions?: string[] | undefined }): { versions: CniVersion[]; faults: ShapeFault[] } {
-  const named = [
-    conf.cniVersion ?? (conf.cniVersions === undefined || conf.cniVersions.length === 0 ? '0.1.0' : undefined),
-    ...(conf.cniVersions ?? []),
-  ];
+  const own = conf.cniVersion === '' ? undefined : conf.cniVersion;
+  const named = [own ?? (conf.cniVersions === undefined || conf.cniVersions.length === 0 ? '0.1.0' : undefined), ...(conf.cniVersions ?? [])];
   const faults: ShapeFault[] = [];
   for (const [i, version] of named.entries()) {
     // V13: 1-3 numbers
@@ -106,7 +104,7 @@ export function parseSingle(file: ConfText, owner: ConfOwner): Parsed<NetworkCon
   const { versions, faults } = versionsOf(conf);
   const all = [...faults, ...subnetFaults(plugin)];
   if (all.length > 0) return { faults: place(file, all), name: conf.name };
-  const versionKeys = `"cniVersion":${JSON.stringify(conf.cniVersion ?? versions.at(-1))},${conf.cniVersions === undefined ? '' : `"cniVersions":${JSON.stringify(conf.cniVersions)},`}`;
+  const versionKeys = `"cniVersion":${JSON.stringify(conf.cniVersion || versions.at(-1))},${conf.cniVersions === undefined ? '' : `"cniVersions":${JSON.stringify(conf.cniVersions)},`}`;
   const text = `{${versionKeys}"name":${JSON.stringify(conf.name)},"plugins":[${file.text.trim()}]}`;
   const network = {
     name: conf.name,

@@ -12,6 +12,7 @@ import {
   release,
   removeTableIfUnused,
   removeUnusedChains,
+  tableDamage,
 } from '../../../src/host/nftables/table.ts';
 import { TransactionError, transaction } from '../../../src/host/nftables/transport.ts';
 import { ofAttachment } from '../../../cni-plugins/skel/attachment.ts';
@@ -269,5 +270,40 @@ describe('many', () => {
     });
     expect(await Promise.all(workers)).toEqual(['0 ', '0 ', '0 ']);
     expect(nft('list', 'tables')).toBe('');
+  });
+});
+
+describe('damage to the table itself', () => {
+  const chains = ['outside-10.1.0.0/24', 'inside-10.1.0.0/24'];
+  const damage = (): string[] => tableDamage(chains).map(({ text }) => text);
+  test('none right after it was made, with every element in it', () => {
+    claim(everything('cid', 5));
+    expect(damage()).toEqual([]);
+  });
+  test('flushed, emptied, added to, replaced, deleted', () => {
+    expect(damage()).toEqual(['table inet rkt does not exist']);
+    claim(everything('cid', 5));
+    nft('flush', 'chain', 'inet', 'rkt', 'publish');
+    expect(damage()).toEqual(['chain publish of table inet rkt has 0 rules, not 5']);
+    nft('flush', 'ruleset');
+    claim(everything('cid', 5));
+    nft('add', 'rule', 'inet', 'rkt', 'forward', 'drop');
+    expect(damage()).toEqual(['chain forward of table inet rkt has 11 rules, not 10']);
+    nft('flush', 'ruleset');
+    claim(everything('cid', 5));
+    nft('flush', 'chain', 'inet', 'rkt', 'output');
+    nft('add', 'rule', 'inet', 'rkt', 'output', 'accept');
+    expect(damage()).toEqual(['chain output of table inet rkt has other rules than rkt made']);
+    nft('delete', 'chain', 'inet', 'rkt', 'output');
+    expect(damage()).toEqual(['chain output of table inet rkt does not exist']);
+    nft('flush', 'ruleset');
+    claim([]);
+    nft('add', 'table', 'inet', 'rkt', '{ comment "another"; }');
+    expect(damage()).toEqual(['table inet rkt is of another rkt: its comment is "another"']);
+  });
+  test('chains of subnets count when something leads to them', () => {
+    claim(firewallElements(key('cid'), [ip('10.1.0.5')], 'open', ''));
+    expect(damage()).toEqual(chains.map((name) => `chain ${name} of table inet rkt does not exist`));
+    expect(tableDamage([])).toEqual([]);
   });
 });

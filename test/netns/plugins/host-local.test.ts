@@ -44,10 +44,8 @@ const add = (id: string, text = conf(), ifName = 'eth0', more: object = {}): str
 const gc = (valid: AttachmentId[], ipam: object = slash28): CniResult | undefined =>
   own('GC', '', conf(ipam, { cniVersion: '1.1.0', 'cni.dev/valid-attachments': valid }));
 const store = (): string => join(dataDir, 'n1');
-const leases = (): string[] =>
-  readdirSync(store())
-    .filter((name) => /^[0-9a-f]+[.:]/.test(name))
-    .sort();
+/** None when the store has gone with the last of them. */
+const leases = (): string[] => (existsSync(store()) ? readdirSync(store()) : []).filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort();
 const plant = (name: string, content: string): void => {
   mkdirSync(store(), { recursive: true });
   writeFileSync(join(store(), name), content);

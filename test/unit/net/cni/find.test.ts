@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { versionsOf } from '../../../../src/net/cni/find.ts';
+import { keepVersions, keptVersions } from '../../../../src/state/network/versions.ts';
 import { RuntimeError } from '../../../../src/model/errors.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'rkt-versions-'));
@@ -38,6 +39,30 @@ test('asked once for each file, again when the file is another one', () => {
   plugin(answers('0.4.0 '), 'twice');
   expect(versionsOf(path)).toEqual(['0.4.0 ']);
   expect(readFileSync(count, 'utf8')).toBe('x\nx\n');
+});
+test('kept from one command to the next, for exactly this file; damage and lack of permission only cost time', () => {
+  const count = join(dir, 'kept');
+  const path = plugin(`echo x >> ${count}; echo '{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}'`, 'kept-one');
+  const file = (): string => `${statSync(path, { bigint: true }).ino}`;
+  const commands = (): number => readFileSync(count, 'utf8').length / 2;
+  const gone = join(dir, 'gone');
+  keepVersions(dir, gone, 'f', ['0.4.0']);
+  expect(keptVersions(dir, gone, 'f')).toEqual(['0.4.0']);
+  keepVersions(dir, path, file(), versionsOf(path));
+  expect([keptVersions(dir, path, file()), keptVersions(dir, path, 'another'), keptVersions(dir, gone, 'f')]).toEqual([
+    ['1.0.0'],
+    undefined,
+    undefined,
+  ]);
+  expect(commands()).toBe(1);
+  const other = plugin('exit 1', 'kept-two');
+  const cache = { get: (executable: string) => (executable === other ? ['1.1.0'] : undefined), set: () => undefined };
+  expect(versionsOf(other, cache)).toEqual(['1.1.0']);
+  for (const damage of ['{', '[]', '{"x":1}', '{"x":{"file":"f","versions":[1]}}']) {
+    writeFileSync(join(dir, 'plugin-versions.json'), damage);
+    expect(keptVersions(dir, 'x', 'f')).toBeUndefined();
+  }
+  expect(() => keepVersions(join(dir, 'no/such'), 'x', 'f', [])).not.toThrow();
 });
 test.each([
   ['ERR_PLUGIN_FAILED', `echo '{"code":7,"msg":"no"}'; exit 1`],

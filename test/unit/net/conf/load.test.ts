@@ -142,6 +142,8 @@ describe('versions', () => {
     [{ cniVersions: ['1.1.0'] }, ['1.1.0']],
     [{ cniVersion: '9.0.0', cniVersions: ['1.0.0'] }, ['1.0.0']],
     [{ cniVersion: '1.0.0', cniVersions: [] }, ['1.0.0']],
+    [{ cniVersion: '' }, ['0.1.0']],
+    [{ cniVersion: '', cniVersions: ['1.0.0'] }, ['1.0.0']],
   ])('%j', (versions, expected) => {
     put('admin/net.d/a.conflist', { name: 'a', plugins: [{ type: 'ptp' }], ...versions });
     expect(load().networks[0]?.versions).toEqual(expected);
