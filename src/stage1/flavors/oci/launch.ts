@@ -1,7 +1,7 @@
 /** Step 'pod.launch': this process becomes the supervisor. @see DESIGN 5; ../../README.md (argv, files) */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { execve, pendingSignal } from '../../../host/linux.ts';
+import { execve, isErrno, pendingSignal } from '../../../host/linux.ts';
 import { holdProcess } from '../../../host/process.ts';
 import { RuntimeError, messageOf } from '../../../model/errors.ts';
 import type { Stage1Pod } from '../../contract.ts';
@@ -75,11 +75,12 @@ const supervisorEnvironment = (): Record<string, string> =>
 export function launch(pod: Stage1Pod, lockFd: number): never {
   const argv = supervisorArgv(pod, findCrun(), podCgroupPath(pod.id), lockFd, wantedTerminal(pod) !== undefined);
   const supervisor = join(__DIST__, 'stage1/oci/rkt-supervisor');
-  const signal = pendingSignal();
-  if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before the pod was launched`, { exitCode: 128 + signal });
   try {
     return execve(supervisor, argv, supervisorEnvironment(), [lockFd]);
   } catch (error) {
+    const signal = pendingSignal();
+    if (signal !== 0 && isErrno(error, 'EINTR'))
+      throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before the pod was launched`, { exitCode: 128 + signal });
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot become ${supervisor}: ${messageOf(error)}`, { cause: error, hint: 'npm run build makes it' });
   }
 }

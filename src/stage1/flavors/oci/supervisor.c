@@ -79,8 +79,16 @@ static long long now_ms(void) {
 
 /* Apps that are still being started get theirs when their pid is known. */
 static void signal_apps(int number) {
-  for (unsigned i = 0; i < pod.app_count; i++)
-    if (pod.apps[i].state == APP_RUNNING) kill(pod.apps[i].pid, number);
+  for (unsigned i = 0; i < pod.app_count; i++) {
+    struct app *app = &pod.apps[i];
+    if (app->state == APP_RUNNING) kill(app->pid, number);
+    else if (app->state == APP_STARTING) app->owed_signals |= 1ULL << (number - 1);
+  }
+}
+
+static void pay_owed_signals(struct app *app) {
+  for (int number = 1; app->owed_signals != 0; number++, app->owed_signals >>= 1)
+    if ((app->owed_signals & 1) != 0) kill(app->pid, number);
 }
 
 static void kill_apps(void) {
@@ -120,6 +128,7 @@ static void app_started(struct app *app, pid_t pid) {
   app->state = APP_RUNNING;
   if (JOIN(name, "stage1/rootfs/rkt/pid/", app->name)) write_pid_file(&pod, name, pid);
   if (!pod.terminal) app->pid = pid;
+  pay_owed_signals(app);
   if (killing) kill(app->pid, SIGKILL);
   else if (stopping) kill(app->pid, app->stop_signal);
 }
