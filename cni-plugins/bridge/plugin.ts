@@ -30,7 +30,7 @@ import {
 import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
-import { orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
 
@@ -138,6 +138,10 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     removeAttachment(req, readRemains(req).ipamType, ctx);
+  },
+
+  release(req, delegate) {
+    return releaseAttachment(req, readRemains(req).ipamType, delegate);
   },
 
   gc(req, ctx) {

@@ -29,7 +29,7 @@ import {
 } from '../skel/interface.ts';
 import { withIpam } from '../skel/ipam.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade } from '../skel/masquerade.ts';
-import { orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
 
 interface PtpConf {
   readonly ipMasq: boolean;
@@ -81,6 +81,10 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     removeAttachment(req, ipamTypeOf(req), ctx);
+  },
+
+  release(req, delegate) {
+    return releaseAttachment(req, ipamTypeOf(req), delegate);
   },
 
   gc(req, ctx) {

@@ -4,8 +4,10 @@
  * All functions are idempotent and throw {@link CniError}.
  */
 import { claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
+import { releaseElements } from '../../src/host/nftables/release.ts';
 import type { Cidr } from '../../src/model/cidr.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
+import type { ReleaseOp } from '../../src/model/release.ts';
 import { type AttachmentKey, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
 import { withRuleset } from './ruleset.ts';
 import { ofAttachment, ofStale } from './attachment.ts';
@@ -20,6 +22,8 @@ export function ensureMasquerade(key: AttachmentKey, addresses: readonly Cidr[])
 export function removeMasquerade(key: AttachmentKey, addresses: readonly Cidr[] = []): void {
   withRuleset('masquerade', () => release(ofAttachment(key, sets, masqueradeElements(key, addresses))));
 }
+/** {@link removeMasquerade} as data. */
+export const releaseMasquerade = (key: AttachmentKey, addresses: readonly Cidr[]): ReleaseOp[] => releaseElements(masqueradeElements(key, addresses));
 /** CHECK: throws when some of what {@link ensureMasquerade} made is missing. */
 export function checkMasquerade(key: AttachmentKey, addresses: readonly Cidr[]): void {
   const [missing] = withRuleset('masquerade', () => missingOf(masqueradeElements(key, addresses)));

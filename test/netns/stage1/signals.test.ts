@@ -141,9 +141,9 @@ describe('rkt stop', () => {
   });
   test('the undo of pod.launch spares a process that only has the pid', async () => {
     const pod = await rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] }).ready();
-    ociFlavor.kill(pod.pid, '1');
+    ociFlavor.kill(pod.dir, pod.pid, '1');
     expect(startTimeOf(pod.pid)).toBeDefined();
-    ociFlavor.kill(pod.pid, startTimeOf(pod.pid) ?? '');
+    ociFlavor.kill(pod.dir, pod.pid, startTimeOf(pod.pid) ?? '');
     expect((await pod.ended).signal).toBe('SIGKILL');
     await noneLeft(pod);
   });

@@ -40,6 +40,7 @@ struct pod {
   bool interactive; /* the app gets our stdin */
   bool terminal;    /* crun stays and relays a pty */
   int dir_fd;
+  int mounts_fd; /* mount namespace of the host; -1: ours is */
   pid_t self;
   pid_t init;
   unsigned app_count;
