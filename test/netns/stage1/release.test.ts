@@ -138,7 +138,7 @@ describe('elements and flows', () => {
     const flows = (): number => Number(readFileSync('/proc/sys/net/netfilter/nf_conntrack_count', 'utf8'));
     try {
       const socket = createSocket('udp4');
-      for (const to of ['10.9.9.9', '10.9.9.8']) for (const port of [53, 54]) await new Promise((done) => void socket.send('x', port, to, done));
+      for (const to of ['10.9.9.9', '10.9.9.8']) for (const port of [53, 54]) await new Promise((done) => socket.send('x', port, to, done));
       socket.close();
       const before = flows();
       expect(before).toBeGreaterThanOrEqual(4);

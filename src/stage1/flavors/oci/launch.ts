@@ -93,7 +93,14 @@ export function launch(pod: Stage1Pod, lockFd: number, release: Uint8Array | und
   const mountsFd = hostMountsFd();
   // systemd (which sets INVOCATION_ID) ends what is left of a service when its main process ends.
   const releaseFirst = process.env['INVOCATION_ID'] !== undefined;
-  const argv = supervisorArgv(pod, { crun: findCrun(), cgroup: podCgroupPath(pod.id), lockFd, mountsFd, terminal: wantedTerminal(pod) !== undefined, releaseFirst });
+  const argv = supervisorArgv(pod, {
+    crun: findCrun(),
+    cgroup: podCgroupPath(pod.id),
+    lockFd,
+    mountsFd,
+    terminal: wantedTerminal(pod) !== undefined,
+    releaseFirst,
+  });
   if (release !== undefined) writeRelease(pod.dir, release);
   const supervisor = join(__DIST__, 'stage1/oci/rkt-supervisor');
   try {
