@@ -41,18 +41,19 @@ async function killedBefore(call: string, n: number): Promise<boolean> {
 const calls = ['flock', 'clone', 'setns', 'sendto', 'unlink', 'utimensat', 'umount2', 'rmdir'];
 
 test.each(calls)('SIGKILL before every %s of a release, then one gc: nothing is left', { timeout: 120_000 }, async (call) => {
+  // With a pod that stays nobody clears the networks as a whole: the address store has to be right lease by lease.
+  const other = rkt.start(['--net=bridge,default', 'busybox', '--exec=/bin/sleep', '--', '600']);
   rkt.ok('run', ...flags, '--exec=/bin/true');
-  rkt.gc();
   rkt.gc();
   const before = residue();
   let killed = 0;
   // A hierarchy's groups are as the next one's.
   for (const most = call === 'rmdir' ? 4 : 30; killed < most && (await killedBefore(call, killed + 1)); killed++) {
     rkt.gc();
-    expect(rkt.podDirectories(), `${call} ${killed + 1}`).toEqual([]);
+    expect(rkt.podDirectories(), `${call} ${killed + 1}`).toEqual([`run/${other.uuid}`]);
     expect(leftSince(before), `${call} ${killed + 1}`).toEqual([]);
-    rkt.gc(); // the networks are forgotten: each run writes their records again
   }
+  await other.stop('SIGKILL');
   console.log(`${killed} × ${call}`);
   expect(killed).toBeGreaterThan(0);
 });
