@@ -27,6 +27,8 @@ export type ReleaseOp =
   | { readonly op: 'unmount'; readonly path: string }
   /** removes directories that are empty (or control groups without processes), in this order */
   | { readonly op: 'rmdir'; readonly paths: readonly string[] }
+  /** signals the process whose pid `pidFile` holds, if `argument` is one of its arguments */
+  | { readonly op: 'signal'; readonly signal: number; readonly pidFile: string; readonly argument: string }
   /** runs a program; PATH and RKT_* are added to `env` */
   | {
       readonly op: 'run';
@@ -38,7 +40,7 @@ export type ReleaseOp =
     };
 
 /** Numbers of release.c. */
-const codes = { unlink: 1, elements: 2, flows: 3, unmount: 4, rmdir: 5, run: 6 } as const satisfies Record<ReleaseOp['op'], number>;
+const codes = { unlink: 1, elements: 2, flows: 3, unmount: 4, rmdir: 5, run: 6, signal: 7 } as const satisfies Record<ReleaseOp['op'], number>;
 const magic = 'rktrel1\n';
 
 /** Integers are in the machine's order: the file never leaves it. */
@@ -76,6 +78,8 @@ function bodyOf(op: ReleaseOp): Buffer[] {
       return text(op.path);
     case 'rmdir':
       return op.paths.flatMap(text);
+    case 'signal':
+      return [number(op.signal), ...text(op.pidFile), ...text(op.argument)];
     case 'run':
       return [
         number(op.timeoutMs),

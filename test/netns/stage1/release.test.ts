@@ -1,5 +1,5 @@
 /** What the supervisor does when the pod has ended, operation by operation; above all what it leaves alone. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -158,6 +158,29 @@ test('unmount: a namespace, a plain file, nothing', async () => {
   expect([netnsExists(space), existsSync(space), existsSync(plain)]).toEqual([false, false, false]);
 });
 
+test('signal: the process that the file names, if that is who it was', async () => {
+  const pidFile = join(rig.root, 'client.pid');
+  const client = (...args: string[]): ChildProcess => spawn('/bin/sh', ['-c', 'while :; do sleep 0.1; done', 'client', ...args], { stdio: 'ignore' });
+  const [ours, others] = [client('-p', pidFile), client('-p', `${pidFile}2`)];
+  const op = { op: 'signal', signal: 15, pidFile, argument: pidFile } as const;
+  try {
+    for (const content of [`${others.pid}\n`, '', '1', '999999999999\n']) {
+      writeFileSync(pidFile, content);
+      await ended([op]);
+    }
+    expect([ours.signalCode, others.signalCode]).toEqual([null, null]);
+    writeFileSync(pidFile, `${ours.pid}\n`);
+    await ended([op, { ...op, pidFile: join(rig.root, 'none') }]);
+    await until(
+      () => ours.signalCode === 'SIGTERM',
+      () => 'it goes on',
+    );
+    expect(others.signalCode).toBe(null);
+  } finally {
+    for (const process of [ours, others]) process.kill('SIGKILL');
+  }
+});
+
 describe('run', () => {
   const script = (name: string, text: string): string => {
     const path = join(rig.root, name);
@@ -253,6 +276,7 @@ describe('a damaged file', () => {
         ...releaseFlows([{ pod: address.ip, port: 53, host: undefined }]),
         { op: 'unmount', path: '/u' },
         { op: 'rmdir', paths: ['/r', '/s'] },
+        { op: 'signal', signal: 15, pidFile: '/p', argument: '/a' },
         { op: 'run', path: '/p', stdin: 'input', env: { A: 'b', C: '' }, timeoutMs: 1 },
       ]),
     );

@@ -54,6 +54,7 @@ test('a release: every operation', async () => {
     { op: 'unlink', lock: file, dated: rig.root, files: [{ path: file, content: 'mine' }] },
     { op: 'run', path: '/bin/cat', stdin: 'said\n', env: { A: 'b' }, timeoutMs: 5_000 },
     { op: 'run', path: '/none', stdin: '', env: {}, timeoutMs: 5_000 },
+    { op: 'signal', signal: 1, pidFile: '/proc/sys/kernel/pid_max', argument: 'none' },
     { op: 'unmount', path: '/run/netns/none' },
     { op: 'rmdir', paths: [join(rig.root, 'none')] },
     ...releaseFlows([{ pod: address.ip, port: 53, host: undefined }]),

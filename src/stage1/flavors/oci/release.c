@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,7 +23,7 @@
 #include "release.h"
 
 enum { MAX_FILE = 64 << 20, MAX_CONTENT = 1024, MAX_ENVIRONMENT = 512, LOCK_PATIENCE_MS = 5000 };
-enum op { OP_UNLINK = 1, OP_ELEMENTS, OP_FLOWS, OP_UNMOUNT, OP_RMDIR, OP_RUN };
+enum op { OP_UNLINK = 1, OP_ELEMENTS, OP_FLOWS, OP_UNMOUNT, OP_RMDIR, OP_RUN, OP_SIGNAL };
 
 static const struct pod *owner;
 static const char file_magic[8] = "rktrel1\n";
@@ -124,6 +125,43 @@ static bool remove_directories(struct span in, bool dry) {
   return true;
 }
 
+/* What fits of a file, with a NUL behind; 0: nothing. */
+static size_t read_start(const char *path, char *buffer, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? 0 : read(fd, buffer, size - 1);
+  if (fd >= 0) close(fd);
+  buffer[got > 0 ? got : 0] = '\0';
+  return got > 0 ? (size_t)got : 0;
+}
+
+/* signal, file with a pid, argument: signals that process if one of its arguments is this, for its pid may be another's by now.
+ * Held first, looked at second: what is held is what is looked at, or it has ended. */
+static bool signal_process(struct span in, bool dry) {
+  uint32_t number;
+  const char *pid_file, *argument;
+  if (!take_number(&in, &number) || number == 0 || number > 64 || (pid_file = take_text(&in)) == NULL || (argument = take_text(&in)) == NULL ||
+      in.at != in.end)
+    return false;
+  char digits[16], path[64], arguments[4096];
+  if (dry || read_start(pid_file, digits, sizeof digits) == 0) return true;
+  digits[strspn(digits, "0123456789")] = '\0';
+  long pid = parse_number(digits);
+  int held = pid > 1 ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+  if (held < 0) return true;
+  struct text text = text_in(path, sizeof path);
+  put(&text, "/proc/");
+  put(&text, digits);
+  put(&text, "/cmdline");
+  size_t length = read_start(path, arguments, sizeof arguments);
+  for (size_t at = 0; at < length; at += strlen(arguments + at) + 1)
+    if (strcmp(arguments + at, argument) == 0) {
+      syscall(SYS_pidfd_send_signal, held, (int)number, NULL, 0);
+      break;
+    }
+  close(held);
+  return true;
+}
+
 /* Standard output and error go to the pod's file release.log, made when there is something to say. */
 static void open_log(void) {
   int fd = openat(owner->dir_fd, "release.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
@@ -213,6 +251,7 @@ bool release_all(struct span file, bool dry) {
       case OP_FLOWS: if (!forget_flows(body, dry)) return false; break;
       case OP_UNMOUNT: if (!unmount_namespace(body, dry)) return false; break;
       case OP_RMDIR: if (!remove_directories(body, dry)) return false; break;
+      case OP_SIGNAL: if (!signal_process(body, dry)) return false; break;
       case OP_RUN: if (!run_plugin(body, dry)) return false; break;
       default: return false;
     }

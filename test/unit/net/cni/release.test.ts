@@ -17,6 +17,7 @@ const services: CniServices = {
   env: { SECRET: 'of the caller' },
   nowMs: () => 0,
   pause: () => undefined,
+  interrupted: () => 0,
   record: () => undefined,
 };
 const result: CniResult = {
