@@ -5,8 +5,9 @@
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
-import { applySteps, orUndo } from './effects/execute.ts';
+import { applySteps, orUndo, releaseOf } from './effects/execute.ts';
 import { Journal } from './effects/journal.ts';
+import type { Actions } from './effects/steps.ts';
 import type { GcPolicy } from './gc/mark.ts';
 import { removePod, sweepPods, type SweepEvent } from './gc/sweep.ts';
 import { bootId } from './host/clock.ts';
@@ -59,11 +60,16 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     netns: plan.mode === 'host' ? undefined : netnsPath(id),
     ...options,
   };
-  const actions = actionsFor({
+  const actions: Actions = actionsFor({
     dataDir: settings.dataDir,
+    podDir: pod.dir,
     cni: cniServices(files.netCalls),
     flavor: ociFlavor,
-    launching: { pod: () => stage1Pod({ ...facts, resolvConf: resolvConf(attachedNetworks(journal.entries)) }), lockFd: pod.lock.fd },
+    launching: {
+      pod: () => stage1Pod({ ...facts, resolvConf: resolvConf(attachedNetworks(journal.entries)) }),
+      lockFd: pod.lock.fd,
+      release: () => (options.releaseAtExit ? releaseOf(journal, actions) : undefined),
+    },
   });
   try {
     applySteps(networkSteps(id, plan), actions, journal, pendingSignal);

@@ -31,7 +31,7 @@ import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
-import { orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
 
@@ -139,6 +139,10 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     removeAttachment(req, readRemains(req).ipamType, ctx);
+  },
+
+  release(req, delegate) {
+    return releaseAttachment(req, readRemains(req).ipamType, delegate);
   },
 
   gc(req, ctx) {

@@ -7,6 +7,7 @@ import { netnsIdentity, withNetns } from '../../src/host/netns.ts';
 import { type HeldProcess, holdProcess, startTimeOf } from '../../src/host/process.ts';
 import { findExecutable, runProgram } from '../../src/host/run-program.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
+import type { ReleaseOp } from '../../src/model/release.ts';
 import { isErrno } from '../../src/model/errors.ts';
 import type { DhcpConf } from './conf.ts';
 import { type Lease, parseLease } from './lease.ts';
@@ -110,6 +111,12 @@ export function stopClient(files: ClientFiles): void {
   client.signal(SIGNAL.KILL);
   if (!client.waitEnd(endTimeoutMs)) throw new CniError(cniCode.internal, `the DHCP client of ${files.dir} does not end`);
 }
+
+/** {@link stopClient} as data: the client gives its lease back and ends, and with it the namespace. Its files are left to DEL. */
+export const releaseClient = (files: ClientFiles): ReleaseOp[] => [
+  { op: 'unlink', files: [{ path: files.lease }] },
+  { op: 'signal', signal: SIGNAL.TERM, pidFile: files.pid, argument: files.pid },
+];
 
 /** The client that wrote the pid file, if it lives. */
 function heldClient(files: ClientFiles): HeldProcess | undefined {

@@ -5,7 +5,7 @@ import { netnsExists, netnsIdentity, withNetns } from '../../src/host/netns.ts';
 import type { Plugin, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { allOf, asCni } from '../skel/interface.ts';
-import { acquire, checkClient, findClient, stopClient } from './client.ts';
+import { acquire, checkClient, findClient, releaseClient, stopClient } from './client.ts';
 import { readConf } from './conf.ts';
 import { resultOf } from './lease.ts';
 import { type ClientFiles, clientFiles, forget, filesOfNetwork, readRecord, writeRecord } from './store.ts';
@@ -64,6 +64,8 @@ export const plugin: Plugin = {
   del(req) {
     end(clientFiles(req.conf.name, idOf(req)));
   },
+
+  release: (req) => releaseClient(clientFiles(req.conf.name, idOf(req))),
 
   gc(req) {
     const valid = new Set(req.validAttachments.map(({ containerID, ifname }) => `${containerID}:${ifname}`));

@@ -3,6 +3,7 @@
  * @see cni.md 3.11; complaints 16, 21
  */
 import { claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
+import { releaseElements } from '../../src/host/nftables/release.ts';
 import { readText } from '../../src/host/files.ts';
 import { parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
@@ -88,6 +89,10 @@ export const plugin: Plugin = {
         ),
       ),
     );
+  },
+
+  release(req) {
+    return releaseElements(expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)));
   },
 
   gc(req) {

@@ -1,10 +1,10 @@
 /** host-local: addresses from ranges of this machine, kept in files. @see cni.md 3.16 */
-import { type Ip, cidrText } from '../../src/model/cidr.ts';
+import { type Ip, cidrText, parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniIp, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
 import { dataDirOf, readConf, readResolvConf } from './conf.ts';
-import { LeaseStore } from './store.ts';
+import { LeaseStore, releaseLeases } from './store.ts';
 import { type Range, type RangeSet, candidates, capacityOf, rangeFor, setText } from './range.ts';
 
 const fail = (message: string): CniError => new CniError(cniCode.internal, message);
@@ -92,6 +92,12 @@ export const plugin: Plugin = {
     if (store === undefined) return;
     const { ips, ifName } = heldBy(store, req);
     store.release({ id: req.containerId, ifName }, ips);
+  },
+
+  /** The final result has every address of the interface: one that is not ours has no lease with our name in it. */
+  release(req) {
+    const ips = (req.prevResult?.ips ?? []).flatMap(({ address }) => parseCidr(address)?.ip ?? []);
+    return releaseLeases(dataDirOf(req), req.conf.name, { id: req.containerId, ifName: req.ifName }, ips);
   },
 
   /** Files that do not say their interface are left alone: whether they are in use cannot be told (cni#1047). */

@@ -26,6 +26,7 @@ import { AT_FDCWD, utimensat } from '../../src/host/linux.ts';
 import { type Ip, parseIp } from '../../src/model/cidr.ts';
 import { CniError, cniCode } from '../../src/model/cni/types.ts';
 import { isErrno } from '../../src/model/errors.ts';
+import type { ReleaseOp } from '../../src/model/release.ts';
 
 /** Whose a reservation is; `ifName` undefined in files of versions that did not write it. */
 export interface Owner {
@@ -272,6 +273,26 @@ function entryOf(ip: string, path: string): string {
   return stat === undefined ? ip : `${ip} ${stat.ino}.${stat.mtimeNs}`;
 }
 const addressIn = (entry: string): string => entry.split(' ')[0] ?? '';
+
+/**
+ * {@link LeaseStore.release} as data. The leases first, because an entry without lease is harmless and the reverse a leak; the
+ * seal last, so that who is stopped in between leaves it broken. Pure.
+ */
+export function releaseLeases(dataDir: string, network: string, owner: Owner, ips: readonly Ip[]): ReleaseOp[] {
+  if (ips.length === 0) return [];
+  const dir = join(dataDir, network);
+  return [
+    {
+      op: 'unlink',
+      lock: join(dir, 'lock'),
+      dated: dir,
+      files: [
+        ...ips.map(({ text }) => ({ path: join(dir, text), content: contentOf(owner) })),
+        { path: join(dataDir, '.rkt-index', network, indexName(owner)) },
+      ],
+    },
+  ];
+}
 
 const contentOf = ({ id, ifName }: Owner): string => (ifName === undefined ? id : `${id}\r\n${ifName}`);
 

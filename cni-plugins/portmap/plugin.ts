@@ -5,6 +5,7 @@
  */
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
 import { HeldError, claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
+import { releaseElements, releaseFlows } from '../../src/host/nftables/release.ts';
 import { deviceTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { ensureSysctl } from '../../src/host/sysctl.ts';
@@ -158,6 +159,11 @@ export const plugin: Plugin = {
       'withdrawn',
       ctx,
     );
+  },
+
+  release(req) {
+    const elements = expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result).elements);
+    return [...releaseElements(elements), ...releaseFlows(udpOf(elements))];
   },
 
   gc(req, ctx) {

@@ -29,7 +29,7 @@ import {
 } from '../skel/interface.ts';
 import { withIpam } from '../skel/ipam.ts';
 import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
-import { orUndo, removeAttachment } from '../skel/veth.ts';
+import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
 
 interface PtpConf {
@@ -82,6 +82,10 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     removeAttachment(req, ipamTypeOf(req), ctx);
+  },
+
+  release(req, delegate) {
+    return releaseAttachment(req, ipamTypeOf(req), delegate);
   },
 
   gc(req, ctx) {

@@ -4,12 +4,14 @@
  * All functions are idempotent and throw {@link CniError}.
  */
 import { claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
+import { releaseElements } from '../../src/host/nftables/release.ts';
 import type { Cidr } from '../../src/model/cidr.ts';
 import type { PluginRequest } from '../../src/model/cni/plugin.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
 import { type AttachmentKey, type Element, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
 import { keyOf, ofAttachment, ofStale } from './attachment.ts';
 import { addressesToForget } from './interface.ts';
+import type { ReleaseOp } from '../../src/model/release.ts';
 import { withRuleset } from './ruleset.ts';
 
 const sets: readonly SetName[] = ['masq4', 'masq6'];
@@ -24,6 +26,8 @@ export const masqueradeOf = (req: PluginRequest): Element[] => masqueradeElement
 export function removeMasquerade(key: AttachmentKey, addresses: readonly Cidr[] = []): void {
   withRuleset('masquerade', () => release(ofAttachment(key, sets, masqueradeElements(key, addresses))));
 }
+/** {@link removeMasquerade} as data. */
+export const releaseMasquerade = (key: AttachmentKey, addresses: readonly Cidr[]): ReleaseOp[] => releaseElements(masqueradeElements(key, addresses));
 /** CHECK: throws when some of what {@link ensureMasquerade} made is missing. */
 export function checkMasquerade(key: AttachmentKey, addresses: readonly Cidr[]): void {
   const [missing] = withRuleset('masquerade', () => missingOf(masqueradeElements(key, addresses)));

@@ -6,23 +6,35 @@ import { createNetns, removeNetns, withNetns } from '../host/netns.ts';
 import { bringUpLoopback } from '../host/netlink/loopback.ts';
 import type { Actions } from '../effects/steps.ts';
 import { RuntimeError } from '../model/errors.ts';
+import { encodeRelease, type ReleaseOp } from '../model/release.ts';
 import { addList, delList } from '../net/cni/list.ts';
+import { releaseList } from '../net/cni/release.ts';
 import type { CniServices } from '../net/cni/services.ts';
-import { createPodCgroup, removePodCgroup } from '../stage1/flavors/oci/cgroup.ts';
+import { createPodCgroup, releasePodCgroup, removePodCgroup } from '../stage1/flavors/oci/cgroup.ts';
 import type { Stage1, Stage1App, Stage1Pod } from '../stage1/contract.ts';
 import { lockNetwork, recordNetwork } from '../state/network/record.ts';
+
+/** What the run of a pod knows and its undo does not need. */
+export interface Launching {
+  pod(): Stage1Pod;
+  readonly lockFd: number;
+  /** what the pod's end frees by itself; undefined: nothing, gc does */
+  release(): readonly ReleaseOp[] | undefined;
+}
 
 /** What the steps of one pod act on. `launching` is absent when a pod is only undone. */
 export interface StepContext {
   readonly dataDir: string;
+  /** the pod's directory */
+  readonly podDir: string;
   readonly cni: CniServices;
   readonly flavor: Stage1;
-  readonly launching?: { pod(): Stage1Pod; readonly lockFd: number };
+  readonly launching?: Launching;
 }
 
 export function actionsFor(context: StepContext): Actions {
-  const { dataDir, cni, flavor } = context;
-  const launching = (): { pod(): Stage1Pod; readonly lockFd: number } => {
+  const { dataDir, podDir, cni, flavor } = context;
+  const launching = (): Launching => {
     if (context.launching === undefined) throw new Error('this pod can only be undone');
     return context.launching;
   };
@@ -38,6 +50,7 @@ export function actionsFor(context: StepContext): Actions {
       undo: ({ path }, output, sameBoot) => {
         if (sameBoot) removePodCgroup(path, output?.hierarchies);
       },
+      release: ({ path }, { hierarchies }) => releasePodCgroup(path, hierarchies, launching().pod()),
     },
     'netns.create': {
       durable: false,
@@ -47,6 +60,7 @@ export function actionsFor(context: StepContext): Actions {
         return null;
       },
       undo: ({ path }) => removeNetns(path),
+      release: ({ path }) => [{ op: 'unmount', path }],
     },
     'network.attach': {
       durable: true,
@@ -61,6 +75,7 @@ export function actionsFor(context: StepContext): Actions {
         void held;
         delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result);
       },
+      release: ({ network, containerId, netns }, { result }) => releaseList(network, { containerId, netns }, cni, result),
     },
     'app.prepare': {
       durable: false,
@@ -83,10 +98,12 @@ export function actionsFor(context: StepContext): Actions {
     'pod.launch': {
       durable: false,
       run: () => {
-        return flavor.launch(launching().pod(), launching().lockFd);
+        const self = launching();
+        const ops = self.release();
+        return flavor.launch(self.pod(), self.lockFd, ops === undefined ? undefined : encodeRelease(ops));
       },
       undo: ({ pid, startTime }, _output, sameBoot) => {
-        if (sameBoot) flavor.kill(pid, startTime);
+        if (sameBoot) flavor.kill(podDir, pid, startTime);
       },
     },
   };

@@ -11,7 +11,7 @@ import { cniServices } from './cni.ts';
 import { ownersOf } from './owners.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
-  const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
+  const actionsOf = (podDir: string) => actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
   return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { CniResult } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
+import type { ReleaseOp } from '../model/release.ts';
 
 /** What each step needs. Everything that undo needs too must be here or in {@link StepOutputs}. */
 export interface StepInputs {
@@ -40,6 +41,8 @@ export interface Action<K extends StepKind> {
   run(step: StepOf<K>): StepOutputs[K];
   /** `sameBoot` false: what the kernel held is gone, only what is on disk is left to undo. `output` is undefined when the step never finished. */
   undo(step: StepOf<K>, output: StepOutputs[K] | undefined, sameBoot: boolean): void;
+  /** what of the undo is to be done as soon as the pod has ended, without Node; absent: it can wait for gc. Touches nothing. */
+  release?(step: StepOf<K>, output: StepOutputs[K]): readonly ReleaseOp[];
   /** leaves something on disk outside the pod directory: its intent must be on the platter before it runs */
   readonly durable: boolean;
 }

@@ -5,18 +5,21 @@
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <node_api.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define CHECK(call)                                                     \
@@ -29,6 +32,8 @@
 
 /* The last trapped signal, 0 if none arrived. */
 extern volatile sig_atomic_t pending_signal;
+/* Those that are remembered. */
+extern sigset_t trapped_signals;
 
 napi_value number(napi_env env, double value);
 /* Copies of JavaScript strings and lists of strings; NULL when they are none. */

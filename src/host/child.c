@@ -260,7 +260,56 @@ napi_value js_run_detached(napi_env env, napi_callback_info info) {
 
 /* ---- execve -------------------------------------------------------------------------------------- */
 
-/* execve(path, argv, env, keepFds): libuv marks 0-2 close-on-exec and leaves SIGPIPE ignored, so both are
+static volatile sig_atomic_t threads_quiet;
+
+/* Runs in each of the other threads; the mask in `context` is the one it goes on with. */
+static void block_in_this_thread(int sig, siginfo_t *info, void *context) {
+  (void)sig;
+  (void)info;
+  sigset_t *mask = &((ucontext_t *)context)->uc_sigmask;
+  for (int number = 1; number < 32; number++)
+    if (sigismember(&trapped_signals, number) == 1) sigaddset(mask, number);
+  __atomic_add_fetch(&threads_quiet, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Whether thread `tid` takes signals: the inspector's, for one, blocks them all. */
+static bool takes_signals(pid_t tid, int probe) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/self/task/%d/status", (int)tid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return false;
+  text[got] = '\0';
+  const char *mask = strstr(text, "\nSigBlk:");
+  return mask != NULL && (strtoull(mask + 8, NULL, 16) >> (probe - 1) & 1) == 0;
+}
+
+/* The kernel gives a process's signal to any thread that does not block it, and execve ends all threads but this one
+ * together with what their handlers know. So each is made to block the trapped signals: one that comes from now on
+ * stays pending, through execve, for the new program to take. */
+static void hold_signals(void) {
+  static const int call = SIGURG; /* ignored by default, and Node has no use for it */
+  struct sigaction action = {.sa_sigaction = block_in_this_thread, .sa_flags = SA_SIGINFO | SA_RESTART}, before;
+  sigfillset(&action.sa_mask);
+  sigprocmask(SIG_BLOCK, &trapped_signals, NULL);
+  DIR *tasks = opendir("/proc/self/task");
+  if (tasks == NULL || sigaction(call, &action, &before) != 0) return;
+  int called = 0;
+  threads_quiet = 0;
+  for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+    pid_t tid = (pid_t)atoi(entry->d_name);
+    if (tid > 0 && tid != getpid() && takes_signals(tid, call) && syscall(SYS_tgkill, getpid(), tid, call) == 0) called++;
+  }
+  closedir(tasks);
+  struct timespec moment = {.tv_nsec = 20000};
+  for (int tries = 0; threads_quiet < called && tries < 5000; tries++) nanosleep(&moment, NULL);
+  sigaction(call, &before, NULL);
+}
+
+/* execve(path, argv, env, keepFds): trapped signals are blocked from here on and stay pending for the new program; one
+ * that came before is -EINTR. libuv marks 0-2 close-on-exec and leaves SIGPIPE ignored, so both are
  * put right; of the other descriptors only keepFds reach the new program. */
 napi_value js_execve(napi_env env, napi_callback_info info) {
   size_t argc = 4;
@@ -272,7 +321,10 @@ napi_value js_execve(napi_env env, napi_callback_info info) {
   uint32_t count = 0;
   napi_get_array_length(env, arg[3], &count);
   int error = EINVAL;
-  if (path != NULL && argv != NULL && envp != NULL) {
+  bool trapping = sigisemptyset(&trapped_signals) == 0;
+  if (trapping) hold_signals();
+  if (trapping && pending_signal != 0) error = EINTR;
+  else if (path != NULL && argv != NULL && envp != NULL) {
     syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
     for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0);
     for (uint32_t i = 0; i < count; i++) {
@@ -289,6 +341,7 @@ napi_value js_execve(napi_env env, napi_callback_info info) {
     sigaction(SIGPIPE, &pipe_before, NULL);
     sigaction(SIGXFSZ, &xfsz_before, NULL);
   }
+  sigprocmask(SIG_UNBLOCK, &trapped_signals, NULL);
   free(path);
   free_vector(argv);
   free_vector(envp);

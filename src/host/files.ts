@@ -51,9 +51,12 @@ export function writeAtomic(
 
 const soleTemporary = (path: string): string => join(dirname(path), `.${basename(path)}.tmp`);
 
-/** Removes `path`, if it is there, and what a killed sole writer left of it. */
+/** `path` and what a killed sole writer may have left of it. */
+export const atomicFiles = (path: string): string[] => [path, soleTemporary(path)];
+
+/** Removes {@link atomicFiles}, as far as they are there. */
 export function removeAtomic(path: string): void {
-  for (const file of [path, soleTemporary(path)]) rmSync(file, { force: true });
+  for (const file of atomicFiles(path)) rmSync(file, { force: true });
 }
 
 /** Makes `path` and the missing directories above it. (Node's own recursive mkdir never returns below /proc.) */

@@ -114,6 +114,7 @@ static napi_value js_syscall(napi_env env, napi_callback_info info) {
 /* ---- signals ------------------------------------------------------------------------------------- */
 
 volatile sig_atomic_t pending_signal;
+sigset_t trapped_signals; /* all zero: the empty set */
 
 static void remember_signal(int sig) { pending_signal = sig; }
 
@@ -132,7 +133,8 @@ static napi_value js_trap_signals(napi_env env, napi_callback_info info) {
     CHECK(napi_get_value_int32(env, item, &sig));
     struct sigaction before;
     /* Ignored stays ignored: nohup and background jobs rely on it. */
-    if (sigaction(sig, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(sig, &action, NULL);
+    if (sigaction(sig, NULL, &before) == 0 && before.sa_handler != SIG_IGN && sigaction(sig, &action, NULL) == 0)
+      sigaddset(&trapped_signals, sig);
   }
   return number(env, 0);
 }

@@ -289,7 +289,10 @@ export function filesystemType(path: string): number {
   return Number(result.readBigInt64LE(0));
 }
 
-/** Replaces this process (same pid). Returns only by throwing. Of the open files, 0-2 and `keepFds` survive. */
+/**
+ * Replaces this process (same pid). Returns only by throwing. Of the open files, 0-2 and `keepFds` survive. Trapped signals
+ * ({@link trapSignals}) are blocked in the new program and pending there if they come late; EINTR when one came before.
+ */
 export function execve(path: string, argv: readonly string[], env: Readonly<Record<string, string>>, keepFds: readonly number[]): never {
   const result = native.execve(path, [...argv], environmentList(env), [...keepFds]);
   throw new Errno('execve', -result, path);

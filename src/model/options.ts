@@ -31,6 +31,8 @@ export interface RunOptions extends NetOptions {
   readonly apps: readonly AppOptions[];
   readonly hostname: string | undefined;
   readonly overlay: boolean;
+  /** addresses, ports and rules are free as soon as the pod has ended; false: when gc removes it */
+  readonly releaseAtExit: boolean;
   readonly uuidFile: string | undefined;
   readonly interactive: boolean;
   readonly progress: Progress;

@@ -77,10 +77,16 @@ export interface Stage1 {
   mountRootfs(pod: Stage1Pod): void;
   /** Goes back to the mount namespace mountRootfs left, so that later undos see the host's mounts. Nothing to do in any other process. */
   unmountRootfs(): void;
-  /** Step 'pod.launch': this process becomes the supervisor and keeps the lock `lockFd`. Returns only by throwing. @throws ERR_STAGE1_LAUNCH, ERR_HOST_PROGRAM_MISSING */
-  launch(pod: Stage1Pod, lockFd: number): never;
-  /** Undo of 'pod.launch': ends the process `pid` if it still is the one that started at `startTime` (clock ticks since boot), and waits for it. */
-  kill(pid: number, startTime: string): void;
+  /**
+   * Step 'pod.launch': this process becomes the supervisor and keeps the lock `lockFd`. `release` (model/release.ts) is what is done when
+   * the pod has ended and its lock is free; it may go on for a moment then. Returns only by throwing. @throws ERR_STAGE1_LAUNCH, ERR_HOST_PROGRAM_MISSING
+   */
+  launch(pod: Stage1Pod, lockFd: number, release: Uint8Array | undefined): never;
+  /**
+   * Undo of 'pod.launch': ends the process `pid` if it still is the one that started at `startTime` (clock ticks since boot), and waits
+   * for it; waits for the release of an exited pod, and ends it when it does not end. @throws ERR_EFFECT_FAILED
+   */
+  kill(podDir: string, pid: number, startTime: string): void;
   /** This process becomes `command` in an app of a running pod. @throws ERR_POD_STATE, ERR_APP_NOT_FOUND */
   enter(podDir: string, podId: PodId, app: string, command: readonly string[]): never;
   /** Ends a running pod, in order or (`force`) at once, and waits until it has. */

@@ -11,6 +11,7 @@ import { sleepMs } from '../../src/host/clock.ts';
 import { enterHost } from '../rig/namespaces.ts';
 import { alternate, median, sample, type Sample } from './measure.ts';
 import { makeCrunPeer } from './peers.ts';
+import { measureRelease } from './release.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 11);
@@ -157,6 +158,13 @@ function exitedPods(): void {
   limit('gc of 10 exited bridge pods, above empty node', median(collected) - empty, 60, 'ms');
 }
 
+function releases(): void {
+  const { freeMs, goneMs, cpuMs } = measureRelease([rkt, dir, 'run'], rounds, env);
+  limit('address and ports free after the exit', freeMs, 50, 'ms');
+  limit('  with the network namespace', goneMs, 50, 'ms');
+  limit('  CPU of that', cpuMs, 5, 'ms');
+}
+
 /* ---- plugins in process ---- */
 
 async function attachments(): Promise<void> {
@@ -257,6 +265,9 @@ try {
   gc();
   memory();
   exitedPods();
+  gc();
+  releases();
+  gc();
   await attachments();
   print();
 } finally {

@@ -48,6 +48,14 @@ describe('dhcp', () => {
     expect(waitFor(() => givenBy(server)[ip] === 'expired')).toBe(true);
   });
 
+  test('the exit of the pod alone ends its client, which gives the lease back', async () => {
+    const pod = rkt.start(['--net=lan', 'busybox', ...serving('leased')]);
+    const { ip } = pod;
+    await pod.stop();
+    expect(waitFor(() => clients().length === 0)).toBe(true);
+    expect(waitFor(() => givenBy(server)[ip] === 'expired')).toBe(true);
+  });
+
   test('without an answer the run fails and says why', () => {
     server.stop();
     const outcome = rkt.run(['run', '--net=lan', 'busybox', '--exec=/bin/true']);

@@ -38,7 +38,8 @@ function configure(place: number, add: string, del: string): void {
   plugins.splice(place, 0, { type: 'behave', add, del, log: log() });
   writeFileSync(join(rkt.config, 'net.d/10-bad.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'bad', plugins }));
 }
-const run = (): ReturnType<Rkt['run']> => rkt.run(['run', '--net=bad', '--port=8080:80', 'busybox', '--exec=/bin/true']);
+/** Its DEL is gc's. */
+const run = (): ReturnType<Rkt['run']> => rkt.run(['run', '--net-release=gc', '--net=bad', '--port=8080:80', 'busybox', '--exec=/bin/true']);
 
 const addFaults: readonly (readonly [string, RegExp])[] = [
   ['error', /no luck today; the stars \(CNI code 100\)[\s\S]*ERR_PLUGIN_FAILED/],

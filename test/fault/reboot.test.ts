@@ -34,7 +34,7 @@ test.each([
   ['executables', ['--net-exec']],
 ] as const)('%s: gc frees every lease and directory, and a new run gets an address', async (_, flags) => {
   if (flags.length > 0) ownExecutables();
-  const exited = rkt.run(['run', '--net=bridge,default', ...flags, 'busybox', '--exec=/bin/true']);
+  const exited = rkt.run(['run', '--net-release=gc', '--net=bridge,default', ...flags, 'busybox', '--exec=/bin/true']);
   expect(exited.status, exited.stderr).toBe(0);
   const running = rkt.start(['--net=bridge', ...flags, 'busybox', '--exec=/bin/sleep', '--', '600']);
   expect(readdirSync('/var/lib/cni/networks/bridge').filter((name) => /^\d/.test(name))).toHaveLength(2);

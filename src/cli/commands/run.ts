@@ -10,6 +10,13 @@ const flags = {
   ...netFlags,
   hostname: { type: 'string', value: 'NAME', help: "the pod's host name", default: 'rkt-UUID' },
   'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
+  'net-release': {
+    type: 'string',
+    value: 'WHEN',
+    choices: ['exit', 'gc'],
+    default: 'exit',
+    help: "free the pod's addresses, ports and rules when it exits, or keep them until gc",
+  },
   'uuid-file-save': { type: 'string', value: 'FILE', help: "write the pod's UUID to FILE before anything else is done" },
   interactive: { type: 'boolean', help: 'connect standard input to the app (one app only)' },
 } as const satisfies Flags;
@@ -35,6 +42,7 @@ export const command = defineCommand({
       netExec: chosen['net-exec'],
       hostname: chosen.hostname,
       overlay: !chosen['no-overlay'],
+      releaseAtExit: chosen['net-release'] !== 'gc',
       uuidFile: chosen['uuid-file-save'],
       interactive: chosen.interactive,
       progress: progressPrinter(),

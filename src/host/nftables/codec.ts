@@ -63,6 +63,8 @@ const comment = (type: number, value: string): Buffer => userdata(type, Buffer.f
 const UDATA_TABLE_COMMENT = 0;
 const UDATA_SET = { KEY_BYTEORDER: 0, DATA_BYTEORDER: 1, COMMENT: 7 } as const;
 const UDATA_ELEMENT_COMMENT = 0;
+/** User data of an element with this comment. */
+export const elementComment = (text: string): Buffer => comment(UDATA_ELEMENT_COMMENT, text);
 
 /** What can be in a transaction. Every op is one message, so a failure names its op. */
 export type Operation =
@@ -135,7 +137,7 @@ function encodeElement(element: Element): Buffer {
     keyAttribute(element),
     ...(element.value === undefined ? [] : [nest(2, attribute(1, element.value))]),
     ...(element.chain === undefined ? [] : [leadsTo(element, element.chain)]),
-    attribute(6, comment(UDATA_ELEMENT_COMMENT, element.comment)),
+    attribute(6, elementComment(element.comment)),
   );
 }
 

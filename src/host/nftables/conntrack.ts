@@ -18,6 +18,7 @@ const DELETE = 2;
 const CTA = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, FILTER: 25 } as const;
 const TUPLE = { IP: 1, PROTO: 2 } as const;
 const PROTO = { NUM: 1, DST_PORT: 3 } as const;
+const FILTER_IP_SRC = 1 << 0;
 const FILTER_PROTO_NUM = 1 << 3;
 const FILTER_DST_PORT = 1 << 5;
 
@@ -41,20 +42,34 @@ function tupleOf(data: Buffer | undefined): Tuple | undefined {
   return source === undefined || destination === undefined ? undefined : { source, destination };
 }
 
-/** UDP flows to `port`, filtered in the kernel (CTA_FILTER, Linux 5.8). */
-function flowsTo(family: Family, port: number): Flow[] {
-  const flags = Buffer.alloc(4);
-  flags.writeUInt32LE(FILTER_PROTO_NUM | FILTER_DST_PORT);
-  const request: Message = {
+/** A dump of UDP flows, filtered in the kernel (CTA_FILTER, Linux 5.8): those to `port`, or those that `answeredBy` answers. */
+function flowsRequest(family: Family, { port, answeredBy }: { readonly port?: number; readonly answeredBy?: Ip }): Message {
+  const flags = (number: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(number);
+    return bytes;
+  };
+  return {
     type: ctType(GET),
     flags: NLM_F.REQUEST | NLM_F.DUMP,
     body: Buffer.concat([
       header(AF[family]),
-      nest(CTA.TUPLE_ORIG, nest(TUPLE.PROTO, u8(PROTO.NUM, IPPROTO_UDP), u16(PROTO.DST_PORT, port))),
-      nest(CTA.FILTER, attribute(1, flags), attribute(2, Buffer.alloc(4))),
+      nest(CTA.TUPLE_ORIG, nest(TUPLE.PROTO, u8(PROTO.NUM, IPPROTO_UDP), ...(port === undefined ? [] : [u16(PROTO.DST_PORT, port)]))),
+      ...(answeredBy === undefined ? [] : [nest(CTA.TUPLE_REPLY, nest(TUPLE.IP, attribute(family === 4 ? 1 : 3, ipBytes(answeredBy))))]),
+      nest(
+        CTA.FILTER,
+        attribute(1, flags(FILTER_PROTO_NUM | (port === undefined ? 0 : FILTER_DST_PORT))),
+        attribute(2, flags(answeredBy === undefined ? 0 : FILTER_IP_SRC)),
+      ),
     ]),
   };
-  return dump(request, `conntrack udp port ${port}`).flatMap((body): Flow[] => {
+}
+
+/** The UDP flows of a pod that is gone, as a dump. */
+export const flowsOfRequest = (pod: Ip): Message => flowsRequest(pod.family, { answeredBy: pod });
+
+function flowsTo(family: Family, port: number): Flow[] {
+  return dump(flowsRequest(family, { port }), `conntrack udp port ${port}`).flatMap((body): Flow[] => {
     const found = fields(body.subarray(4));
     const original = found.get(CTA.TUPLE_ORIG);
     const to = tupleOf(original);

@@ -1,5 +1,6 @@
 /** What a CNI plugin is, in process and as an executable: a value over a typed request. */
 import type { Element } from '../ruleset.ts';
+import type { ReleaseOp } from '../release.ts';
 import type { AttachmentId, CniCommand, CniResult, CniVersion } from './types.ts';
 
 /** One invocation. The environment is parsed, stdin is decoded; nothing else is ambient. */
@@ -67,4 +68,10 @@ export interface Plugin {
   tidy?(req: PluginRequest): void;
   /** the elements of table `inet rkt` that there are for the attachment when `prevResult` is the final result; absent: it makes none */
   rules?(req: PluginRequest): readonly Element[];
+  /**
+   * What of DEL is to be done as soon as the pod has ended, as data. Called after the whole list's ADD; `req` is the DEL to come,
+   * with the final result. `delegate`: the same of an IPAM plugin. Absent: what the plugin made ends with the namespace, or can
+   * wait for gc. Touches nothing.
+   */
+  release?(req: PluginRequest, delegate: (type: string) => readonly ReleaseOp[]): readonly ReleaseOp[];
 }

@@ -1,7 +1,7 @@
 /** libcni's result cache: cnitool, podman and others read what we wrote, and we understand what they wrote. @see cni.md L1-L9 */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
+import { atomicFiles, makeDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
 import { formatResult, parseResult } from '../../model/cni/result.ts';
 import { isObject } from '../../model/cni/known-key.ts';
 import type { CapabilityArgs, CniResult } from '../../model/cni/types.ts';
@@ -65,6 +65,10 @@ export function readCache(cacheDir: string, network: PlannedNetwork, attachment:
 
 export const removeCache = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): void =>
   removeAtomic(cachePath(cacheDir, network, attachment));
+
+/** What {@link removeCache} removes. Their names have the container's id. */
+export const cacheFiles = (cacheDir: string, network: PlannedNetwork, attachment: Attachment): string[] =>
+  atomicFiles(cachePath(cacheDir, network, attachment));
 
 /** An attachment that somebody's libcni has cached. */
 export interface CachedAttachment {

@@ -22,7 +22,7 @@ const hints: Readonly<Record<number, string>> = {
 /** The texts of host-local (the reference's as well) and of our portmap; neither has a code of its own for it. */
 const isHeld = /already published by|no IP addresses available|requested IP address .* is not available/;
 const heldHint =
-  'an exited pod keeps its addresses and ports until it is removed: rkt list shows it, rkt rm UUID or rkt gc --grace-period=0 frees them';
+  'a pod that was killed, or run with --net-release=gc, keeps its addresses and ports until it is removed: rkt list shows it, rkt rm UUID or rkt gc --grace-period=0 frees them';
 
 /** `who`: `plugin bridge of network "web"`. */
 export function pluginFailed(who: string, verb: string, error: CniError): CniPluginError {

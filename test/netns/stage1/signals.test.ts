@@ -81,6 +81,30 @@ describe('stop', () => {
     pod.child.kill('SIGTERM');
     expect((await pod.ended).code).toBe(0);
   });
+  test('a signal for the apps that comes while they are being started is kept for them', async () => {
+    const pod = rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }, { run: ['/bin/sleep', '1000'] }] });
+    await until(
+      () => pod.read('pid') !== undefined,
+      () => 'no pid file',
+    );
+    process.kill(pod.pid, 'SIGSTOP'); // neither is known to run before the signal is
+    pod.child.kill('SIGUSR2');
+    pod.child.kill('SIGCONT');
+    expect((await pod.ended).code).toBe(140);
+    expect([pod.read('stage1/rootfs/rkt/status/app'), pod.read('stage1/rootfs/rkt/status/app2')]).toEqual(['140', '140']);
+  });
+  test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('%s between the last look and the execve of the supervisor', async (signal) => {
+    const held = ['strace', '-D', '-qqq', '-o', '/dev/null', '-e', 'trace=execve', '-e', 'inject=execve:delay_enter=300000:when=1'];
+    const pod = rig.start({ through: held, apps: [{ run: ['/bin/sleep', '1000'] }] });
+    await until(
+      () => isInExecve(pod.pid) && pod.read('bundles/app/config.json') !== undefined,
+      () => 'the supervisor was never started',
+    );
+    pod.child.kill(signal);
+    const { code } = await pod.ended;
+    expect(code).toBe(signal === 'SIGHUP' ? 129 : 143);
+    expect(pod.read('stage1/rootfs/rkt/status/app')).toBe(String(code));
+  });
   // Node resets what it inherits, so the caller is played by a shell in front of the supervisor.
   test('what the caller ignored (nohup) stays ignored by us, not by the app', async () => {
     const nohup = new PodRig();
@@ -117,9 +141,9 @@ describe('rkt stop', () => {
   });
   test('the undo of pod.launch spares a process that only has the pid', async () => {
     const pod = await rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] }).ready();
-    ociFlavor.kill(pod.pid, '1');
+    ociFlavor.kill(pod.dir, pod.pid, '1');
     expect(startTimeOf(pod.pid)).toBeDefined();
-    ociFlavor.kill(pod.pid, startTimeOf(pod.pid) ?? '');
+    ociFlavor.kill(pod.dir, pod.pid, startTimeOf(pod.pid) ?? '');
     expect((await pod.ended).signal).toBe('SIGKILL');
     await noneLeft(pod);
   });
@@ -192,6 +216,9 @@ function commandOf(pid: number): string {
     return '';
   }
 }
+/** Stopped by strace on the way in: the call's number is in its registers. */
+const isInExecve = (pid: number): boolean => readText(`/proc/${pid}/syscall`).startsWith(process.arch === 'arm64' ? '221 ' : '59 ');
+
 function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }

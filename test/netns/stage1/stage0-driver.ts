@@ -23,6 +23,8 @@ export interface DriverInput {
   readonly graceMs: number;
   readonly hostname: string;
   readonly resolvConf?: string;
+  /** base64 of an encoded release */
+  readonly release?: string;
   readonly insecure: readonly Insecure[];
 }
 
@@ -47,7 +49,7 @@ function main(): never {
   createPodCgroup(podCgroup(pod.id));
   for (const app of pod.apps) ociFlavor.prepareApp(pod, app);
   ociFlavor.mountRootfs(pod);
-  return ociFlavor.launch(pod, fd);
+  return ociFlavor.launch(pod, fd, input.release === undefined ? undefined : Buffer.from(input.release, 'base64'));
 }
 
 try {

@@ -2,10 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync, appendFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { applySteps, undoAll } from '../../../src/effects/execute.ts';
+import { applySteps, releaseOf, undoAll } from '../../../src/effects/execute.ts';
 import { Journal, parseJournal, readJournal } from '../../../src/effects/journal.ts';
 import type { Action, Actions, Step } from '../../../src/effects/steps.ts';
 import { RuntimeError, isCode } from '../../../src/model/errors.ts';
+import type { ReleaseOp } from '../../../src/model/release.ts';
 
 let dir = '';
 beforeEach(() => {
@@ -142,5 +143,22 @@ describe('journal', () => {
 
   test('no journal is an empty journal', () => {
     expect(readJournal(journalPath())).toEqual([]);
+  });
+});
+
+describe('releaseOf', () => {
+  const named = (path: string): ReleaseOp => ({ op: 'unmount', path });
+  test('of what is done: last first, what nobody waits for at the end', () => {
+    const { actions } = world();
+    const speaking: Actions = {
+      ...actions,
+      'netns.create': { ...actions['netns.create'], release: ({ path }) => [{ op: 'rmdir', paths: [path] }, named(`after ${path}`)] },
+      'app.prepare': { ...actions['app.prepare'], release: ({ app }) => [named(app)] },
+    };
+    using journal = Journal.open(journalPath(), 'boot');
+    applySteps(steps, speaking, journal, quiet);
+    journal.undone(3);
+    journal.intent({ kind: 'app.prepare', app: 'never done' });
+    expect(releaseOf(journal, speaking)).toEqual([named('one'), named('after /run/netns/a'), { op: 'rmdir', paths: ['/run/netns/a'] }]);
   });
 });

@@ -8,7 +8,7 @@ import type { StoredImage } from '../../../src/model/oci.ts';
 import type { Stage1App, Stage1Pod } from '../../../src/stage1/contract.ts';
 import { bundleConfig, type BundleFacts } from '../../../src/stage1/flavors/oci/bundle.ts';
 import { cgroupLayout } from '../../../src/stage1/flavors/oci/cgroup.ts';
-import { supervisorArgv } from '../../../src/stage1/flavors/oci/launch.ts';
+import { supervisorArgv, type Handover } from '../../../src/stage1/flavors/oci/launch.ts';
 import { overlayOptions } from '../../../src/stage1/flavors/oci/mounts.ts';
 import { defaultSeccomp } from '../../../src/stage1/flavors/oci/seccomp.ts';
 import { stopSignalNumber } from '../../../src/stage1/flavors/oci/signals.ts';
@@ -167,13 +167,14 @@ test.each(['0', '65', 'SIGNONE', 'SIGRTMIN+40', '-1', 'SIG'])('stop signal %s do
 });
 
 describe('supervisor argv', () => {
+  const handover: Handover = { crun: 'crun', cgroup: '/g', lockFd: 3, mountsFd: undefined, terminal: false, releaseFirst: false };
   test('reads like what it is', () => {
     const two = pod({ apps: [app(), app({}, 'db', 'SIGINT')] });
-    expect(supervisorArgv(two, '/usr/bin/crun', '/sys/fs/cgroup/rkt/5f3c', 17, false).join(' ')).toBe(
-      'rkt-supervisor --pod-dir /var/lib/rkt/pods/run/5f3c --uuid 5f3c0000-0000-4000-8000-000000000001 --lock-fd 17 --netns /run/netns/rkt-5f3c --hostname rkt-5f3c --crun /usr/bin/crun --cgroup /sys/fs/cgroup/rkt/5f3c --grace-ms 10000 --app web:15 --app db:2',
+    expect(supervisorArgv(two, { ...handover, crun: '/usr/bin/crun', cgroup: '/sys/fs/cgroup/rkt/5f3c', lockFd: 17, mountsFd: 18 }).join(' ')).toBe(
+      'rkt-supervisor --pod-dir /var/lib/rkt/pods/run/5f3c --uuid 5f3c0000-0000-4000-8000-000000000001 --lock-fd 17 --mounts-fd 18 --netns /run/netns/rkt-5f3c --hostname rkt-5f3c --crun /usr/bin/crun --cgroup /sys/fs/cgroup/rkt/5f3c --grace-ms 10000 --app web:15 --app db:2',
     );
-    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), 'crun', '/g', 3, true)).toEqual(
-      expect.arrayContaining(['--host-net', '--terminal']),
+    expect(supervisorArgv(pod({ netns: undefined, interactive: true }), { ...handover, terminal: true, releaseFirst: true })).toEqual(
+      expect.arrayContaining(['--host-net', '--release-first', '--terminal']),
     );
   });
   test.each([
@@ -181,7 +182,7 @@ describe('supervisor argv', () => {
     [{ apps: Array.from({ length: 65 }, () => app()) }, 'a pod has 1 to 64 apps, not 65'],
     [{ apps: [app(), app({}, 'b')], interactive: true }, 'only supports pods with one app'],
   ])('%#', (change, message) => {
-    expect(() => supervisorArgv(pod(change), 'crun', '/g', 3, false)).toThrow(message);
+    expect(() => supervisorArgv(pod(change), handover)).toThrow(message);
   });
 });
 

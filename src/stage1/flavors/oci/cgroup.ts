@@ -1,7 +1,9 @@
 /** Which cgroup hierarchies a pod uses, and the step 'cgroup.create'. @see stage1.md B (hybrid) */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { cgroupMounts, makeCgroup, removeCgroup, type CgroupMount } from '../../../host/cgroup.ts';
 import { RuntimeError } from '../../../model/errors.ts';
+import type { ReleaseOp } from '../../../model/release.ts';
+import type { Stage1Pod } from '../../contract.ts';
 import { podCgroup } from './layout.ts';
 
 /** How this machine's control groups are to be used. */
@@ -42,6 +44,12 @@ export function createPodCgroup(path: string): string[] {
     makeCgroup(join(hierarchy, path));
     return hierarchy;
   });
+}
+
+/** {@link removePodCgroup} as data: the groups crun made for the apps, the pod's, and the parent of all when it is the last. */
+export function releasePodCgroup(path: string, hierarchies: readonly string[], pod: Stage1Pod): ReleaseOp[] {
+  const groups = [...pod.apps.map(({ spec }) => join(path, spec.name)), path, dirname(path)];
+  return [{ op: 'rmdir', paths: hierarchies.flatMap((hierarchy) => groups.map((group) => join(hierarchy, group))) }];
 }
 
 /** How long the last processes of a pod may take to be reaped. */

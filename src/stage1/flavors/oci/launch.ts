@@ -1,12 +1,14 @@
 /** Step 'pod.launch': this process becomes the supervisor. @see DESIGN 5; ../../README.md (argv, files) */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { execve, pendingSignal } from '../../../host/linux.ts';
+import { execve, isErrno, pendingSignal } from '../../../host/linux.ts';
 import { holdProcess } from '../../../host/process.ts';
 import { RuntimeError, messageOf } from '../../../model/errors.ts';
 import type { Stage1Pod } from '../../contract.ts';
 import { podCgroupPath } from './cgroup.ts';
 import { maxApps } from './layout.ts';
+import { hostMountsFd } from './mounts.ts';
+import { awaitRelease, writeRelease } from './release.ts';
 import { stopSignalNumber } from './signals.ts';
 import { wantedTerminal } from './terminal.ts';
 
@@ -32,8 +34,21 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** What the supervisor is handed besides the pod. */
+export interface Handover {
+  readonly crun: string;
+  /** path of the pod's group in the hierarchy that its changes are hastened in */
+  readonly cgroup: string;
+  readonly lockFd: number;
+  /** the host's mount namespace; undefined: the supervisor is in it */
+  readonly mountsFd: number | undefined;
+  readonly terminal: boolean;
+  /** whoever started us ends everything that outlives the supervisor */
+  readonly releaseFirst: boolean;
+}
+
 /** Pure: argv of the supervisor. @throws ERR_STAGE1_LAUNCH for a pod it cannot run */
-export function supervisorArgv(pod: Stage1Pod, crun: string, cgroup: string, lockFd: number, terminal: boolean): string[] {
+export function supervisorArgv(pod: Stage1Pod, { crun, cgroup, lockFd, mountsFd, terminal, releaseFirst }: Handover): string[] {
   const refuse = (why: string): never => {
     throw new RuntimeError('ERR_STAGE1_LAUNCH', why);
   };
@@ -49,6 +64,7 @@ export function supervisorArgv(pod: Stage1Pod, crun: string, cgroup: string, loc
     pod.id,
     '--lock-fd',
     String(lockFd),
+    ...(mountsFd === undefined ? [] : ['--mounts-fd', String(mountsFd)]),
     ...(pod.netns === undefined ? ['--host-net'] : ['--netns', pod.netns]),
     '--hostname',
     pod.hostname,
@@ -58,6 +74,7 @@ export function supervisorArgv(pod: Stage1Pod, crun: string, cgroup: string, loc
     cgroup,
     '--grace-ms',
     String(pod.graceMs),
+    ...(releaseFirst ? ['--release-first'] : []),
     ...(terminal ? ['--terminal'] : pod.interactive ? ['--interactive'] : []),
     ...pod.apps.flatMap(({ spec, image }) => ['--app', `${spec.name}:${stopSignalNumber(spec.name, image.config.stopSignal)}`]),
   ];
@@ -72,25 +89,38 @@ const supervisorEnvironment = (): Record<string, string> =>
   );
 
 /** Never returns. The supervisor writes the pod's pid file when it can be signalled; a signal before that ends the pod. */
-export function launch(pod: Stage1Pod, lockFd: number): never {
-  const argv = supervisorArgv(pod, findCrun(), podCgroupPath(pod.id), lockFd, wantedTerminal(pod) !== undefined);
+export function launch(pod: Stage1Pod, lockFd: number, release: Uint8Array | undefined): never {
+  const mountsFd = hostMountsFd();
+  // systemd (which sets INVOCATION_ID) ends what is left of a service when its main process ends.
+  const releaseFirst = process.env['INVOCATION_ID'] !== undefined;
+  const argv = supervisorArgv(pod, {
+    crun: findCrun(),
+    cgroup: podCgroupPath(pod.id),
+    lockFd,
+    mountsFd,
+    terminal: wantedTerminal(pod) !== undefined,
+    releaseFirst,
+  });
+  if (release !== undefined) writeRelease(pod.dir, release);
   const supervisor = join(__DIST__, 'stage1/oci/rkt-supervisor');
-  const signal = pendingSignal();
-  if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before the pod was launched`, { exitCode: 128 + signal });
   try {
-    return execve(supervisor, argv, supervisorEnvironment(), [lockFd]);
+    return execve(supervisor, argv, supervisorEnvironment(), [lockFd, ...(mountsFd === undefined ? [] : [mountsFd])]);
   } catch (error) {
+    const signal = pendingSignal();
+    if (signal !== 0 && isErrno(error, 'EINTR'))
+      throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before the pod was launched`, { exitCode: 128 + signal });
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot become ${supervisor}: ${messageOf(error)}`, { cause: error, hint: 'npm run build makes it' });
   }
 }
 
 const killMs = 10_000;
 
-/** Ends the supervisor `pid`, and with it the pod, if it still is the process that started at `startTime`. */
-export function kill(pid: number, startTime: string): void {
+/** Ends the supervisor `pid`, and with it the pod, if it still is the process that started at `startTime`; its release is over then. */
+export function kill(podDir: string, pid: number, startTime: string): void {
   // Undone by the very process that failed to become the supervisor.
   if (pid === process.pid) return;
   using supervisor = holdProcess({ pid, startTime });
-  if (supervisor === undefined || !supervisor.signal(9)) return;
-  if (!supervisor.waitEnd(killMs)) throw new RuntimeError('ERR_EFFECT_FAILED', `process ${pid} does not end, not even by SIGKILL`);
+  if (supervisor?.signal(9) === true && !supervisor.waitEnd(killMs))
+    throw new RuntimeError('ERR_EFFECT_FAILED', `process ${pid} does not end, not even by SIGKILL`);
+  awaitRelease(podDir);
 }

@@ -19,6 +19,10 @@ export const ociFiles = (dir: string) => ({
   shm: join(dir, 'shm'),
   /** `pid starttime` of an app, host view */
   appPid: (app: string): string => join(dir, 'stage1/rootfs/rkt/pid', app),
+  /** what frees addresses, ports and rules when the pod ends (model/release.ts); locked while that is done */
+  release: join(dir, 'release'),
+  /** `pid starttime` of the process that does it */
+  releasePid: join(dir, 'release.pid'),
   appPidDir: join(dir, 'stage1/rootfs/rkt/pid'),
 });
 

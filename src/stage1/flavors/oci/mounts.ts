@@ -29,6 +29,9 @@ export function leavePrivateMounts(): void {
   left = undefined;
 }
 
+/** The mount namespace {@link enterPrivateMounts} came from, as long as this thread is not back. */
+export const hostMountsFd = (): number | undefined => left?.fd;
+
 /** An overlay mount of `layers` (absolute, top first) with writable `upper`, at `target`. @throws ERR_STAGE1_LAUNCH */
 export function mountOverlay(layers: readonly string[], upper: string, work: string, target: string): void {
   const { directory, options } = overlayOptions(layers, upper, work);

@@ -13,12 +13,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "release.h"
 #include "supervisor.h"
 
-static struct pod pod = {.grace_ms = 10000, .dir_fd = -1};
+static struct pod pod = {.grace_ms = 10000, .dir_fd = -1, .mounts_fd = -1};
 static int lock_fd = -1;
 /* exit code of the first app that failed */
 static int pod_code;
+/* what the pod held is freed before this process ends, not after it */
+static bool release_first;
 static bool stopping, killing, ready_written;
 static long long grace_ends_ms;
 
@@ -44,6 +47,7 @@ static bool parse_option(const char *name, char *value) {
   else if (strcmp(name, "--cgroup") == 0) pod.cgroup = value;
   else if (strcmp(name, "--app") == 0) return parse_app(value);
   else if (strcmp(name, "--lock-fd") == 0) return (lock_fd = (int)parse_number(value)) > 2;
+  else if (strcmp(name, "--mounts-fd") == 0) return (pod.mounts_fd = (int)parse_number(value)) > 2;
   else if (strcmp(name, "--grace-ms") == 0) return (pod.grace_ms = parse_number(value)) >= 0;
   else return false;
   return *value != '\0';
@@ -53,6 +57,7 @@ static bool parse(int argc, char **argv) {
   bool host_net = false;
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--host-net") == 0) host_net = true;
+    else if (strcmp(argv[i], "--release-first") == 0) release_first = true;
     else if (strcmp(argv[i], "--interactive") == 0) pod.interactive = true;
     else if (strcmp(argv[i], "--terminal") == 0) pod.interactive = pod.terminal = true;
     else if (i + 1 >= argc || !parse_option(argv[i], argv[i + 1])) {
@@ -79,8 +84,16 @@ static long long now_ms(void) {
 
 /* Apps that are still being started get theirs when their pid is known. */
 static void signal_apps(int number) {
-  for (unsigned i = 0; i < pod.app_count; i++)
-    if (pod.apps[i].state == APP_RUNNING) kill(pod.apps[i].pid, number);
+  for (unsigned i = 0; i < pod.app_count; i++) {
+    struct app *app = &pod.apps[i];
+    if (app->state == APP_RUNNING) kill(app->pid, number);
+    else if (app->state == APP_STARTING) app->owed_signals |= 1ULL << (number - 1);
+  }
+}
+
+static void pay_owed_signals(struct app *app) {
+  for (int number = 1; app->owed_signals != 0; number++, app->owed_signals >>= 1)
+    if ((app->owed_signals & 1) != 0) kill(app->pid, number);
 }
 
 static void kill_apps(void) {
@@ -120,6 +133,7 @@ static void app_started(struct app *app, pid_t pid) {
   app->state = APP_RUNNING;
   if (JOIN(name, "stage1/rootfs/rkt/pid/", app->name)) write_pid_file(&pod, name, pid);
   if (!pod.terminal) app->pid = pid;
+  pay_owed_signals(app);
   if (killing) kill(app->pid, SIGKILL);
   else if (stopping) kill(app->pid, app->stop_signal);
 }
@@ -235,28 +249,37 @@ static void end_init(void) {
   }
 }
 
-/* Descriptors 0-2 exist, nothing else reaches crun, and the lock is out of the way of the fixed numbers. */
+/* Moves a descriptor out of the way of the fixed numbers. */
+static bool move_descriptor(int *fd) {
+  int moved = fcntl(*fd, F_DUPFD_CLOEXEC, FD_FIRST_FREE);
+  if (moved < 0) return false;
+  close(*fd);
+  *fd = moved;
+  return true;
+}
+
+/* Descriptors 0-2 exist, nothing else reaches crun, and those we were given are out of the way of the fixed numbers. */
 static bool arrange_descriptors(void) {
   int fd;
   do fd = open("/dev/null", O_RDWR);
   while (fd >= 0 && fd < 3);
   if (fd >= 0) close(fd);
   syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
-  int moved = fcntl(lock_fd, F_DUPFD_CLOEXEC, FD_FIRST_FREE);
-  if (moved < 0) {
+  if (!move_descriptor(&lock_fd) || (pod.mounts_fd >= 0 && !move_descriptor(&pod.mounts_fd))) {
     SAY(errno, "supervisor: no pod lock");
     return false;
   }
-  close(lock_fd);
-  lock_fd = moved;
-  fd = open(pod.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) pod.dir_fd = fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST_FREE);
-  if (pod.dir_fd < 0) {
-    SAY(errno, "supervisor: cannot open ", pod.dir);
-    return false;
-  }
-  close(fd);
-  return true;
+  pod.dir_fd = open(pod.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (pod.dir_fd >= 0 && move_descriptor(&pod.dir_fd)) return true;
+  SAY(errno, "supervisor: cannot open ", pod.dir);
+  return false;
+}
+
+/* The end of the pod, whatever came of it. */
+static int end_pod(int code) {
+  end_init();
+  release_pod(&pod, lock_fd, release_first);
+  return code;
 }
 
 int main(int argc, char **argv) {
@@ -269,20 +292,15 @@ int main(int argc, char **argv) {
     return EXIT_SETUP;
   }
   hasten_cgroup_changes(&pod);
-  if (!start_init(&pod, argv[0], (size_t)(args_end - argv[0]))) {
-    end_init();
-    return EXIT_SETUP;
-  }
+  if (!start_init(&pod, argv[0], (size_t)(args_end - argv[0]))) return end_pod(EXIT_SETUP);
   /* A pod that nobody can enter or stop is not started. */
   if (!write_pid_file(&pod, "init", pod.init) || !write_pid_file(&pod, "pid", pod.self)) {
     SAY(0, "the pod could not be started [ERR_STAGE1_LAUNCH]");
     hint_full_disk(&pod);
-    end_init();
-    return EXIT_SETUP;
+    return end_pod(EXIT_SETUP);
   }
   for (unsigned i = 0; i < pod.app_count; i++)
     if (!start_app(&pod, &pod.apps[i])) app_ended(&pod.apps[i], EXIT_SETUP);
   supervise(&signals);
-  end_init();
-  return pod_code;
+  return end_pod(pod_code);
 }

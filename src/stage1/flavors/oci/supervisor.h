@@ -23,6 +23,8 @@ struct app {
   const char *name;
   int stop_signal;
   enum app_state state;
+  /* signals (bit n-1: n) that came while it was being started; it gets them when its pid is known */
+  unsigned long long owed_signals;
   /* crun while starting; then the app itself, re-parented to us. In a terminal pod crun stays and is the app. */
   pid_t pid;
 };
@@ -38,6 +40,7 @@ struct pod {
   bool interactive; /* the app gets our stdin */
   bool terminal;    /* crun stays and relays a pty */
   int dir_fd;
+  int mounts_fd; /* mount namespace of the host; -1: ours is */
   pid_t self;
   pid_t init;
   unsigned app_count;
