@@ -16,6 +16,8 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   gc: () => load(import('./commands/gc.ts')),
   'cat-manifest': () => load(import('./commands/cat-manifest.ts')),
   'net list': () => load(import('./commands/net-list.ts')),
+  'net create': () => load(import('./commands/net-create.ts')),
+  'net rm': () => load(import('./commands/net-rm.ts')),
   'net plan': () => load(import('./commands/net-plan.ts')),
   version: () => load(import('./commands/version.ts')),
 };

@@ -1,5 +1,5 @@
 /** What gc and rm need: how a pod's journal is undone, and how a network is cleared. */
-import { sweepNetworks } from '../gc/networks.ts';
+import { sweepNetworks, type RetireServices } from '../gc/networks.ts';
 import type { SweepEvent, SweepServices } from '../gc/sweep.ts';
 import { bootId, now } from '../host/clock.ts';
 import type { Settings } from '../model/settings.ts';
@@ -23,3 +23,9 @@ export function clearUnusedNetworks({ dataDir }: Settings, report: (event: Sweep
     (network, error) => report({ kind: 'failed', what: `network "${network}"`, reasons: [error] }),
   );
 }
+
+/** What `net rm` needs. */
+export const retireServices: RetireServices = {
+  clear: (network) => gcList(network, [], cniServices(undefined)),
+  foreignUsers: (network) => foreignAttachments(network).map(({ containerID }) => containerID),
+};

@@ -22,8 +22,10 @@ export function lockNetwork(dataDir: string, network: string): Lock {
  * Exclusive, for gc; undefined while anybody attaches or detaches. A gc that was killed may have left a link deletion that
  * holds the lock until the kernel is done (some 50 ms): that much is waited for.
  */
-export const tryLockNetwork = (dataDir: string, network: string): Lock | undefined =>
-  tryLock(lockPath(dataDir, network), 'exclusive', { create: true, patienceMs: deletionMs });
+export function tryLockNetwork(dataDir: string, network: string): Lock | undefined {
+  makeDirectory(directory(dataDir));
+  return tryLock(lockPath(dataDir, network), 'exclusive', { create: true, patienceMs: deletionMs });
+}
 const deletionMs = 500;
 
 /** A network that pods of ours have, or had, attachments to. */
