@@ -5,6 +5,7 @@
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
+import { attachedNetworks } from './effects/attachments.ts';
 import { applySteps, orUndo } from './effects/execute.ts';
 import { Journal } from './effects/journal.ts';
 import type { GcPolicy } from './gc/mark.ts';
@@ -21,7 +22,7 @@ import type { Settings } from './model/settings.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
 import type { AppPorts } from './net/ports.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
-import { attachedNetworks, resolvConf } from './stage0/prepare/net-info.ts';
+import { resolvConf } from './stage0/prepare/net-info.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
 import { graceMs, stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';

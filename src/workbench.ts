@@ -1,11 +1,20 @@
 /** `rkt net …`: what people do to networks besides running pods in them. Composition only, as in pipeline.ts. */
+import { changePod } from './compose/changing.ts';
+import { planServices } from './compose/cni.ts';
 import { builtinTypes } from './compose/plugin-types.ts';
 import { retireServices } from './compose/sweep.ts';
+import { attachedNetworks } from './effects/attachments.ts';
+import { applySteps, orUndo, undoAll } from './effects/execute.ts';
 import { refuseUsedNetworks, retireNetwork } from './gc/networks.ts';
+import { SIGNAL, pendingSignal, trapSignals } from './host/linux.ts';
+import { RuntimeError } from './model/errors.ts';
+import type { NetInfo } from './model/net-info.ts';
 import type { Settings } from './model/settings.ts';
 import { createNetworkFile, previewNetwork, removableNetworks } from './net/create/files.ts';
 import type { DefinedNetwork } from './net/create/define.ts';
 import type { NetworkRequest } from './net/create/request.ts';
+import { attachmentTo, planConnection } from './net/connect.ts';
+import { supervisorLives } from './state/pod/changes.ts';
 
 /** Makes a configuration file, and nothing else: the first pod makes the bridge. `write` false: nothing is touched. */
 export const createNetwork = (settings: Settings, request: NetworkRequest, write: boolean): DefinedNetwork =>
@@ -19,4 +28,37 @@ export function removeNetworks(settings: Settings, names: readonly string[], for
     retireNetwork(settings.dataDir, network.conf.name, retireServices, () => network.removeFile());
     removed(network.conf.name);
   }
+}
+
+/** Joins a running pod to one more network. @returns what it got there */
+export function connectPod(settings: Settings, uuid: string, network: string, warn: (text: string) => void): NetInfo {
+  return changePod(settings, uuid, ({ pod, journal, actions, connected, writeNetInfo }) => {
+    const { step, warnings } = planConnection(settings, network, connected(), planServices);
+    warnings.forEach(warn);
+    const from = journal.entries.length;
+    trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
+    applySteps([step], actions, journal, pendingSignal, from);
+    orUndo(actions, journal, writeNetInfo, from);
+    if (!supervisorLives(pod)) throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} exited meanwhile`, { hint: 'rkt gc removes what it held' });
+    const joined = attachedNetworks(journal.entries).at(-1);
+    if (joined === undefined) throw new Error(`pod ${pod.id} joined nothing`);
+    return joined;
+  });
+}
+
+/** Takes a running pod off a network: address, links and rules are free again. */
+export function disconnectPod(settings: Settings, uuid: string, network: string): NetInfo {
+  return changePod(settings, uuid, ({ pod, journal, actions, connected, writeNetInfo }) => {
+    const { n, step, result = { cniVersion: '' } } = attachmentTo(connected(), network);
+    // Announced, so that a gc after a kill goes on with it.
+    journal.kept(n, 'it is being disconnected');
+    const kept = undoAll(journal, actions, (entry) => entry.n === n);
+    writeNetInfo();
+    if (kept.length > 0)
+      throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be taken off network "${step.network.name}" whole`, {
+        details: kept.map(({ error }) => error),
+        hint: 'cure the cause, then try again; rkt gc does so too',
+      });
+    return { netName: step.network.name, ifName: step.network.ifName, ip: '', ips: [], result };
+  });
 }

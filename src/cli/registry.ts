@@ -18,6 +18,8 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net list': () => load(import('./commands/net-list.ts')),
   'net create': () => load(import('./commands/net-create.ts')),
   'net rm': () => load(import('./commands/net-rm.ts')),
+  'net connect': () => load(import('./commands/net-connect.ts')),
+  'net disconnect': () => load(import('./commands/net-disconnect.ts')),
   'net plan': () => load(import('./commands/net-plan.ts')),
   version: () => load(import('./commands/version.ts')),
 };

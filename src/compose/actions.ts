@@ -18,6 +18,8 @@ export interface StepContext {
   readonly cni: CniServices;
   readonly flavor: Stage1;
   readonly launching?: { pod(): Stage1Pod; readonly lockFd: number };
+  /** the pod runs and goes on: its namespace is not destroyed after an undo */
+  readonly podStays?: boolean;
 }
 
 export function actionsFor(context: StepContext): Actions {
@@ -59,7 +61,7 @@ export function actionsFor(context: StepContext): Actions {
       undo: ({ network, containerId, netns }, output, sameBoot) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
-        delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result);
+        delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result, context.podStays !== true);
       },
     },
     'app.prepare': {

@@ -10,7 +10,8 @@ import { actionsFor } from './actions.ts';
 import { cniServices, foreignAttachments } from './cni.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
-  const actionsOf = (podDir: string) => actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
+  const actionsOf = (podDir: string, podStays = false) =>
+    actionsFor({ dataDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor, podStays });
   return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
 }
 

@@ -1,4 +1,5 @@
 /** After the pods: networks that nobody uses lose what their pods shared (bridge, table). @see DESIGN 4; CNI R25-R27 */
+import { liveAttachments } from '../effects/attachments.ts';
 import { readJournal } from '../effects/journal.ts';
 import { RuntimeError, messageOf } from '../model/errors.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
@@ -8,9 +9,7 @@ import { listPods, type PodEntry } from '../state/pod/lifecycle.ts';
 
 /** Pods that may have an attachment to the network: their journal announced one and has not undone it. @throws ERR_JOURNAL_CORRUPT */
 const usersOf = (dataDir: string, network: string): PodEntry[] =>
-  listPods(dataDir).filter((pod) =>
-    readJournal(podFiles(pod.dir).journal).some(({ step, undone }) => step.kind === 'network.attach' && !undone && step.network.name === network),
-  );
+  listPods(dataDir).filter((pod) => liveAttachments(readJournal(podFiles(pod.dir).journal)).some(({ step }) => step.network.name === network));
 
 /**
  * Clears every recorded network without attachments, under its exclusive lock; a network that somebody is

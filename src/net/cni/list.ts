@@ -13,11 +13,10 @@ import { callPlugin, type Callee } from './invoke.ts';
 import { environmentFor, speaks, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
 
-function calleeOf(network: PlannedNetwork, index: number): Callee {
+function calleeOf(network: PlannedNetwork, index: number, netnsDies = true): Callee {
   const plugin = network.plugins[index];
   if (plugin === undefined) throw new Error(`network ${network.name} has no plugin ${index}`);
-  // Whoever detaches a pod's network destroys its namespace next.
-  return { network: network.name, type: plugin.type, via: plugin.via, netnsDies: true, ...(plugin.ipam === undefined ? {} : { ipam: plugin.ipam }) };
+  return { network: network.name, type: plugin.type, via: plugin.via, netnsDies, ...(plugin.ipam === undefined ? {} : { ipam: plugin.ipam }) };
 }
 
 /** D2: names become file names and arguments, for DEL as much as for ADD. */
@@ -47,9 +46,16 @@ export function addList(network: PlannedNetwork, attachment: Attachment, service
 /**
  * DEL: every plugin in reverse, past errors. Idempotent.
  * @param known - the final ADD result, when the caller has it; else the cache is asked (R21)
+ * @param netnsDies - the caller destroys the namespace next
  * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed; the cache stays for the next try
  */
-export function delList(network: PlannedNetwork, attachment: Attachment, services: CniServices, known: CniResult | undefined): void {
+export function delList(
+  network: PlannedNetwork,
+  attachment: Attachment,
+  services: CniServices,
+  known: CniResult | undefined,
+  netnsDies = true,
+): void {
   validate(network, attachment);
   const prev = known ?? readCache(services.cacheDir, network, attachment);
   const there = { ...attachment, netns: attachment.netns !== '' && netnsExists(attachment.netns) ? attachment.netns : '' };
@@ -58,7 +64,7 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
   for (const index of [...network.plugins.keys()].reverse()) {
     const input = { stdin: stdinFor(network, index, 'DEL', prev, []), env: environmentFor(network, 'DEL', there) };
     try {
-      callPlugin(calleeOf(network, index), 'DEL', input, services);
+      callPlugin(calleeOf(network, index, netnsDies), 'DEL', input, services);
     } catch (error) {
       if (isCode(error, 'ERR_INTERRUPTED')) throw error;
       // The container is unknown to the plugin: nothing to delete there (R39).
