@@ -2,12 +2,13 @@
 import { changePod } from './compose/changing.ts';
 import { planServices } from './compose/cni.ts';
 import { builtinTypes } from './compose/plugin-types.ts';
+import { lookAtPod, repairPod, type PodRepair } from './compose/repair.ts';
 import { retireServices } from './compose/sweep.ts';
 import { attachedNetworks } from './effects/attachments.ts';
 import { applySteps, orUndo, undoAll } from './effects/execute.ts';
 import { refuseUsedNetworks, retireNetwork } from './gc/networks.ts';
 import { SIGNAL, pendingSignal, trapSignals } from './host/linux.ts';
-import { RuntimeError } from './model/errors.ts';
+import { RuntimeError, isCode, messageOf } from './model/errors.ts';
 import type { NetInfo } from './model/net-info.ts';
 import type { Settings } from './model/settings.ts';
 import { createNetworkFile, previewNetwork, removableNetworks } from './net/create/files.ts';
@@ -15,6 +16,7 @@ import type { DefinedNetwork } from './net/create/define.ts';
 import type { NetworkRequest } from './net/create/request.ts';
 import { attachmentTo, planConnection } from './net/connect.ts';
 import { supervisorLives } from './state/pod/changes.ts';
+import { findPod, listPods } from './state/pod/lifecycle.ts';
 
 /** Makes a configuration file, and nothing else: the first pod makes the bridge. `write` false: nothing is touched. */
 export const createNetwork = (settings: Settings, request: NetworkRequest, write: boolean): DefinedNetwork =>
@@ -60,5 +62,20 @@ export function disconnectPod(settings: Settings, uuid: string, network: string)
         hint: 'cure the cause, then try again; rkt gc does so too',
       });
     return { netName: step.network.name, ifName: step.network.ifName, ip: '', ips: [], result };
+  });
+}
+
+/** A pod's attachments, put back in place or (`apply` false) only looked at. `uuid` undefined: every running pod. */
+export function repairPods(settings: Settings, uuid: string | undefined, apply: boolean): PodRepair[] {
+  const pods =
+    uuid === undefined ? listPods(settings.dataDir, ['run']).filter(({ state }) => state === 'running') : [findPod(settings.dataDir, uuid)];
+  return pods.flatMap(({ id, dir }): PodRepair[] => {
+    try {
+      return [{ id, attachments: apply ? repairPod(settings, id) : lookAtPod(dir) }];
+    } catch (error) {
+      if (uuid !== undefined) throw error;
+      // One of many: it has ended meanwhile, or is told with the others.
+      return isCode(error, 'ERR_POD_STATE') ? [] : [{ id, attachments: [], failure: messageOf(error) }];
+    }
   });
 }

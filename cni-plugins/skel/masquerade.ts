@@ -7,6 +7,7 @@ import { claim, missingOf, release, removeTableIfUnused, removeUnusedChains } fr
 import type { Cidr } from '../../src/model/cidr.ts';
 import { type AttachmentId, CniError, cniCode } from '../../src/model/cni/types.ts';
 import { type AttachmentKey, type SetName, attachmentText, masqueradeElements } from '../../src/model/ruleset.ts';
+import { repairElements, type Repairs } from './repair.ts';
 import { withRuleset } from './ruleset.ts';
 import { ofAttachment, ofStale } from './attachment.ts';
 
@@ -26,6 +27,9 @@ export function checkMasquerade(key: AttachmentKey, addresses: readonly Cidr[]):
   if (missing !== undefined)
     throw new CniError(cniCode.internal, `masquerade of ${attachmentText(key)} is missing from set ${missing.set} of table inet rkt`);
 }
+/** {@link Repairs} of what {@link ensureMasquerade} made. */
+export const repairMasquerade = (repairs: Repairs, key: AttachmentKey, addresses: readonly Cidr[]): void =>
+  repairElements(repairs, masqueradeElements(key, addresses));
 /** GC: removes the masquerade (and what is then empty: chains of subnets, the table) of attachments of `network` that are not in `valid`. */
 export function gcMasquerade(network: string, valid: readonly AttachmentId[]): void {
   withRuleset('masquerade', () => {

@@ -20,6 +20,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net rm': () => load(import('./commands/net-rm.ts')),
   'net connect': () => load(import('./commands/net-connect.ts')),
   'net disconnect': () => load(import('./commands/net-disconnect.ts')),
+  'net repair': () => load(import('./commands/net-repair.ts')),
   'net plan': () => load(import('./commands/net-plan.ts')),
   version: () => load(import('./commands/version.ts')),
 };

@@ -19,6 +19,8 @@ export const MSG = {
   GETCHAIN: 4,
   DELCHAIN: 5,
   NEWRULE: 6,
+  GETRULE: 7,
+  DELRULE: 8,
   NEWSET: 9,
   NEWSETELEM: 12,
   GETSETELEM: 13,
@@ -70,6 +72,8 @@ export type Operation =
   | { readonly op: 'delete-table'; readonly table: string }
   /** fails with EEXIST when there is one */
   | { readonly op: 'create-chain'; readonly table: string; readonly chain: Chain }
+  /** all rules of the chain */
+  | { readonly op: 'flush-chain'; readonly table: string; readonly chain: string }
   /** with its rules; fails with EBUSY when something leads to it */
   | { readonly op: 'delete-chain'; readonly table: string; readonly chain: string }
   | { readonly op: 'create-set'; readonly table: string; readonly name: string; readonly id: number; readonly definition: SetDefinition }
@@ -156,6 +160,8 @@ export function encodeOperation(o: Operation): Message {
     }
     case 'delete-chain':
       return message(MSG.DELCHAIN, 0, text(1, o.table), text(3, o.chain));
+    case 'flush-chain':
+      return message(MSG.DELRULE, 0, text(1, o.table), text(2, o.chain));
     case 'create-set':
       return encodeSet(o.table, o.name, o.id, o.definition);
     case 'append-rule':
@@ -174,6 +180,8 @@ export const getElementRequest = (table: string, element: Element): Message =>
   message(MSG.GETSETELEM, 0, text(1, table), text(2, element.set), nest(3, nest(1, keyAttribute(element))));
 export const getChainRequest = (table: string, chain: string): Message => message(MSG.GETCHAIN, 0, text(1, table), text(3, chain));
 export const dumpChainsRequest = (): Message => message(MSG.GETCHAIN, NLM_F.DUMP);
+/** Every rule of the table. */
+export const dumpRulesRequest = (table: string): Message => message(MSG.GETRULE, NLM_F.DUMP, text(1, table));
 export const getTableRequest = (table: string): Message => message(MSG.GETTABLE, 0, text(1, table));
 export const getGenerationRequest = (): Message => ({ type: nftType(MSG.GETGEN), flags: NLM_F.REQUEST, body: header(0) });
 
@@ -209,6 +217,8 @@ export function decodeElements(body: Buffer, hint?: Buffer): Element[] {
 }
 /** The comment of a table from a NEWTABLE message's body. */
 export const decodeTableComment = (body: Buffer): string => commentOf(fields(body.subarray(4)).get(6), UDATA_TABLE_COMMENT);
+/** Name of the chain a NEWRULE message's body is about. */
+export const decodeRuleChain = (body: Buffer): string => stringOf(fields(body.subarray(4)).get(2) ?? Buffer.alloc(0));
 export const decodeGeneration = (body: Buffer): number => fields(body.subarray(4)).get(1)?.readUInt32BE(0) ?? 0;
 /** Table and name of the chain in a NEWCHAIN message's body. */
 export function decodeChain(body: Buffer): { table: string; name: string } {
