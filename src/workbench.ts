@@ -2,6 +2,7 @@
 import { changePod } from './compose/changing.ts';
 import { planServices } from './compose/cni.ts';
 import { builtinTypes } from './compose/plugin-types.ts';
+import { readDiagramFacts } from './compose/picture.ts';
 import { lookAtPod, repairPod, type PodRepair } from './compose/repair.ts';
 import { retireServices } from './compose/sweep.ts';
 import { attachedNetworks } from './effects/attachments.ts';
@@ -15,6 +16,10 @@ import { createNetworkFile, previewNetwork, removableNetworks } from './net/crea
 import type { DefinedNetwork } from './net/create/define.ts';
 import type { NetworkRequest } from './net/create/request.ts';
 import { attachmentTo, planConnection } from './net/connect.ts';
+import { layOut } from './net/diagram/layout.ts';
+import { pictureOf } from './net/diagram/picture.ts';
+import { renderSvg } from './net/diagram/svg.ts';
+import { renderText } from './net/diagram/text.ts';
 import { supervisorLives } from './state/pod/changes.ts';
 import { findPod, listPods } from './state/pod/lifecycle.ts';
 
@@ -78,4 +83,10 @@ export function repairPods(settings: Settings, uuid: string | undefined, apply: 
       return isCode(error, 'ERR_POD_STATE') ? [] : [{ id, attachments: [], failure: messageOf(error) }];
     }
   });
+}
+
+/** A picture of the pods and their networks as they are now, what is broken marked. */
+export function diagram({ dataDir }: Settings, format: 'text' | 'svg'): string {
+  const scene = layOut(pictureOf(readDiagramFacts(dataDir)));
+  return format === 'svg' ? renderSvg(scene) : renderText(scene);
 }

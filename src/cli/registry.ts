@@ -16,12 +16,13 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   gc: () => load(import('./commands/gc.ts')),
   'cat-manifest': () => load(import('./commands/cat-manifest.ts')),
   'net list': () => load(import('./commands/net-list.ts')),
+  'net plan': () => load(import('./commands/net-plan.ts')),
   'net create': () => load(import('./commands/net-create.ts')),
   'net rm': () => load(import('./commands/net-rm.ts')),
   'net connect': () => load(import('./commands/net-connect.ts')),
   'net disconnect': () => load(import('./commands/net-disconnect.ts')),
+  'net diagram': () => load(import('./commands/net-diagram.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
-  'net plan': () => load(import('./commands/net-plan.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

@@ -22,9 +22,11 @@ const outcomeOf = ({ step: { network, containerId, netns }, result }: LiveAttach
     : repairList(network, { containerId, netns }, result, cniServices(undefined), apply)),
 });
 
+/** Looks at an attachment, changes nothing. */
+export const lookAtAttachment = (attachment: LiveAttachment): AttachmentRepair => outcomeOf(attachment, false);
+
 /** Looks at a pod's attachments, changes nothing and holds nothing. */
-export const lookAtPod = (podDir: string): AttachmentRepair[] =>
-  liveAttachments(readJournal(podFiles(podDir).journal)).map((attachment) => outcomeOf(attachment, false));
+export const lookAtPod = (podDir: string): AttachmentRepair[] => liveAttachments(readJournal(podFiles(podDir).journal)).map(lookAtAttachment);
 
 export interface PodRepair {
   readonly id: string;

@@ -1,6 +1,6 @@
 /** A wish → a configuration list, or every reason why not. Pure. @see cni.md C1-C13, 3.1-3.3, 3.10, 3.11, 3.16 */
 import { cidrText } from '../../model/cidr.ts';
-import { isIfName, isNetworkName } from '../../model/ids.ts';
+import { isIfName, isNetworkName, reservedNetworkNames } from '../../model/ids.ts';
 import { RuntimeError, isRuntimeError, messageOf } from '../../model/errors.ts';
 import { createdKey, type CreatedMark } from '../conf/created.ts';
 import { parseList } from '../conf/parse.ts';
@@ -22,7 +22,6 @@ export interface DefinedNetwork {
   readonly warnings: readonly string[];
 }
 
-const reservedNames = ['all', 'host', 'none'];
 /** `NAME-<uuid>-eth0` must still be a file name. */
 const longestName = 200;
 const minMtu = 68;
@@ -75,7 +74,7 @@ function refuse(name: string, faults: readonly string[]): never {
 function nameFaults(name: string, { configs }: DefinitionFacts): string[] {
   if (!isNetworkName(name)) return [`${JSON.stringify(name)} is no network name: a letter or digit, then letters, digits, "_", "." and "-"`];
   if (name.length > longestName) return [`the name is longer than ${longestName} characters`];
-  if (reservedNames.includes(name)) return [`"${name}" means something else to --net`];
+  if (reservedNetworkNames.includes(name)) return [`"${name}" means something else to --net`];
   const holders = [...configs.networks.map((conf) => ({ name: conf.name, path: conf.source.path })), ...configs.faulty].filter(
     (file) => file.name === name,
   );
