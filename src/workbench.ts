@@ -1,4 +1,5 @@
 /** `rkt net …`: what people do to networks besides running pods in them. Composition only, as in pipeline.ts. */
+import { capture, type CaptureOptions } from './compose/capture.ts';
 import { changePod } from './compose/changing.ts';
 import { planServices } from './compose/cni.ts';
 import { builtinTypes } from './compose/plugin-types.ts';
@@ -90,3 +91,6 @@ export function diagram({ dataDir }: Settings, format: 'text' | 'svg'): string {
   const scene = layOut(pictureOf(readDiagramFacts(dataDir)));
   return format === 'svg' ? renderSvg(scene) : renderText(scene);
 }
+
+/** Becomes tcpdump in a running pod's network; never returns. */
+export const capturePackets = ({ dataDir }: Settings, uuid: string, options: CaptureOptions): never => capture(findPod(dataDir, uuid), options);

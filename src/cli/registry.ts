@@ -22,6 +22,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net connect': () => load(import('./commands/net-connect.ts')),
   'net disconnect': () => load(import('./commands/net-disconnect.ts')),
   'net diagram': () => load(import('./commands/net-diagram.ts')),
+  'net capture': () => load(import('./commands/net-capture.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
   version: () => load(import('./commands/version.ts')),
 };
