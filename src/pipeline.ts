@@ -74,7 +74,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     launching: { pod: () => stage1Pod({ ...facts, resolvConf: resolvConf(attachedNetworks(journal.entries)) }), lockFd: pod.lock.fd },
   });
   try {
-    applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
+    applySteps(networkSteps(id, plan, manifest), actions, journal, pendingSignal);
     orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
   } catch (error) {

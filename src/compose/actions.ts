@@ -52,16 +52,16 @@ export function actionsFor(context: StepContext): Actions {
     },
     'network.attach': {
       durable: true,
-      run: ({ network, containerId, netns }) => {
+      run: ({ network, ...attachment }) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
         recordNetwork(dataDir, network);
-        return { result: addList(network, { containerId, netns }, cni) };
+        return { result: addList(network, attachment, cni) };
       },
-      undo: ({ network, containerId, netns }, output, sameBoot) => {
+      undo: ({ network, ...attachment }, output, sameBoot) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
-        delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result, context.podStays !== true);
+        delList(network, { ...attachment, netns: sameBoot ? attachment.netns : '' }, cni, output?.result, context.podStays !== true);
       },
     },
     'app.prepare': {

@@ -6,12 +6,14 @@ import { undoInterruptedChanges } from '../gc/changes.ts';
 import { bootId } from '../host/clock.ts';
 import { readText } from '../host/files.ts';
 import { RuntimeError } from '../model/errors.ts';
+import type { PodManifest } from '../model/pod.ts';
 import type { NetPlan } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ConnectedPod } from '../net/connect.ts';
 import { writeNetInfo } from '../stage0/prepare/pod-directory.ts';
-import { netnsPath } from '../stage0/prepare/steps.ts';
+import { netnsPath, podNames } from '../stage0/prepare/steps.ts';
 import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
+import { manifestText } from '../state/pod/info.ts';
 import { holdRunningPod } from '../state/pod/changes.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { findPod, type PodEntry } from '../state/pod/lifecycle.ts';
@@ -52,6 +54,7 @@ export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing
       id: pod.id,
       mode: (JSON.parse(readText(files.netPlan) ?? '{"mode":"none"}') as NetPlan).mode,
       netns: netnsPath(pod.id),
+      names: podNames(JSON.parse(manifestText(pod)) as PodManifest),
       attachments: liveAttachments(journal.entries),
     }),
     writeNetInfo: () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)),

@@ -14,12 +14,12 @@ export interface AttachmentRepair extends RepairOutcome {
   readonly ifName: string;
 }
 
-const outcomeOf = ({ step: { network, containerId, netns }, result }: LiveAttachment, apply: boolean): AttachmentRepair => ({
+const outcomeOf = ({ step: { network, ...attachment }, result }: LiveAttachment, apply: boolean): AttachmentRepair => ({
   network: network.name,
   ifName: network.ifName,
   ...(result === undefined
     ? { missing: [], failures: ['joining was never finished: rkt gc undoes it'] }
-    : repairList(network, { containerId, netns }, result, cniServices(undefined), apply)),
+    : repairList(network, attachment, result, cniServices(undefined), apply)),
 });
 
 /** Looks at an attachment, changes nothing. */

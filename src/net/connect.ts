@@ -15,6 +15,7 @@ export interface ConnectedPod {
   readonly id: string;
   readonly mode: NetMode;
   readonly netns: string;
+  readonly names: readonly string[];
   readonly attachments: readonly LiveAttachment[];
 }
 
@@ -51,7 +52,7 @@ export function planConnection(
   const [network] = plan.networks;
   if (network === undefined) throw new Error(`network ${wanted.name} was not planned`);
   return {
-    step: { kind: 'network.attach', network: { ...network, ifName: freeIfName(pod) }, containerId: pod.id, netns: pod.netns },
+    step: { kind: 'network.attach', network: { ...network, ifName: freeIfName(pod) }, containerId: pod.id, netns: pod.netns, names: pod.names },
     warnings: plan.warnings,
   };
 }

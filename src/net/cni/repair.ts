@@ -25,7 +25,7 @@ export function repairList(network: PlannedNetwork, attachment: Attachment, resu
     const plugin = via === 'builtin' ? services.plugins.get(type) : undefined;
     // Ours know their own verb whatever the list's version.
     const spoken: PlannedNetwork = plugin === undefined ? network : { ...network, cniVersion: '1.1.0' };
-    const input = { stdin: stdinFor(spoken, index, 'CHECK', result, []), env: environmentFor(spoken, 'CHECK', attachment) };
+    const input = { stdin: stdinFor(spoken, index, 'CHECK', result, [], attachment.names), env: environmentFor(spoken, 'CHECK', attachment) };
     try {
       if (plugin?.repair !== undefined) {
         const context = { delegate: () => undefined, note: () => undefined };
