@@ -20,7 +20,7 @@ export const command = defineCommand({
   ],
   flags: {
     driver: { type: 'string', value: 'DRIVER', choices: drivers, default: 'bridge', help: 'how pods are connected' },
-    subnet: { type: 'list', value: 'CIDR', help: 'subnet; IPv4 and IPv6 one each (repeat)', default: 'a free /24 of 10.89.0.0/16' },
+    subnet: { type: 'list', value: 'CIDR', help: 'subnet; IPv4 and IPv6 one each (repeat)', default: 'a free /24 of 10.89.0.0/16; macvlan: by DHCP' },
     gateway: { type: 'list', value: 'IP', help: "the host's address in the subnet", default: 'the first one' },
     'ip-range': { type: 'list', value: 'CIDR', help: 'part of the subnet that pods get their addresses from' },
     ipv6: { type: 'boolean', help: 'also an IPv6 subnet of our own (fd…/64) when none is given' },
@@ -52,7 +52,10 @@ export const command = defineCommand({
     const { path, text, subnets, bridge, warnings } = createNetwork(settingsFrom(global), request, !flags['dry-run']);
     warnings.forEach(warn);
     if (flags['dry-run']) out(text);
-    else out(`network "${name}": subnet ${subnets.join(', ')}${bridge === undefined ? '' : `, bridge ${bridge}`}, ${path}\n`);
+    else
+      out(
+        `network "${name}": ${subnets.length === 0 ? 'addresses by DHCP' : `subnet ${subnets.join(', ')}`}${bridge === undefined ? '' : `, bridge ${bridge}`}, ${path}\n`,
+      );
     return 0;
   },
 });

@@ -86,6 +86,9 @@ function flagFaults(request: NetworkRequest, facts: DefinitionFacts): string[] {
   const { driver, parent } = request;
   const faults: string[] = [];
   if (driver === 'macvlan') {
+    if (request.ipv6 && !request.subnets.some((subnet) => subnet.includes(':')))
+      faults.push('--ipv6 is for subnets of our own; macvlan needs --subnet with an IPv6 subnet of the network its parent is in');
+    if (request.internal && request.subnets.length === 0) faults.push('--internal needs --subnet with macvlan: a DHCP server gives a way out');
     if (request.isolate) faults.push('--isolate needs a bridge or ptp: the host does not forward for macvlan');
     if (parent !== undefined && !facts.links.includes(parent))
       faults.push(`--parent ${JSON.stringify(parent)} is no interface of this machine: ${facts.links.filter((link) => link !== 'lo').join(', ')}`);
@@ -127,21 +130,24 @@ function mainPlugin(
     ...(isRouted && !request.internal ? { ipMasq: true } : {}),
     ...(request.driver === 'macvlan' ? { mode: 'bridge', ...(request.parent === undefined ? {} : { master: request.parent }) } : {}),
     ...(mtu === undefined ? {} : { mtu }),
-    capabilities: { ips: true, ...(request.driver === 'ptp' ? {} : { mac: true }) },
-    ipam: {
-      type: 'host-local',
-      ranges: subnets.map(({ subnet, gateway, range }) => [
-        {
-          subnet: cidrText(subnet),
-          ...(range === undefined ? {} : { rangeStart: range.start.text, rangeEnd: range.end.text }),
-          ...(gateway === undefined ? {} : { gateway: gateway.text }),
-        },
-      ]),
-      // Without a way out there is no way for answers either: nothing beyond the host reaches the pod.
-      ...(request.internal ? {} : { routes: subnets.map(({ subnet }) => ({ dst: subnet.ip.family === 4 ? '0.0.0.0/0' : '::/0' })) }),
-    },
+    capabilities: { ...(subnets.length === 0 ? {} : { ips: true }), ...(request.driver === 'ptp' ? {} : { mac: true }) },
+    // The parent's network has addresses of its own: they come from its DHCP server, or are ours to give when the subnet is told.
+    ipam: subnets.length === 0 ? { type: 'dhcp' } : hostLocal(request, subnets),
   };
 }
+
+const hostLocal = ({ internal }: NetworkRequest, subnets: readonly DefinedSubnet[]): object => ({
+  type: 'host-local',
+  ranges: subnets.map(({ subnet, gateway, range }) => [
+    {
+      subnet: cidrText(subnet),
+      ...(range === undefined ? {} : { rangeStart: range.start.text, rangeEnd: range.end.text }),
+      ...(gateway === undefined ? {} : { gateway: gateway.text }),
+    },
+  ]),
+  // Without a way out there is no way for answers either: nothing beyond the host reaches the pod.
+  ...(internal ? {} : { routes: subnets.map(({ subnet }) => ({ dst: subnet.ip.family === 4 ? '0.0.0.0/0' : '::/0' })) }),
+});
 
 /** ptp has no bridge whose pods could be let through. */
 function firewallPlugin({ driver, isolate, internal }: NetworkRequest): object {

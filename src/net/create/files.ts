@@ -17,7 +17,7 @@ import type { NetworkRequest } from './request.ts';
 
 const directoryOf = (settings: Settings): string => join(settings.localConfig, 'net.d');
 /** Types a definition may name. */
-const definedTypes = ['bridge', 'ptp', 'macvlan', 'host-local', 'portmap', 'firewall', 'dnsname'];
+const definedTypes = ['bridge', 'ptp', 'macvlan', 'host-local', 'dhcp', 'portmap', 'firewall', 'dnsname'];
 
 /** Defines the network as the machine is now; nothing is written. @throws ERR_NET_DEFINITION */
 export function previewNetwork(settings: Settings, request: NetworkRequest, builtinTypes: readonly string[]): DefinedNetwork {

@@ -32,8 +32,7 @@ export function defineSubnets(request: NetworkRequest, facts: DefinitionFacts, f
   for (const family of [4, 6] as const)
     if (given.filter(({ ip }) => ip.family === family).length > 1) faults.push(`more than one IPv${family} subnet: a network has one of each family`);
   const wants = (family: Family): boolean =>
-    !given.some(({ ip }) => ip.family === family) && (family === 6 ? request.ipv6 : request.subnets.length === 0 && request.driver !== 'macvlan');
-  if (request.driver === 'macvlan' && request.subnets.length === 0) faults.push('macvlan needs --subnet: that of the network its parent is in');
+    !given.some(({ ip }) => ip.family === family) && request.driver !== 'macvlan' && (family === 6 ? request.ipv6 : request.subnets.length === 0);
   const chosen = ([4, 6] as const).flatMap((family) => (wants(family) ? chooseSubnet(family, facts, faults) : []));
   const subnets = [...given, ...chosen].sort((a, b) => a.ip.family - b.ip.family);
 

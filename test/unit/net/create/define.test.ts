@@ -20,7 +20,7 @@ const facts: DefinitionFacts = {
     { destination: '10.89.0.0/24', device: 'vpn0', kind: 'route' },
   ],
   pluginPath: ['/etc/rkt/net.d'],
-  executables: { macvlan: '/usr/lib/cni/macvlan', 'host-local': '/usr/lib/cni/host-local' },
+  executables: { macvlan: '/usr/lib/cni/macvlan', 'host-local': '/usr/lib/cni/host-local', dhcp: '/usr/lib/cni/dhcp' },
   versions: {},
   configs: { networks: [existing('old', 'rkt-taken', '10.89.1.0/24')], faulty: [], notices: [] },
   builtinTypes: ['bridge', 'ptp', 'host-local', 'portmap', 'firewall', 'dnsname'],
@@ -108,6 +108,10 @@ describe('what the flags make', () => {
     expect([list.plugins.map(({ type }) => type), bridge]).toEqual([['macvlan'], undefined]);
     expect(list.plugins[0]).toMatchObject({ master: 'eth0', mode: 'bridge' });
   });
+  test('macvlan without a subnet asks the DHCP server of the parent’s network', () => {
+    const { list, subnets } = define({ driver: 'macvlan', parent: 'eth0' });
+    expect([list.plugins[0]?.ipam, subnets]).toEqual([{ type: 'dhcp' }, []]);
+  });
   test('no dnsmasq: no name server, and it is said unless it was meant', () => {
     const silent = define({ dns: false }, { hasDnsmasq: false });
     const told = define({}, { hasDnsmasq: false });
@@ -136,7 +140,8 @@ describe('what is refused', () => {
     ['a range without an address', { subnets: ['10.5.0.0/24'], ranges: ['10.5.0.255/32'] }, /holds no address/],
     ['an MTU too small for IPv6', { ipv6: true, mtu: '1000' }, /too small for IPv6/],
     ['an MTU that is none', { mtu: '9000x' }, /not a number/],
-    ['macvlan without a subnet', { driver: 'macvlan', parent: 'eth0' }, /needs --subnet/],
+    ['macvlan with an IPv6 subnet of our own', { driver: 'macvlan', parent: 'eth0', ipv6: true }, /macvlan needs --subnet/],
+    ['macvlan by DHCP without a way out', { driver: 'macvlan', parent: 'eth0', internal: true }, /--internal needs --subnet/],
     ['an unknown parent', { driver: 'macvlan', parent: 'eth9', subnets: ['192.168.1.0/24'] }, /no interface of this machine: eth0/],
     ['a name server without a bridge', { driver: 'ptp', dns: true }, /needs a bridge/],
   ])('%s', (_, over, expected) => {
