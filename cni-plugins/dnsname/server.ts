@@ -7,6 +7,7 @@
  */
 import { chmodSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { leaveService } from '../../src/host/cgroup.ts';
 import { makeDirectory, readText, writeAtomic } from '../../src/host/files.ts';
 import { tryLockNamed, type Lock } from '../../src/host/flock.ts';
 import { isErrno, SIGNAL } from '../../src/host/linux.ts';
@@ -169,6 +170,8 @@ function start(network: string, dnsmasq: string): void {
   }
   const server = findServer(network);
   if (server === undefined) throw new CniError(cniCode.internal, 'dnsmasq ended right after it was started');
+  // It serves other pods too, whose unit is another one.
+  leaveService(server.pid);
   writeAtomic(files.process, `${server.pid} ${server.startTime}\n`);
 }
 

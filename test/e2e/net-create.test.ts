@@ -52,6 +52,23 @@ describe('create', () => {
     expect(said).toMatch(/4 faults \[ERR_NET_DEFINITION\]/);
     expect(existsSync(netd())).toBe(false);
   });
+  test('ptp, with all that can be said about its addresses', () => {
+    rkt.ok(
+      'net',
+      'create',
+      'routed',
+      '--driver=ptp',
+      '--subnet=10.8.0.0/24',
+      '--gateway=10.8.0.254',
+      '--ip-range=10.8.0.64/26',
+      '--ipv6',
+      '--mtu=1400',
+    );
+    const shown = rkt.ok('run', '--net=routed', 'busybox', '--exec=/bin/sh', '--', '-c', 'ip addr show eth0; ip route');
+    for (const text of ['mtu 1400', 'inet 10.8.0.64/24', 'inet6 fd', 'default via 10.8.0.254']) expect(shown).toContain(text);
+    rkt.ok('gc', '--grace-period=0');
+    rkt.ok('net', 'rm', 'routed');
+  });
   test('a taken name and an overlapping subnet', () => {
     rkt.ok('net', 'create', 'web', '--no-dns');
     expect(refused('net', 'create', 'web')).toContain('already');

@@ -1,6 +1,6 @@
 /** Pods of a network find each other by name. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
@@ -128,6 +128,22 @@ test('killed at each file it writes: gc ends it all the same', () => {
     expect([servers(), existsSync('/run/rkt')], renames[when - 1]).toEqual([[], false]);
   }
   rmSync(trace);
+});
+
+test('it outlives the service of the pod that started it', async () => {
+  const root = ['systemd', 'unified', ''].map((name) => join('/sys/fs/cgroup', name)).find((path) => existsSync(join(path, 'cgroup.procs'))) ?? '';
+  const group = join(root, 'rkt-test-service');
+  mkdirSync(group);
+  writeFileSync(join(group, 'cgroup.procs'), String(process.pid));
+  const pod = sleeper('a');
+  writeFileSync(join(root, 'cgroup.procs'), String(process.pid));
+  const [server = ''] = servers();
+  const groups = (pid: string | number): string => readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  expect(groups(pod.child.pid ?? 0)).toContain('rkt-test-service');
+  expect(groups(server)).not.toContain('rkt-test-service');
+  await pod.stop();
+  rkt.gc();
+  await expect.poll(() => rmdirSync(group)).toBeUndefined();
 });
 
 test('many pods at once: one server, every name', async () => {

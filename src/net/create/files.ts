@@ -1,7 +1,7 @@
 /** Files of networks that people make with `net create`: the administrator's net.d, read for the definition, written, removed. */
-import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeAtomic, fsyncDirectory, readText } from '../../host/files.ts';
+import { fsyncDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
 import { lock, type Lock } from '../../host/flock.ts';
 import { findProgram } from '../../host/run-program.ts';
 import { newGlobalId } from '../../host/uuid.ts';
@@ -135,7 +135,7 @@ export function removableNetworks(settings: Settings, names: readonly string[], 
     conf,
     removeFile() {
       try {
-        rmSync(conf.source.path, { force: true });
+        removeAtomic(conf.source.path);
         fsyncDirectory(directoryOf(settings));
       } catch (cause) {
         throw ioError(`cannot delete ${conf.source.path}`, cause);
