@@ -35,6 +35,7 @@ const ip6Network = (type: string): object => ({
 
 /** [what happens to the machine, what repair says about it]; HOST, NS, IP stand for the pod's own. */
 const both: readonly (readonly [string, RegExp])[] = [
+  ['rm /var/lib/cni/networks/both/10.61.0.2', /put back: lease of 10.61.0.2/],
   ['nft flush ruleset', /put back: published port 8080\/tcp/],
   ['nft flush table inet rkt', /put back: rules of chain forward of table inet rkt/],
   ['nft delete element inet rkt pods4 "{ IP }"', /put back: forwarding for 10\./],

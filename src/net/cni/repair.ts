@@ -29,7 +29,12 @@ export function repairList(network: PlannedNetwork, attachment: Attachment, resu
     try {
       if (plugin?.repair !== undefined) {
         const context = { delegate: () => undefined, note: () => undefined };
-        missing.push(...plugin.repair(parseRequest(input.env, input.stdin), context, apply));
+        const request = parseRequest(input.env, input.stdin);
+        missing.push(...plugin.repair(request, context, apply));
+        // The plugin asks its IPAM for nothing here: whose turn it is.
+        const addresses = ipam?.via === 'builtin' ? services.plugins.get(ipam.type) : undefined;
+        if (addresses?.repair !== undefined) missing.push(...addresses.repair(request, context, apply));
+        else addresses?.check(request, context);
       } else if (speaks(network, 'CHECK') && !isUnchecked(network)) {
         callPlugin({ network: network.name, type, via, netnsDies: false, ...(ipam === undefined ? {} : { ipam }) }, 'CHECK', input, services);
       }
