@@ -6,6 +6,7 @@ import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
 import { applySteps, orUndo, releaseOf } from './effects/execute.ts';
+import { attachedNetworks } from './effects/attachments.ts';
 import { Journal } from './effects/journal.ts';
 import type { Actions } from './effects/steps.ts';
 import type { GcPolicy } from './gc/mark.ts';
@@ -20,7 +21,7 @@ import type { Progress, RunOptions } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
-import { attachedNetworks, resolvConf } from './stage0/prepare/net-info.ts';
+import { resolvConf } from './stage0/prepare/net-info.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
 import { graceMs, stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';
@@ -72,7 +73,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     },
   });
   try {
-    applySteps(networkSteps(id, plan), actions, journal, pendingSignal);
+    applySteps(networkSteps(id, plan, manifest), actions, journal, pendingSignal);
     orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
   } catch (error) {

@@ -6,7 +6,7 @@ set -eu
 # To build and to run pods.
 run='crun busybox-static gcc libc6-dev'
 # Oracles and real counterparts in the tests.
-test='iproute2 nftables containernetworking-plugins skopeo umoci zstd strace procps'
+test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins skopeo umoci zstd strace procps'
 # What rkt is measured against.
 bench='podman'
 

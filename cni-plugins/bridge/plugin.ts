@@ -1,5 +1,14 @@
 /** bridge: a veth pair whose host end is a port of a bridge. @see cni.md 3.1; README.md for what differs from the reference */
-import { createVeth, linkByName, setBridgePort, type Link, type Route } from '../../src/host/netlink/rtnetlink.ts';
+import {
+  addRoute,
+  createVeth,
+  linkByName,
+  listAddresses,
+  setBridgePort,
+  setMaster,
+  type Link,
+  type Route,
+} from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { withNetns } from '../../src/host/netns.ts';
@@ -29,8 +38,9 @@ import {
 } from '../skel/interface.ts';
 import { needsInterface, withIpam } from '../skel/ipam.ts';
 import { podMac } from '../skel/naming.ts';
+import { Repairs, repairAddress, repairForwarding, repairInPod, repairRoutes, repairUp } from '../skel/repair.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf, repairMasquerade } from '../skel/masquerade.ts';
 import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
 import { readConf, readRemains, type BridgeConf } from './conf.ts';
 import { ensureBridge, ensureBridgeAddress, removeBridgeIfUnused } from './shared.ts';
@@ -180,7 +190,59 @@ export const plugin: Plugin = {
   },
 
   rules: (req) => (readConf(req).ipMasq ? masqueradeOf(req) : []),
+
+  repair(req, _ctx, apply) {
+    const conf = readConf(req);
+    const repairs = new Repairs(apply);
+    const { prevResult } = req;
+    if (prevResult === undefined) return repairs.found;
+    const leases = ownLeases(prevResult, req.ifName);
+    repairInPod(req, (inside, link) => {
+      repairUp(repairs, inside, link, ' in the pod');
+      for (const { address } of leases) repairAddress(repairs, inside, link, address, ' in the pod');
+    });
+    using socket = new RouteSocket();
+    repairHostSide(repairs, socket, req, conf, leases);
+    // Last: they lead through the bridge's address.
+    repairInPod(req, (inside, link) =>
+      repairRoutes(repairs, inside, link, routesOf(prevResult, leases), ' in the pod', (route) => addRoute(link.index, route)),
+    );
+    if (conf.isGateway) repairForwarding(repairs, leases);
+    if (conf.ipMasq)
+      repairMasquerade(
+        repairs,
+        keyOf(req),
+        leases.map(({ address }) => address),
+      );
+    return repairs.found;
+  },
 };
+
+/** The bridge, its addresses, and the pair's host end as its port. */
+function repairHostSide(repairs: Repairs, socket: RouteSocket, req: PluginRequest, conf: BridgeConf, leases: readonly Lease[]): void {
+  const found = linkByName(socket, conf.bridge);
+  if (found === undefined) repairs.add(`bridge ${conf.bridge}`, () => void ensureBridge(socket, conf));
+  else repairUp(repairs, socket, found, '');
+  const bridge = found ?? linkByName(socket, conf.bridge);
+  const [host] = hostLinks(socket, keyOf(req));
+  if (host === undefined) throw new CniError(cniCode.internal, `the host end of the pod's ${req.ifName} is gone: disconnect and connect the network`);
+  if (bridge === undefined) return;
+  if (conf.isGateway)
+    for (const { address, gateway } of leases) {
+      if (gateway === undefined) continue;
+      const wanted = { ip: gateway, prefixLen: address.prefixLen };
+      if (listAddresses(socket, bridge.index, gateway.family).some((have) => cidrText(have) === cidrText(wanted))) continue;
+      repairs.add(`address ${cidrText(wanted)} of bridge ${conf.bridge}`, () => ensureBridgeAddress(socket, bridge, wanted, conf.forceAddress));
+    }
+  if (host.master !== bridge.index)
+    repairs.add(`${host.name} as a port of bridge ${conf.bridge}`, () =>
+      socket.request([
+        setMaster(host.index, bridge.index),
+        ...(conf.hairpin || conf.isolated ? [setBridgePort(host.index, { hairpin: conf.hairpin, isolated: conf.isolated })] : []),
+      ]),
+    );
+  repairUp(repairs, socket, host, ' on the host');
+}
 
 function build(
   req: PluginRequest,

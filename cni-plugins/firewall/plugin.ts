@@ -11,6 +11,7 @@ import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/
 import { type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
 import { ConfReader } from '../skel/conf.ts';
+import { Repairs, repairElements } from '../skel/repair.ts';
 import { requireNftables, tidyRuleset, withRuleset } from '../skel/ruleset.ts';
 
 const sets: readonly SetName[] = ['pods4', 'pods6', 'closed4', 'closed6', 'same4', 'same6'];
@@ -106,4 +107,10 @@ export const plugin: Plugin = {
   status: requireNftables,
 
   rules: (req) => expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)),
+
+  repair(req, _ctx, apply) {
+    const repairs = new Repairs(apply);
+    if (req.prevResult !== undefined) repairElements(repairs, elementsFor(req, readConf(req.conf), req.prevResult));
+    return repairs.found;
+  },
 };

@@ -116,6 +116,23 @@ export const plugin: Plugin = {
     store?.removeIfEmpty();
   },
 
+  /** Reserves again what the attachment has and the store does not know: the next pod would get it too. */
+  repair(req, _ctx, apply) {
+    const { sets } = readConf(req);
+    const { ips = [], interfaces } = req.prevResult ?? {};
+    const own = ips
+      .filter(({ interface: index }) => index === undefined || interfaces?.[index]?.name === req.ifName)
+      .flatMap(({ address }) => parseCidr(address)?.ip ?? []);
+    using store = openStore(req, apply);
+    const held = new Set(store === undefined ? [] : heldBy(store, req).ips.map(({ text }) => text));
+    const missing = own.filter((ip) => sets.some((set) => rangeFor(set, ip) !== undefined) && !held.has(ip.text));
+    for (const ip of apply ? missing : []) {
+      const set = sets.findIndex((candidate) => rangeFor(candidate, ip) !== undefined);
+      if (store?.reserve(ip, req.containerId, req.ifName, set) !== true) throw fail(`the lease of ${ip.text} is somebody else's meanwhile`);
+    }
+    return missing.map((ip) => `lease of ${ip.text}`);
+  },
+
   /** Code 50: pods that are there keep their addresses, new ones get none. */
   status(req) {
     const { sets } = readConf(req);

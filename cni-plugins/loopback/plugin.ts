@@ -5,6 +5,7 @@ import { withNetns } from '../../src/host/netns.ts';
 import { cidrText } from '../../src/model/cidr.ts';
 import type { Plugin } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
+import { Repairs, repairInPod, repairUp } from '../skel/repair.ts';
 
 const lo = 'lo';
 const missing = (netns: string): CniError => new CniError(cniCode.internal, `no interface ${lo} in ${netns}`);
@@ -45,4 +46,10 @@ export const plugin: Plugin = {
   del() {},
   gc() {},
   status() {},
+
+  repair(req, _ctx, apply) {
+    const repairs = new Repairs(apply);
+    repairInPod({ ...req, ifName: lo }, (socket, link) => repairUp(repairs, socket, link, ' in the pod'));
+    return repairs.found;
+  },
 };

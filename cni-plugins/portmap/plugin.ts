@@ -9,12 +9,14 @@ import { releaseElements, releaseFlows } from '../../src/host/nftables/release.t
 import { deviceTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { ensureSysctl } from '../../src/host/sysctl.ts';
-import { type Cidr, ipFromBytes, parseCidr } from '../../src/model/cidr.ts';
+import { type Cidr, type Ip, ipFromBytes, parseCidr } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
 import { type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
+import { hostPortOf } from '../../src/model/ruleset/describe.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
+import { Repairs, repairElements, repairSysctl } from '../skel/repair.ts';
 import { portTakenCode, requireNftables, tidyRuleset, withRuleset } from '../skel/ruleset.ts';
 import { type Mapping, type PortmapConf, readConf } from './conf.ts';
 
@@ -54,18 +56,11 @@ function duplicateOf(mappings: readonly Mapping[]): Mapping | undefined {
   return undefined;
 }
 
-/** Protocol and port an element of a port map is for, as a person writes it. */
-function outsideOf(element: Element): { port: number; protocol: string; address: string } {
-  const key = Buffer.from(element.key);
-  const at = key.length - 8;
-  const names: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
-  return { port: key.readUInt16BE(at + 4), protocol: names[key[at] ?? 0] ?? '', address: at === 0 ? '' : ipFromBytes(key.subarray(0, at)).text };
-}
 /** The UDP ports among the elements of port maps. */
 function udpOf(elements: readonly Element[]): PublishedUdp[] {
   return elements.flatMap((element) => {
     if (element.value === undefined) return [];
-    const { port, protocol, address } = outsideOf(element);
+    const { port, protocol, address } = hostPortOf(element);
     if (protocol !== 'udp') return [];
     const family = element.set.endsWith('4') ? 4 : 16;
     return [
@@ -74,19 +69,30 @@ function udpOf(elements: readonly Element[]): PublishedUdp[] {
   });
 }
 
-/** Lets connections that start on 127.0.0.1 leave through the pod's host device. Never switched off: other pods share the device. */
-function openLoopback(addresses: readonly Cidr[], conf: PortmapConf, ctx: PluginContext): void {
+/** The pod's address that connections from 127.0.0.1 are led to; undefined when none of them is published. */
+function loopbackTarget(addresses: readonly Cidr[], conf: PortmapConf): Ip | undefined {
   const pod = addresses.find((address) => address.ip.family === 4);
   const wanted = conf.mappings.some(({ host }) => host === undefined || (host.family === 4 && (host.value === 0n || host.value >> 24n === 127n)));
-  if (pod === undefined || !conf.snat || !wanted) return;
+  return conf.snat && wanted ? pod?.ip : undefined;
+}
+/** The setting that lets them leave through the pod's host device; undefined when no route leads to the pod. */
+function loopbackKey(pod: Ip): string | undefined {
   using socket = new RouteSocket();
-  const device = deviceTowards(socket, pod.ip);
-  if (device === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${pod.ip.text}`);
+  const device = deviceTowards(socket, pod);
+  return device === undefined ? undefined : `net/ipv4/conf/${device}/route_localnet`;
+}
+
+/** Never switched off: other pods share the device. */
+function openLoopback(addresses: readonly Cidr[], conf: PortmapConf, ctx: PluginContext): void {
+  const target = loopbackTarget(addresses, conf);
+  if (target === undefined) return;
+  const key = loopbackKey(target);
+  if (key === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${target.text}`);
   try {
-    const before = ensureSysctl(`net/ipv4/conf/${device}/route_localnet`, '1');
-    if (before !== undefined) ctx.note({ what: 'sysctl', detail: `net.ipv4.conf.${device}.route_localnet ${before} -> 1` });
+    const before = ensureSysctl(key, '1');
+    if (before !== undefined) ctx.note({ what: 'sysctl', detail: `${key.replaceAll('/', '.')} ${before} -> 1` });
   } catch (error) {
-    throw new CniError(cniCode.io, `failed to enable route_localnet of ${device}: ${messageOf(error)}`);
+    throw new CniError(cniCode.io, `failed to set ${key.replaceAll('/', '.')}: ${messageOf(error)}`);
   }
 }
 
@@ -116,7 +122,7 @@ export const plugin: Plugin = {
         claim(elements);
       } catch (error) {
         if (!(error instanceof HeldError)) throw error;
-        const { port, protocol, address } = outsideOf(error.wanted);
+        const { port, protocol, address } = hostPortOf(error.wanted);
         throw new CniError(
           portTakenCode,
           `host port ${port}/${protocol}${address === '' ? '' : ` on ${address}`} is already published by ${error.holder}`,
@@ -140,7 +146,7 @@ export const plugin: Plugin = {
     const { elements } = elementsFor(req, conf, req.prevResult);
     const [missing] = withRuleset('look up ports', () => missingOf(elements));
     if (missing === undefined) return;
-    const what = missing.value === undefined ? 'hairpin masquerade' : `host port ${outsideOf(missing).port}/${outsideOf(missing).protocol}`;
+    const what = missing.value === undefined ? 'hairpin masquerade' : `host port ${hostPortOf(missing).port}/${hostPortOf(missing).protocol}`;
     throw new CniError(cniCode.internal, `${what} of ${attachmentText(keyOf(req))} is missing from ${missing.set} of table inet rkt`);
   },
 
@@ -178,4 +184,17 @@ export const plugin: Plugin = {
   status: requireNftables,
 
   rules: (req) => expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result).elements),
+
+  repair(req, _ctx, apply) {
+    const conf = readConf(req.conf);
+    const repairs = new Repairs(apply);
+    if (req.prevResult === undefined || conf.mappings.length === 0) return repairs.found;
+    const { addresses, elements } = elementsFor(req, conf, req.prevResult);
+    repairElements(repairs, elements);
+    const target = loopbackTarget(addresses, conf);
+    // Without a route something else is missing, which the plugin of the interface tells.
+    const key = target === undefined ? undefined : loopbackKey(target);
+    if (key !== undefined) repairSysctl(repairs, key, '1');
+    return repairs.found;
+  },
 };

@@ -18,6 +18,7 @@ import {
   dnsOf,
   enableForwarding,
   ipamTypeOf,
+  hostLinks,
   leasesOf,
   ownLeases,
   refuseUnusable,
@@ -28,8 +29,9 @@ import {
   type Lease,
 } from '../skel/interface.ts';
 import { withIpam } from '../skel/ipam.ts';
-import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf } from '../skel/masquerade.ts';
+import { checkMasquerade, ensureMasquerade, gcMasquerade, masqueradeOf, repairMasquerade } from '../skel/masquerade.ts';
 import { orUndo, releaseAttachment, removeAttachment } from '../skel/veth.ts';
+import { Repairs, repairAddress, repairForwarding, repairInPod, repairRoutes, repairUp } from '../skel/repair.ts';
 import { tidyRuleset } from '../skel/ruleset.ts';
 
 interface PtpConf {
@@ -111,6 +113,41 @@ export const plugin: Plugin = {
   },
 
   rules: (req) => (readConf(req).ipMasq ? masqueradeOf(req) : []),
+
+  repair(req, _ctx, apply) {
+    const conf = readConf(req);
+    const repairs = new Repairs(apply);
+    const { prevResult } = req;
+    if (prevResult === undefined) return repairs.found;
+    const leases = routed(ownLeases(prevResult, req.ifName));
+    using socket = new RouteSocket();
+    const [host] = hostLinks(socket, keyOf(req));
+    if (host === undefined)
+      throw new CniError(cniCode.internal, `the host end of the pod's ${req.ifName} is gone: disconnect and connect the network`);
+    repairUp(repairs, socket, host, ' on the host');
+    repairInPod(req, (inside, link) => {
+      repairUp(repairs, inside, link, ' in the pod');
+      for (const { address } of leases)
+        repairAddress(repairs, inside, link, address, ' in the pod', addAddress(link.index, address, { prefixRoute: false }));
+      const routes = [...distinct(leases.flatMap(gatewayRoutes), ({ dst }) => dst), ...routesOf(prevResult, leases)];
+      repairRoutes(repairs, inside, link, routes, ' in the pod', (route) => addRoute(link.index, route));
+    });
+    for (const address of distinct(
+      leases.map(({ gateway }) => hostCidr(gateway)),
+      (cidr) => cidr,
+    ))
+      repairAddress(repairs, socket, host, address, ' on the host');
+    const back = leases.map(({ address }) => ({ dst: hostCidr(address.ip), scope: RT_SCOPE.LINK }));
+    repairRoutes(repairs, socket, host, back, ' on the host', (route) => ensureRoute(host.index, route));
+    repairForwarding(repairs, leases);
+    if (conf.ipMasq)
+      repairMasquerade(
+        repairs,
+        keyOf(req),
+        leases.map(({ address }) => address),
+      );
+    return repairs.found;
+  },
 };
 
 function build(req: PluginRequest, conf: PtpConf, ipam: CniResult, leases: readonly Routed[], ctx: PluginContext): CniResult {

@@ -95,14 +95,15 @@ export function setIfPresent(key: string, value: string): void {
   }
 }
 
+/** Settings that make the host a router for the families of `leases`. */
+export function forwardingKeys(leases: readonly Lease[]): string[] {
+  const families = new Set(leases.map(({ address }) => address.ip.family));
+  return [...(families.has(4) ? ['net/ipv4/ip_forward'] : []), ...(families.has(6) ? ['net/ipv6/conf/all/forwarding'] : [])];
+}
+
 /** Routers forward. What was switched on stays on, and is told. */
 export function enableForwarding(leases: readonly Lease[], ctx: PluginContext): void {
-  const families = new Set(leases.map(({ address }) => address.ip.family));
-  for (const [family, key] of [
-    [4, 'net/ipv4/ip_forward'],
-    [6, 'net/ipv6/conf/all/forwarding'],
-  ] as const) {
-    if (!families.has(family)) continue;
+  for (const key of forwardingKeys(leases)) {
     const before = ensureSysctl(key, '1');
     if (before !== undefined) ctx.note({ what: 'sysctl', detail: `${key.replaceAll('/', '.')} ${before} -> 1` });
   }

@@ -12,6 +12,7 @@ import { type AttachmentKey, type Element, type SetName, attachmentText, masquer
 import { keyOf, ofAttachment, ofStale } from './attachment.ts';
 import { addressesToForget } from './interface.ts';
 import type { ReleaseOp } from '../../src/model/release.ts';
+import { type Repairs, repairElements } from './repair.ts';
 import { withRuleset } from './ruleset.ts';
 
 const sets: readonly SetName[] = ['masq4', 'masq6'];
@@ -34,6 +35,9 @@ export function checkMasquerade(key: AttachmentKey, addresses: readonly Cidr[]):
   if (missing !== undefined)
     throw new CniError(cniCode.internal, `masquerade of ${attachmentText(key)} is missing from set ${missing.set} of table inet rkt`);
 }
+/** {@link Repairs} of what {@link ensureMasquerade} made. */
+export const repairMasquerade = (repairs: Repairs, key: AttachmentKey, addresses: readonly Cidr[]): void =>
+  repairElements(repairs, masqueradeElements(key, addresses));
 /** GC: removes the masquerade (and what is then empty: chains of subnets, the table) of attachments of `network` that are not in `valid`. */
 export function gcMasquerade(network: string, valid: readonly AttachmentId[]): void {
   withRuleset('masquerade', () => {

@@ -30,3 +30,10 @@ export function podArgument(operands: readonly string[], uuidFile: string | unde
   if (more.length > 0) throw new RuntimeError('ERR_CLI_USAGE', `one pod at a time, got ${more.length + 1}`);
   return first;
 }
+
+/** The operands of a command that takes a pod and a network. @throws ERR_CLI_USAGE */
+export function podAndNetwork(command: string, [uuid = '', network = '']: readonly string[]): [uuid: string, network: string] {
+  if (uuid === '' || network === '')
+    throw new RuntimeError('ERR_CLI_USAGE', uuid === '' ? 'which pod?' : 'which network?', { hint: `rkt ${command} UUID NETWORK` });
+  return [uuid, network];
+}

@@ -24,6 +24,13 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net check': () => load(import('./commands/net-check.ts')),
   'net del': () => load(import('./commands/net-del.ts')),
   'net gc': () => load(import('./commands/net-gc.ts')),
+  'net create': () => load(import('./commands/net-create.ts')),
+  'net rm': () => load(import('./commands/net-rm.ts')),
+  'net connect': () => load(import('./commands/net-connect.ts')),
+  'net disconnect': () => load(import('./commands/net-disconnect.ts')),
+  'net diagram': () => load(import('./commands/net-diagram.ts')),
+  'net capture': () => load(import('./commands/net-capture.ts')),
+  'net repair': () => load(import('./commands/net-repair.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

@@ -30,10 +30,13 @@ export interface StepContext {
   readonly cni: CniServices;
   readonly flavor: Stage1;
   readonly launching?: Launching;
+  /** the pod runs and goes on: its namespace is not destroyed after an undo */
+  readonly podStays?: boolean;
 }
 
 export function actionsFor(context: StepContext): Actions {
   const { dataDir, podDir, cni, flavor } = context;
+  const detaching: CniServices = context.podStays === true ? { ...cni, netnsStays: true } : cni;
   const launching = (): Launching => {
     if (context.launching === undefined) throw new Error('this pod can only be undone');
     return context.launching;
@@ -64,18 +67,18 @@ export function actionsFor(context: StepContext): Actions {
     },
     'network.attach': {
       durable: true,
-      run: ({ network, containerId, netns }) => {
+      run: ({ network, ...attachment }) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
         recordNetwork(dataDir, network);
-        return { result: addList(network, { containerId, netns }, cni) };
+        return { result: addList(network, attachment, cni) };
       },
-      undo: ({ network, containerId, netns }, output, sameBoot) => {
+      undo: ({ network, ...attachment }, output, sameBoot) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
-        delList(network, { containerId, netns: sameBoot ? netns : '' }, cni, output?.result);
+        delList(network, { ...attachment, netns: sameBoot ? attachment.netns : '' }, detaching, output?.result);
       },
-      release: ({ network, containerId, netns }, { result }) => releaseList(network, { containerId, netns }, cni, result),
+      release: ({ network, ...attachment }, { result }) => releaseList(network, attachment, cni, result),
     },
     'app.prepare': {
       durable: false,

@@ -1,6 +1,7 @@
 /** Our CNI plugins, for use in process. The same values make the executables in dist/cni. */
 import { plugin as bridge } from '../../cni-plugins/bridge/plugin.ts';
 import { plugin as dhcp } from '../../cni-plugins/dhcp/plugin.ts';
+import { plugin as dnsname } from '../../cni-plugins/dnsname/plugin.ts';
 import { plugin as firewall } from '../../cni-plugins/firewall/plugin.ts';
 import { plugin as hostLocal } from '../../cni-plugins/host-local/plugin.ts';
 import { plugin as loopback } from '../../cni-plugins/loopback/plugin.ts';
@@ -10,5 +11,5 @@ import { plugin as staticAddresses } from '../../cni-plugins/static/plugin.ts';
 import type { Plugin } from '../model/cni/plugin.ts';
 
 export const builtinPlugins: ReadonlyMap<string, Plugin> = new Map(
-  [bridge, ptp, loopback, hostLocal, staticAddresses, dhcp, portmap, firewall].map((plugin) => [plugin.type, plugin]),
+  [bridge, ptp, loopback, hostLocal, staticAddresses, dhcp, portmap, firewall, dnsname].map((plugin) => [plugin.type, plugin]),
 );

@@ -1,5 +1,5 @@
 /** What gc and rm need: how a pod's journal is undone, and how a network is cleared. */
-import { sweepNetworks } from '../gc/networks.ts';
+import { sweepNetworks, type RetireServices } from '../gc/networks.ts';
 import type { SweepEvent, SweepServices } from '../gc/sweep.ts';
 import { bootId, now } from '../host/clock.ts';
 import type { Settings } from '../model/settings.ts';
@@ -11,7 +11,8 @@ import { cniServices } from './cni.ts';
 import { ownersOf } from './owners.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
-  const actionsOf = (podDir: string) => actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor });
+  const actionsOf = (podDir: string, podStays = false) =>
+    actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor, podStays });
   return { dataDir, actionsOf, boot: bootId(), nowMs: now().getTime(), report };
 }
 
@@ -24,3 +25,9 @@ export function clearUnusedNetworks({ dataDir }: Settings, report: (event: Sweep
     (network, error) => report({ kind: 'failed', what: `network "${network}"`, reasons: [error] }),
   );
 }
+
+/** What `net rm` needs. */
+export const retireServices = ({ dataDir }: Settings): RetireServices => ({
+  clear: (network) => gcList(network, [], cniServices(undefined)),
+  foreignUsers: (network) => ownersOf(dataDir, network).valid.map(({ id }) => id.containerID),
+});

@@ -21,10 +21,11 @@ const actionOf = <K extends StepKind>(actions: Actions, kind: K): Action<K> => a
  * On a failure (or when `interrupted` reports a signal between two steps) everything the journal knows is
  * undone in reverse, the failing step included (CNI R4), and the error says what was kept.
  * @param interrupted - 0, or the signal that asked us to stop
+ * @param from - steps before this one are not undone: those of a pod that goes on
  * @throws RuntimeError: the step's own, or ERR_EFFECT_FAILED around a foreign one; ERR_INTERRUPTED
  */
-export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number): void {
-  orUndo(actions, journal, () => {
+export function applySteps(steps: readonly Step[], actions: Actions, journal: Journal, interrupted: () => number, from = 0): void {
+  const act = (): void => {
     for (const step of steps) {
       const signal = interrupted();
       if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal} before ${step.kind}`, { exitCode: 128 + signal });
@@ -34,15 +35,19 @@ export function applySteps(steps: readonly Step[], actions: Actions, journal: Jo
         saying(step, () => runStep(step, actions, journal)),
       );
     }
-  });
+  };
+  orUndo(actions, journal, act, from);
 }
 
-/** Does what belongs between or around steps: a failure undoes everything the journal knows, as that of a step does. @throws as {@link applySteps} */
-export function orUndo<T>(actions: Actions, journal: Journal, act: () => T): T {
+/** Does what belongs between or around steps: a failure undoes everything the journal knows (or what begins at step `from`), as that of a step does. @throws as {@link applySteps} */
+export function orUndo<T>(actions: Actions, journal: Journal, act: () => T, from = 0): T {
   try {
     return act();
   } catch (error) {
-    throw withKept(asRuntimeError(error), undoAll(journal, actions));
+    throw withKept(
+      asRuntimeError(error),
+      undoAll(journal, actions, ({ n }) => n >= from),
+    );
   }
 }
 
@@ -65,12 +70,13 @@ function runStep<K extends StepKind>(step: StepOf<K>, actions: Actions, journal:
 /**
  * Undoes every step of the journal that is not undone yet, last first, going on past errors. Idempotent: a
  * step whose undo was not recorded (crash, disk full) is undone again.
+ * @param isMeant - which steps; without it all
  * @returns what could not be undone; it stays in the journal for the next time
  */
-export function undoAll(journal: Journal, actions: Actions): Kept[] {
+export function undoAll(journal: Journal, actions: Actions, isMeant: (entry: Entry) => boolean = () => true): Kept[] {
   const kept: Kept[] = [];
   for (const entry of [...journal.entries].reverse()) {
-    if (entry.undone) continue;
+    if (entry.undone || !isMeant(entry)) continue;
     try {
       undoEntry(entry, actions, journal.boot);
     } catch (error) {

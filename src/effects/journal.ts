@@ -6,7 +6,7 @@
  * | `intent` | before a step runs | its effect may exist, whole or in part |
  * | `done` | after it ran | its effect exists; `output` is what undo may need |
  * | `undone` | after its undo | nothing of it is left |
- * | `kept` | after a failed undo | something may be left; the next gc tries again |
+ * | `kept` | after a failed undo, or before that of a step of a running pod | something may be left; the next gc tries again |
  *
  * What a record describes lives in the kernel and dies with the boot, so no record is fsynced; the one
  * exception is {@link Journal.sync}, before the first step that leaves something on disk. A torn last line (power loss, disk full)
@@ -35,6 +35,8 @@ export interface Entry {
   output: Output | undefined;
   finished: boolean;
   undone: boolean;
+  /** an undo was begun, or failed, and has not been done since */
+  kept: boolean;
 }
 
 /** A pod whose effects are not known any more. */
@@ -59,7 +61,7 @@ export function parseJournal(text: string, path: string): Entry[] {
     }
     if (record.at === 'intent') {
       if (record.n !== entries.length) throw damaged(`announces step ${record.n}, expected ${entries.length}`);
-      entries.push({ n: record.n, boot: record.boot, step: record.step, output: undefined, finished: false, undone: false });
+      entries.push({ n: record.n, boot: record.boot, step: record.step, output: undefined, finished: false, undone: false, kept: false });
       continue;
     }
     const entry = entries[record.n];
@@ -69,6 +71,8 @@ export function parseJournal(text: string, path: string): Entry[] {
       entry.output = record.output;
     } else if (record.at === 'undone') {
       entry.undone = true;
+    } else {
+      entry.kept = true;
     }
   }
   return entries;
@@ -109,7 +113,7 @@ export class Journal implements Disposable {
   intent(step: Step): number {
     const n = this.entries.length;
     this.#append({ at: 'intent', n, boot: this.boot, step });
-    this.entries.push({ n, boot: this.boot, step, output: undefined, finished: false, undone: false });
+    this.entries.push({ n, boot: this.boot, step, output: undefined, finished: false, undone: false, kept: false });
     return n;
   }
 
@@ -126,6 +130,7 @@ export class Journal implements Disposable {
   }
 
   kept(n: number, error: string): void {
+    this.#entry(n).kept = true;
     this.#append({ at: 'kept', n, error });
   }
 

@@ -10,8 +10,8 @@ import type { ReleaseOp } from '../model/release.ts';
 export interface StepInputs {
   /** a new network namespace, held by a bind mount at `path` */
   'netns.create': { path: string };
-  /** libcni's ADD over one list; undone by DEL in reverse with these very bytes */
-  'network.attach': { network: PlannedNetwork; containerId: string; netns: string };
+  /** libcni's ADD over one list; undone by DEL in reverse with these very bytes. `names`: what pod and apps are called, for name servers */
+  'network.attach': { network: PlannedNetwork; containerId: string; netns: string; names?: readonly string[] };
   /** the cgroup `path` (relative, e.g. `rkt/<uuid>`) in every hierarchy, parent of the apps' cgroups */
   'cgroup.create': { path: string };
   /** upper, work and mount point directories of an app, and the bundle crun reads; all below the pod directory */

@@ -1,16 +1,15 @@
 /** After the pods: networks that nobody uses lose what their pods shared (bridge, table). @see DESIGN 4; CNI R25-R27 */
+import { liveAttachments } from '../effects/attachments.ts';
 import { readJournal } from '../effects/journal.ts';
-import { messageOf } from '../model/errors.ts';
+import { RuntimeError, messageOf } from '../model/errors.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import { forgetNetwork, markCleared, recordedNetworks, sweepHalfRecords, tryLockNetwork } from '../state/network/record.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { listPods } from '../state/pod/lifecycle.ts';
+import { listPods, type PodEntry } from '../state/pod/lifecycle.ts';
 
-/** Whether a pod may have an attachment to the network: its journal announced one and has not undone it. @throws ERR_JOURNAL_CORRUPT */
-const isAttachedTo = (dataDir: string, network: string): boolean =>
-  listPods(dataDir).some((pod) =>
-    readJournal(podFiles(pod.dir).journal).some(({ step, undone }) => step.kind === 'network.attach' && !undone && step.network.name === network),
-  );
+/** Pods that may have an attachment to the network: their journal announced one and has not undone it. @throws ERR_JOURNAL_CORRUPT */
+const usersOf = (dataDir: string, network: string): PodEntry[] =>
+  listPods(dataDir).filter((pod) => liveAttachments(readJournal(podFiles(pod.dir).journal)).some(({ step }) => step.network.name === network));
 
 /**
  * Clears every recorded network without attachments, under its exclusive lock; a network that somebody is
@@ -30,7 +29,7 @@ export function sweepNetworks(
     using held = tryLockNetwork(dataDir, network.name);
     if (held === undefined) continue;
     try {
-      if (isAttachedTo(dataDir, network.name) || isUsedByOthers(network.name)) continue;
+      if (usersOf(dataDir, network.name).length > 0 || isUsedByOthers(network.name)) continue;
       // Whoever wrote disableGC shares the configuration with a runtime whose attachments we do not know (C5).
       if (network.disableGC !== true) clear(network);
       if (cleared) forgetNetwork(dataDir, record);
@@ -39,4 +38,51 @@ export function sweepNetworks(
       report(network.name, messageOf(error));
     }
   }
+}
+
+/** What giving up a network needs. */
+export interface RetireServices {
+  /** sends CNI GC with nothing valid */
+  clear(network: PlannedNetwork): void;
+  /** attachments that other runtimes have to a network of that name: container IDs */
+  foreignUsers(network: string): readonly string[];
+}
+
+/** @throws ERR_NET_IN_USE naming every pod that may have an attachment to one of `networks` */
+export function refuseUsedNetworks(dataDir: string, networks: readonly string[], { foreignUsers }: Pick<RetireServices, 'foreignUsers'>): void {
+  const uses = networks.flatMap((network) => {
+    const pods = usersOf(dataDir, network);
+    const ids = new Set<string>(pods.map(({ id }) => id));
+    return [
+      ...pods.map(({ id, state }) => ({ network, pod: `pod ${id} (${state})`, isRunning: state === 'running' })),
+      ...foreignUsers(network).flatMap((id) => (ids.has(id) ? [] : [{ network, pod: `container ${id} of another runtime`, isRunning: false }])),
+    ];
+  });
+  const [first, ...more] = uses;
+  if (first === undefined) return;
+  throw new RuntimeError('ERR_NET_IN_USE', more.length === 0 ? `network "${first.network}" is used by ${first.pod}` : 'networks are in use', {
+    details: more.length === 0 ? [] : uses.map(({ network, pod }) => `network "${network}" is used by ${pod}`),
+    hint: first.isRunning
+      ? `rkt net disconnect POD ${first.network}, or rkt stop and rkt rm`
+      : 'rkt rm UUID, or rkt gc --grace-period=0, gives up what an exited pod holds',
+  });
+}
+
+/**
+ * Gives up a network: what its pods shared goes, then its file (`removeFile`), and it is waited until the kernel is done.
+ * @throws ERR_NET_IN_USE, and what the plugins report; the file is then still there
+ */
+export function retireNetwork(dataDir: string, network: string, services: RetireServices, removeFile: () => void): void {
+  const records = recordedNetworks(dataDir).filter((record) => record.network.name === network);
+  {
+    using held = tryLockNetwork(dataDir, network);
+    if (held === undefined)
+      throw new RuntimeError('ERR_NET_IN_USE', `a pod is joining or leaving network "${network}" at this moment`, { hint: 'try again' });
+    refuseUsedNetworks(dataDir, [network], services);
+    for (const record of records) if (record.network.disableGC !== true) services.clear(record.network);
+    removeFile();
+  }
+  // A detached link deletion keeps the lock until it is done: holding it again means that the bridge is gone.
+  using done = tryLockNetwork(dataDir, network);
+  if (done !== undefined) for (const record of records) forgetNetwork(dataDir, record);
 }

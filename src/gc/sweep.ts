@@ -8,6 +8,7 @@ import { discardTree, emptyTrash } from '../host/trash.ts';
 import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
 import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/pod/lifecycle.ts';
 import { phasePath, podFiles, trashPath } from '../state/pod/layout.ts';
+import { sweepChanges } from './changes.ts';
 import { markPods, type GcPolicy } from './mark.ts';
 
 /** What happened to one pod; failures also of a network. */
@@ -19,8 +20,8 @@ export type SweepEvent =
 
 export interface SweepServices {
   readonly dataDir: string;
-  /** how the steps of the pod in `podDir` are undone */
-  actionsOf(podDir: string): Actions;
+  /** how the steps of the pod in `podDir` are undone; `podStays`: it runs, and goes on */
+  actionsOf(podDir: string, podStays?: boolean): Actions;
   readonly boot: string;
   readonly nowMs: number;
   report(event: SweepEvent): void;
@@ -45,7 +46,18 @@ export function sweepPods(services: SweepServices, policy: GcPolicy): void {
   } finally {
     nursery?.release();
   }
+  for (const entry of policy.markOnly ? [] : entries.values()) sweepRunning(entry, services);
   if (existsSync(trashPath(services.dataDir))) emptyTrash(trashPath(services.dataDir));
+}
+
+function sweepRunning(entry: PodEntry, services: SweepServices): void {
+  const failed = (reasons: readonly string[]): void => services.report({ kind: 'failed', what: `change of pod "${entry.id}"`, reasons });
+  try {
+    const kept = sweepChanges(entry, services.boot, services.actionsOf(entry.dir, true));
+    if (kept.length > 0) failed(kept.map(explain));
+  } catch (error) {
+    failed([messageOf(error)]);
+  }
 }
 
 function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boolean, services: SweepServices): void {

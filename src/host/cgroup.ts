@@ -1,5 +1,5 @@
 /** Control groups as files: what is mounted, and making and removing groups. Which ones is decided by the caller. */
-import { mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { monotonicMs, sleepMs } from './clock.ts';
 import { readText } from './files.ts';
@@ -32,6 +32,21 @@ export function cgroupMounts(): CgroupMount[] {
       });
   }
   return [...found.values()];
+}
+
+/**
+ * Takes `pid` out of the service or session of whoever started it, which ends all that is in its group when it ends (systemd's
+ * own hierarchy, v1 or v2). Limits of other hierarchies stay. Where groups are not ours to change it stays as well.
+ */
+export function leaveService(pid: number): void {
+  for (const { path, version, controllers } of cgroupMounts()) {
+    if (version === 1 && !controllers.includes('name=systemd')) continue;
+    try {
+      writeFileSync(join(path, 'cgroup.procs'), String(pid));
+    } catch (error) {
+      if (!isErrno(error, 'EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EOPNOTSUPP', 'EINVAL', 'ENOENT', 'ESRCH')) throw error;
+    }
+  }
 }
 
 /** Makes the group at `path` and its parents. */

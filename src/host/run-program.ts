@@ -1,5 +1,5 @@
 /** Short programs: run to their end under a deadline, everything they say kept. */
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoName, run } from './linux.ts';
 
@@ -58,5 +58,23 @@ function isFile(path: string): boolean {
     return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
   } catch {
     return false; // not a directory, not permitted, a loop of links: not a program we could run
+  }
+}
+
+/** Beside the system's own places, so that a PATH that sudo emptied is no obstacle. */
+const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The program `name` as a shell would find it, or in the system's own directories; undefined when it is not installed. */
+export function findProgram(name: string): string | undefined {
+  const directories = [...(process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/')), ...systemPath];
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false; // whatever the reason, it is not what we run
   }
 }

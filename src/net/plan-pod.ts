@@ -20,15 +20,18 @@ export interface PlanServices {
   versionsOf(executable: string): readonly string[];
 }
 
-const configurations = (settings: Settings) => loadConf(confDirectories(settings, `${__DIST__}/net.d`));
+/** Every network configured, in all directories. */
+export const configurations = (settings: Settings) => loadConf(confDirectories(settings, `${__DIST__}/net.d`));
+
+/** Our own executables stand last: with --net-exec they serve where the machine has none. */
+export const searchPath = (settings: Settings): string[] => [...pluginSearchPath(settings.localConfig), `${__DIST__}/cni`];
 
 /** @throws what args, ports and plan refuse, before anything is touched */
 export function planPodNetwork(settings: Settings, options: NetOptions, apps: readonly AppPorts[], services: PlanServices): NetPlan {
   const request = parseNetArgs(options.net);
   const ports = resolvePorts(parsePortArgs(options.ports), apps);
   const configs = configurations(settings);
-  // Our own executables stand last: with --net-exec they serve where the machine has none.
-  const facts = readFacts(configs.networks, [...pluginSearchPath(settings.localConfig), `${__DIST__}/cni`]);
+  const facts = readFacts(configs.networks, searchPath(settings));
   const input: PlanInput = { request, configs, ports, facts, builtinTypes: services.builtinTypes, forceExec: options.netExec };
   const versions = Object.fromEntries(executablesToProbe(input).map((executable) => [executable, services.versionsOf(executable)]));
   return planNetworks({ ...input, facts: { ...facts, versions } });

@@ -101,6 +101,8 @@ const changeLink = (index: number, what: string, body: Buffer[], flags = 0, chan
 export const setUp = (index: number, name: string): Request => changeLink(index, `set ${name} up`, [], IFF_UP, IFF_UP);
 export const setPromiscuous = (index: number, on: boolean): Request =>
   changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
+/** Makes the link a port of the bridge with index `bridge`. */
+export const setMaster = (index: number, bridge: number): Request => changeLink(index, 'make it a port of the bridge', [u32(IFLA.MASTER, bridge)]);
 /**
  * No link-local address, and so none of the messages to everybody that come with one. EAFNOSUPPORT on kernels without IPv6.
  * By netlink and not by sysctl: names below /proc/sys/net are looked up among those of all namespaces (1000 pods: 0.5 ms each).

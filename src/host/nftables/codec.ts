@@ -20,6 +20,7 @@ export const MSG = {
   DELCHAIN: 5,
   NEWRULE: 6,
   GETRULE: 7,
+  DELRULE: 8,
   NEWSET: 9,
   NEWSETELEM: 12,
   GETSETELEM: 13,
@@ -73,6 +74,8 @@ export type Operation =
   | { readonly op: 'delete-table'; readonly table: string }
   /** fails with EEXIST when there is one */
   | { readonly op: 'create-chain'; readonly table: string; readonly chain: Chain }
+  /** all rules of the chain */
+  | { readonly op: 'flush-chain'; readonly table: string; readonly chain: string }
   /** with its rules; fails with EBUSY when something leads to it */
   | { readonly op: 'delete-chain'; readonly table: string; readonly chain: string }
   | { readonly op: 'create-set'; readonly table: string; readonly name: string; readonly id: number; readonly definition: SetDefinition }
@@ -159,6 +162,8 @@ export function encodeOperation(o: Operation): Message {
     }
     case 'delete-chain':
       return message(MSG.DELCHAIN, 0, text(1, o.table), text(3, o.chain));
+    case 'flush-chain':
+      return message(MSG.DELRULE, 0, text(1, o.table), text(2, o.chain));
     case 'create-set':
       return encodeSet(o.table, o.name, o.id, o.definition);
     case 'append-rule':
@@ -214,6 +219,8 @@ export function decodeElements(body: Buffer, hint?: Buffer): Element[] {
 }
 /** The comment of a table from a NEWTABLE message's body. */
 export const decodeTableComment = (body: Buffer): string => commentOf(fields(body.subarray(4)).get(6), UDATA_TABLE_COMMENT);
+/** Name of the chain a NEWRULE message's body is about. */
+export const decodeRuleChain = (body: Buffer): string => stringOf(fields(body.subarray(4)).get(2) ?? Buffer.alloc(0));
 export const decodeGeneration = (body: Buffer): number => fields(body.subarray(4)).get(1)?.readUInt32BE(0) ?? 0;
 /** Table and name of the chain in a NEWCHAIN message's body. */
 export function decodeChain(body: Buffer): { table: string; name: string } {

@@ -25,6 +25,7 @@ import {
   decodeChain,
   decodeElements,
   decodeGeneration,
+  decodeRuleChain,
   decodeTableComment,
   dumpChainsRequest,
   decodeRule,
@@ -284,6 +285,41 @@ export function removeUnusedChains(): void {
       if (!isErrno(error, 'EBUSY', 'ENOENT')) throw error;
     }
   }
+}
+
+/** Names of the chains of the table, and how many rules each has. */
+function chainSizes(): Map<string, number> {
+  const sizes = new Map<string, number>();
+  for (const body of dump(dumpChainsRequest(), 'list chains')) {
+    const chain = decodeChain(body);
+    if (chain.table === table.name && body[0] === NFPROTO_INET) sizes.set(chain.name, 0);
+  }
+  for (const body of dump(dumpRulesRequest(table.name), 'list rules')) {
+    const chain = decodeRuleChain(body);
+    sizes.set(chain, (sizes.get(chain) ?? 0) + 1);
+  }
+  return sizes;
+}
+
+/**
+ * Gives chains that are gone, or have not as many rules as they were made with, their rules again (`apply`), in one transaction.
+ * Rules of ours never change, so their number tells enough; what somebody added to a chain of ours goes.
+ * @returns the names of those chains; none without a table, which {@link claim} makes. Throws Errno.
+ */
+export function mendChains(apply: boolean): string[] {
+  for (let tries = 0; tries < patience; tries++) {
+    const seen = state();
+    if (!seen.exists) return [];
+    const sizes = chainSizes();
+    const wanted = [...skeleton, ...[...sizes.keys()].flatMap((name) => subnetChain(name) ?? [])];
+    const broken = wanted.filter(({ name, rules }) => sizes.get(name) !== rules.length);
+    const operations = broken.flatMap((chain): Operation[] => [
+      sizes.has(chain.name) ? { op: 'flush-chain', table: table.name, chain: chain.name } : { op: 'create-chain', table: table.name, chain },
+      ...rulesOf(chain),
+    ]);
+    if (!apply || operations.length === 0 || swap(operations, seen.generation)) return broken.map(({ name }) => name);
+  }
+  throw new Errno('nftables', EAGAIN, `table ${table.name}`, 'the ruleset kept changing');
 }
 
 /**

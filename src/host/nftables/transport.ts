@@ -168,6 +168,7 @@ function describe(o: Operation): string {
     case 'create-chain':
       return `${o.op} ${o.chain.name}`;
     case 'delete-chain':
+    case 'flush-chain':
       return `${o.op} ${o.chain}`;
     case 'create-set':
       return `${o.op} ${o.name}`;

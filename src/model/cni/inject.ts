@@ -19,6 +19,24 @@ export function injectConf(confText: string, fields: Readonly<Record<string, unk
   return `{${members.join(',')}}`;
 }
 
+/** `confText` with the pod's names in `args.cni.names`; what else is in `args` stays. Throws JsonSyntaxError. */
+export function injectNames(confText: string, names: readonly string[]): string {
+  const args = objectAt(confText, 'args');
+  const cni = injectConf(objectAt(args, 'cni'), { names }, () => false);
+  return withObject(confText, 'args', withObject(args, 'cni', cni));
+}
+
+/** The text of the object that member `key` is; an empty one when it is none. */
+function objectAt(text: string, key: string): string {
+  const span = readSpans(text).members?.findLast((member) => member.key === key)?.value;
+  return span?.members === undefined ? '{}' : text.slice(span.start, span.end);
+}
+
+function withObject(text: string, key: string, object: string): string {
+  const others = injectConf(text, {}, (other) => other === key).slice(1, -1);
+  return `{${others === '' ? '' : `${others},`}${JSON.stringify(key)}:${object}}`;
+}
+
 /** The text of each element of the list's `plugins`. Throws JsonSyntaxError. */
 export function pluginTexts(listText: string): string[] {
   const root = readSpans(listText);

@@ -74,4 +74,11 @@ export interface Plugin {
    * wait for gc. Touches nothing.
    */
   release?(req: PluginRequest, delegate: (type: string) => readonly ReleaseOp[]): readonly ReleaseOp[];
+  /**
+   * Not of CNI: puts back what ADD made and somebody has removed since (rules flushed, an address deleted, forwarding off), from
+   * `prevResult`, the final result of the list, and asks nobody for a new address. Idempotent. `apply` false: only looks.
+   * @returns what was missing, for people, one thing a line
+   * @throws CniError for what is missing and cannot be put back
+   */
+  repair?(req: PluginRequest, ctx: PluginContext, apply: boolean): readonly string[];
 }

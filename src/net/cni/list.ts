@@ -43,7 +43,7 @@ export function addList(network: PlannedNetwork, attachment: Attachment, service
   validate(network, attachment);
   let result: CniResult | undefined;
   for (const index of network.plugins.keys()) {
-    const input = { stdin: stdinFor(network, index, 'ADD', result, []), env: environmentFor(network, 'ADD', attachment) };
+    const input = { stdin: stdinFor(network, index, 'ADD', result, [], attachment.names), env: environmentFor(network, 'ADD', attachment) };
     result = callPlugin(calleeOf(network, index, services), 'ADD', input, services);
   }
   const final = result ?? { cniVersion: network.cniVersion };
@@ -63,7 +63,7 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
   const failures: string[] = [];
   let cause: unknown;
   for (const index of [...network.plugins.keys()].reverse()) {
-    const input = { stdin: stdinFor(network, index, 'DEL', prev, []), env: environmentFor(network, 'DEL', there) };
+    const input = { stdin: stdinFor(network, index, 'DEL', prev, [], attachment.names), env: environmentFor(network, 'DEL', there) };
     try {
       callPlugin(calleeOf(network, index, services), 'DEL', input, services);
     } catch (error) {

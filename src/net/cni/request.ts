@@ -1,5 +1,5 @@
 /** Configuration list + attachment → what each plugin gets on stdin and in its environment. Pure. @see cni.md R29-R35, 1.8 */
-import { injectConf, pluginTexts } from '../../model/cni/inject.ts';
+import { injectConf, injectNames, pluginTexts } from '../../model/cni/inject.ts';
 import { formatResult } from '../../model/cni/result.ts';
 import { atLeast } from '../../model/cni/version.ts';
 import type { AttachmentId, CniCommand, CniResult } from '../../model/cni/types.ts';
@@ -17,16 +17,19 @@ const prevResultSince: Partial<Record<CniCommand, string>> = { ADD: '0.3.0', DEL
 
 export const speaks = (network: PlannedNetwork, verb: keyof typeof since): boolean => atLeast(network.cniVersion, since[verb]);
 
-/** stdin of plugin `index`. `prev`: the result before it (ADD), or the final one (DEL, CHECK). */
+/** stdin of plugin `index`. `prev`: the result before it (ADD), or the final one (DEL, CHECK). `names`: what the pod is called. */
 export function stdinFor(
   network: PlannedNetwork,
   index: number,
   verb: CniCommand,
   prev: CniResult | undefined,
   valid: readonly AttachmentId[],
+  names: readonly string[] = [],
 ): string {
   if (usesOldContract(network)) return network.rawConf ?? '';
-  const text = pluginTexts(network.confList)[index] ?? '{}';
+  const own = pluginTexts(network.confList)[index] ?? '{}';
+  // Whoever takes aliases (A9) is told what the pod is called anyway.
+  const text = names.length > 0 && declaresAliases(own) ? injectNames(own, names) : own;
   const from = prevResultSince[verb];
   const runtimeConfig = network.plugins[index]?.runtimeConfig;
   const fields: Record<string, unknown> = { name: network.name, cniVersion: network.cniVersion };
@@ -38,6 +41,11 @@ export function stdinFor(
   }
   return injectConf(text, fields, isReserved);
 }
+
+const declaresAliases = (confText: string): boolean => {
+  const { capabilities } = JSON.parse(confText) as { capabilities?: { aliases?: unknown } };
+  return capabilities?.aliases === true;
+};
 
 /** Reserved keys of a configuration are ours to set (R32, R33, C12; Z5). */
 const isReserved = (key: string): boolean => key === 'capabilities' || key === 'runtimeConfig' || key === 'prevResult' || key.startsWith('cni.dev/');

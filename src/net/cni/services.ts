@@ -7,6 +7,8 @@ export interface Attachment {
   readonly containerId: string;
   /** '' when it is gone (DEL after a reboot) */
   readonly netns: string;
+  /** what the pod and its apps are called: `args.cni.names` of plugins that take aliases */
+  readonly names?: readonly string[];
 }
 
 /** One call of a plugin as it is kept for people (H1): the same in process and as an executable. */

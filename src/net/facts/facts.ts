@@ -9,5 +9,13 @@ export function readFacts(networks: readonly NetworkConf[], pluginPath: readonly
   const types = networks.flatMap((network) =>
     network.plugins.flatMap((plugin) => [plugin.type, ...(plugin.ipam === undefined ? [] : [plugin.ipam.type])]),
   );
-  return { routes: readHostRoutes(), pluginPath, executables: findExecutables(types, pluginPath), versions: {} };
+  return readFactsFor(types, pluginPath);
 }
+
+/** The same for plugin types. */
+export const readFactsFor = (types: readonly string[], pluginPath: readonly string[]): NetFacts => ({
+  routes: readHostRoutes(),
+  pluginPath,
+  executables: findExecutables(types, pluginPath),
+  versions: {},
+});

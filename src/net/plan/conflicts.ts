@@ -4,9 +4,12 @@ import { RuntimeError } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import type { HostRoute } from '../facts/types.ts';
 
+/** What the check reads of a network, planned or only configured. */
+export type ExpectedNetwork = Pick<PlannedNetwork, 'name' | 'source' | 'expects'>;
+
 /** A subnet for which joining makes the host a router (bridge with a gateway, ptp); macvlan, ipvlan and host-device make it none. */
 interface Routed {
-  readonly network: PlannedNetwork;
+  readonly network: ExpectedNetwork;
   readonly subnet: Cidr;
 }
 const isHostRoute = (cidr: Cidr): boolean => cidr.prefixLen === (cidr.ip.family === 4 ? 32 : 128);
@@ -15,7 +18,7 @@ const isHostRoute = (cidr: Cidr): boolean => cidr.prefixLen === (cidr.ip.family 
 const isDefault = (cidr: Cidr): boolean => cidr.prefixLen <= (cidr.ip.family === 4 ? 1 : 3);
 
 /** ptp leaves a route and an address of one host per running pod, on the pod's own veth (3.2). */
-const isPodsOwn = (network: PlannedNetwork, entry: HostRoute, cidr: Cidr): boolean =>
+const isPodsOwn = (network: ExpectedNetwork, entry: HostRoute, cidr: Cidr): boolean =>
   network.expects.bridge === undefined && entry.device.startsWith('veth') && isHostRoute(cidr) && entry.gateway === undefined;
 
 /** Why `entry` is in the way of `routed`; undefined if it is not. */
@@ -32,11 +35,13 @@ function conflictWith({ network, subnet }: Routed, entry: HostRoute): string | u
 }
 
 /**
- * Refuses subnets that overlap a route or address of another device, or each other.
+ * Subnets that overlap a route or address of another device, or each other; each pair is told of the later network.
  * Two networks may share one bridge and one subnet; then the bridge is the route of both.
- * @throws RuntimeError ERR_NET_SUBNET_CONFLICT naming every pair
  */
-export function refuseConflicts(networks: readonly PlannedNetwork[], routes: readonly HostRoute[], adminDirectory: string): void {
+export function conflictsOf(
+  networks: readonly ExpectedNetwork[],
+  routes: readonly HostRoute[],
+): { readonly text: string; readonly network: ExpectedNetwork }[] {
   const routed: Routed[] = networks
     .filter(({ expects }) => expects.gateway)
     .flatMap((network) =>
@@ -45,7 +50,7 @@ export function refuseConflicts(networks: readonly PlannedNetwork[], routes: rea
         return subnet === undefined ? [] : [{ network, subnet }];
       }),
     );
-  const conflicts: { text: string; network: PlannedNetwork }[] = [];
+  const conflicts: { text: string; network: ExpectedNetwork }[] = [];
   const add = (mine: Routed, other: string): void => {
     conflicts.push({ text: `subnet ${cidrText(mine.subnet)} of network "${mine.network.name}" overlaps ${other}`, network: mine.network });
   };
@@ -67,6 +72,12 @@ export function refuseConflicts(networks: readonly PlannedNetwork[], routes: rea
       if (!isShared) add(mine, `subnet ${cidrText(other.subnet)} of network "${other.network.name}"`);
     }
   }
+  return conflicts;
+}
+
+/** @throws ERR_NET_SUBNET_CONFLICT naming every pair of {@link conflictsOf} */
+export function refuseConflicts(networks: readonly PlannedNetwork[], routes: readonly HostRoute[], adminDirectory: string): void {
+  const conflicts = conflictsOf(networks, routes);
   const first = conflicts[0];
   if (first === undefined) return;
   const { source } = first.network;

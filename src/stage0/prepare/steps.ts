@@ -7,14 +7,18 @@ import type { PodManifest } from '../../model/pod.ts';
 export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
 
 /** What every joined network needs: nothing of it depends on a result of another. */
-export function networkSteps(id: string, plan: NetPlan): Step[] {
+export function networkSteps(id: string, plan: NetPlan, manifest: PodManifest): Step[] {
   if (plan.mode === 'host') return [];
   const netns = netnsPath(id);
+  const names = podNames(manifest);
   return [
     { kind: 'netns.create', path: netns },
-    ...plan.networks.map((network): StepOf<'network.attach'> => ({ kind: 'network.attach', network, containerId: id, netns })),
+    ...plan.networks.map((network): StepOf<'network.attach'> => ({ kind: 'network.attach', network, containerId: id, netns, names })),
   ];
 }
+
+/** What other pods may call this one. */
+export const podNames = (manifest: PodManifest): string[] => manifest.apps.map(({ name }) => name);
 
 /** Processes come last: until then everything can be undone without ending one. */
 export function podSteps(id: string, manifest: PodManifest, self: { readonly pid: number; readonly startTime: string }): Step[] {

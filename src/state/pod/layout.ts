@@ -16,6 +16,8 @@ export const trashPath = (dataDir: string): string => join(dataDir, 'pods-trash'
 /** Files of one pod; `dir` is its directory, wherever it is in its life. */
 export const podFiles = (dir: string) => ({
   manifest: join(dir, 'pod'),
+  /** locked by whoever changes the running pod */
+  changes: join(dir, 'changes'),
   /** mtime = creation */
   created: join(dir, 'pod-created'),
   /** write-ahead journal of everything outside the pod directory */

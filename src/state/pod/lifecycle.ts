@@ -113,10 +113,24 @@ export function findPod(dataDir: string, prefix: string, among: readonly Phase[]
 /** Looking at a pod holds it for an instant, which is no reason to leave it. */
 const glanceMs = 50;
 
-/** Takes a pod for changing; undefined when somebody holds it or it moved away meanwhile. */
+/** Takes a pod for changing; undefined when somebody holds it or changes its networks (see changes.ts), or it moved away meanwhile. */
 export function holdPod(entry: PodEntry): HeldPod | undefined {
   const lock = tryLockNamed(entry.dir, 'exclusive', { patienceMs: glanceMs });
-  return typeof lock === 'string' ? undefined : { id: entry.id, phase: entry.phase, dir: entry.dir, lock };
+  if (typeof lock === 'string') return undefined;
+  const changes = tryLockNamed(podFiles(entry.dir).changes, 'exclusive');
+  if (changes === 'held') {
+    lock.release();
+    return undefined;
+  }
+  return { id: entry.id, phase: entry.phase, dir: entry.dir, lock: changes === 'gone' ? lock : bothOf(lock, changes) };
+}
+
+function bothOf(lock: Lock, other: Lock): Lock {
+  const release = (): void => {
+    other.release();
+    lock.release();
+  };
+  return { fd: lock.fd, release, [Symbol.dispose]: release };
 }
 
 /** Whether somebody holds the pod at `dir`; undefined when it is gone. */

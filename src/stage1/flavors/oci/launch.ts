@@ -1,8 +1,8 @@
 /** Step 'pod.launch': this process becomes the supervisor. @see DESIGN 5; ../../README.md (argv, files) */
-import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { execve, isErrno, pendingSignal } from '../../../host/linux.ts';
 import { holdProcess } from '../../../host/process.ts';
+import { findProgram } from '../../../host/run-program.ts';
 import { RuntimeError, messageOf } from '../../../model/errors.ts';
 import type { Stage1Pod } from '../../contract.ts';
 import { podCgroupPath } from './cgroup.ts';
@@ -14,24 +14,11 @@ import { wantedTerminal } from './terminal.ts';
 
 declare const __DIST__: string;
 
-/** Beside the systems's own places, so that a PATH that sudo emptied is no obstacle. */
-const systemPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-
 /** The crun that runs apps. @throws ERR_HOST_PROGRAM_MISSING */
 export function findCrun(): string {
-  const directories = [...(process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/')), ...systemPath];
-  const found = directories.map((directory) => join(directory, 'crun')).find(isExecutable);
+  const found = findProgram('crun');
   if (found === undefined) throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'crun is not installed', { hint: 'apt install crun' });
   return found;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false; // whatever the reason, it is not what we run
-  }
 }
 
 /** What the supervisor is handed besides the pod. */

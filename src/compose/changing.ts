@@ -1,0 +1,62 @@
+/** A running pod, held for a change of its networks, with what an interrupted change left undone first. */
+import { attachedNetworks, liveAttachments } from '../effects/attachments.ts';
+import { Journal } from '../effects/journal.ts';
+import type { Actions } from '../effects/steps.ts';
+import { undoInterruptedChanges } from '../gc/changes.ts';
+import { bootId } from '../host/clock.ts';
+import { readText } from '../host/files.ts';
+import { RuntimeError } from '../model/errors.ts';
+import type { PodManifest } from '../model/pod.ts';
+import type { NetPlan } from '../model/plan.ts';
+import type { Settings } from '../model/settings.ts';
+import type { ConnectedPod } from '../net/connect.ts';
+import { writeNetInfo } from '../stage0/prepare/pod-directory.ts';
+import { netnsPath, podNames } from '../stage0/prepare/steps.ts';
+import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
+import { manifestText } from '../state/pod/info.ts';
+import { holdRunningPod } from '../state/pod/changes.ts';
+import { podFiles } from '../state/pod/layout.ts';
+import { findPod, type PodEntry } from '../state/pod/lifecycle.ts';
+import { actionsFor } from './actions.ts';
+import { cniServices } from './cni.ts';
+
+export interface ChangingPod {
+  readonly pod: PodEntry;
+  readonly journal: Journal;
+  readonly actions: Actions;
+  /** as the journal has it now */
+  readonly connected: () => ConnectedPod;
+  /** net-info.json from the journal */
+  readonly writeNetInfo: () => void;
+}
+
+/** Another change is waited for: an ADD may take its whole deadline. */
+const patienceMs = 60_000;
+
+/** Runs `act` on a running pod that nobody else changes meanwhile. @throws ERR_POD_STATE, ERR_UNDO_INCOMPLETE */
+export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing: ChangingPod) => T): T {
+  const pod = findPod(dataDir, uuid);
+  const files = podFiles(pod.dir);
+  using held = holdRunningPod(pod, patienceMs);
+  void held;
+  using journal = Journal.open(files.journal, bootId());
+  const actions = actionsFor({ dataDir, podDir: pod.dir, cni: cniServices(files.netCalls), flavor: ociFlavor, podStays: true });
+  const kept = undoInterruptedChanges(pod, journal, actions);
+  if (kept.length > 0)
+    throw new RuntimeError('ERR_UNDO_INCOMPLETE', `an interrupted change of pod ${pod.id} cannot be undone`, {
+      details: kept.map(({ error }) => error),
+    });
+  return act({
+    pod,
+    journal,
+    actions,
+    connected: () => ({
+      id: pod.id,
+      mode: (JSON.parse(readText(files.netPlan) ?? '{"mode":"none"}') as NetPlan).mode,
+      netns: netnsPath(pod.id),
+      names: podNames(JSON.parse(manifestText(pod)) as PodManifest),
+      attachments: liveAttachments(journal.entries),
+    }),
+    writeNetInfo: () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)),
+  });
+}
