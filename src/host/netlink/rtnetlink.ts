@@ -175,7 +175,7 @@ function parseLink({ body }: Reply): Link {
   const found = new Map<number, Buffer>();
   parseAttributes(body.subarray(16), (item) => found.set(item.type, item.data));
   let kind = '';
-  let data = Buffer.alloc(0);
+  let data: Buffer = Buffer.alloc(0);
   const info = found.get(IFLA.LINKINFO);
   if (info !== undefined)
     parseAttributes(info, (item) => {

@@ -265,16 +265,21 @@ export function holds(queue: Queue, { rate, burst }: Omit<TokenBucket, 'limit'>)
   return queue.rate === rate && Math.abs(queue.ticks - wanted) <= 2 + wanted * 1e-6;
 }
 
-/** u32 filters below `parent` (a handle) of a link: the class they choose, the link they redirect to (0: none). */
-export function filtersOf(socket: RouteSocket, index: number, parent: number): { readonly classId: number; readonly target: number }[] {
+/** A u32 filter: the class it chooses, the link it redirects to (0: one that is gone; undefined: it does not redirect). */
+export interface Filter {
+  readonly classId: number;
+  readonly target: number | undefined;
+}
+/** u32 filters of a link below `parent` (a handle). */
+export function filtersOf(socket: RouteSocket, index: number, parent: number): Filter[] {
   return socket.dump({ type: RTM.GETTFILTER, flags: 0, body: tcmsg(index, 0, parent), what: 'list filters' }).flatMap(({ body }) => {
     const options = attributesOf(attributesOf(body.subarray(tcmsgBytes)).get(TCA.OPTIONS));
     const classId = options.get(TCA_U32.CLASSID)?.readUInt32LE(0);
     if (classId === undefined) return [];
     const action = attributesOf(attributesOf(options.get(TCA_U32.ACT)).get(1));
     const mirred = attributesOf(action.get(2)).get(2);
-    return [{ classId, target: mirred !== undefined && mirred.length >= 28 ? mirred.readUInt32LE(24) : 0 }];
+    return [{ classId, target: mirred !== undefined && mirred.length >= 28 ? mirred.readUInt32LE(24) : undefined }];
   });
 }
 /** Filters of what the link receives. */
-export const ingressFilters = (socket: RouteSocket, index: number): ReturnType<typeof filtersOf> => filtersOf(socket, index, ingressHandle);
+export const ingressFilters = (socket: RouteSocket, index: number): Filter[] => filtersOf(socket, index, ingressHandle);

@@ -77,8 +77,8 @@ describe('as tc', () => {
     expect(holds(classAt(socket, ours, 0x30) ?? expect.fail(), { rate: 1_000_000, burst: 100_000 })).toBe(true);
     expect(classAt(socket, ours, 0x31)).toBeUndefined();
     expect(filtersOf(socket, ours, rootHandle)).toEqual([
-      { classId: 0x10001, target: 0 },
-      { classId: 0x10001, target: 0 },
+      { classId: 0x10001, target: undefined },
+      { classId: 0x10001, target: undefined },
     ]);
   });
   test('ingress with a redirect', () => {
@@ -87,7 +87,11 @@ describe('as tc', () => {
       'tc qdisc add dev xb ingress; tc filter add dev xb parent ffff: protocol all prio 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev xc',
     );
     const withoutIndex = (device: string): string[] =>
-      told(device).map((text) => String(text).replaceAll(/index \d+/g, '').replaceAll(/(installed|used) \d+ sec/g, ''));
+      told(device).map((text) =>
+        String(text)
+          .replaceAll(/index \d+/g, '')
+          .replaceAll(/(installed|used) \d+ sec/g, ''),
+      );
     expect(withoutIndex('xa')).toEqual(withoutIndex('xb'));
     expect(ingressFilters(socket, ours)).toEqual([{ classId: 0x10001, target }]);
     expect(qdiscAt(socket, ours, 'INGRESS')).toMatchObject({ kind: 'ingress' });
