@@ -8,13 +8,13 @@ import { hasLinkKind, hasQdisc } from '../../src/host/netlink/kernel-features.ts
 import { linkByIndex, linkByName, listLinks, setAlias, setNoLinkLocal, setUp, type Link } from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { addIngress, addRedirect, createIfb, deleteQdisc, ingressFilters, qdiscAt, rootHandle } from '../../src/host/netlink/traffic-control.ts';
-import { netnsExists } from '../../src/host/netns.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniInterface, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { attachmentText, networkText } from '../../src/model/ruleset.ts';
 import { aliveTexts, keyOf } from '../skel/attachment.ts';
-import { allOf, deleteIfThere, hostLinks, podLink } from '../skel/interface.ts';
+import { allOf, deleteIfThere, hostLinks } from '../skel/interface.ts';
 import { ifbName } from '../skel/naming.ts';
+import { inPod, podExists } from '../skel/netns.ts';
 import { type BandwidthConf, readConf } from './conf.ts';
 import { applyInParts, faultOf, limitDevice } from './shaping.ts';
 
@@ -95,15 +95,17 @@ function demand({ name }: Link, fault: string | undefined): void {
 /** The host's end of the pod's veth pair, which the result must name: of any other device we would not know whose traffic it carries. */
 function hostDeviceOf(socket: RouteSocket, req: PluginRequest, result: CniResult): Link {
   if ((result.interfaces ?? []).length === 0) throw new CniError(cniCode.config, 'no interfaces provided');
-  if (!netnsExists(req.netns)) throw new CniError(cniCode.netns, `no network namespace at ${req.netns}`);
   const host = peerOf(socket, req);
   if (host === undefined) throw new CniError(cniCode.internal, `container interface ${req.ifName} has no veth peer`);
   if (!(result.interfaces ?? []).some(({ name, sandbox }) => name === host.name && (sandbox ?? '') === ''))
     throw new CniError(cniCode.internal, 'no veth peer of container interface found in host ns', `${host.name} is not in prevResult`);
   return host;
 }
-function peerOf(socket: RouteSocket, { netns, ifName }: PluginRequest): Link | undefined {
-  const inside = podLink(netns, ifName);
+function peerOf(socket: RouteSocket, req: PluginRequest): Link | undefined {
+  const inside = inPod(req, () => {
+    using pod = new RouteSocket();
+    return linkByName(pod, req.ifName);
+  });
   if (inside?.kind !== 'veth') return undefined;
   const host = linkByIndex(socket, inside.peer);
   // An index means something in its own namespace only: the peer may be in a third one.
@@ -112,7 +114,7 @@ function peerOf(socket: RouteSocket, { netns, ifName }: PluginRequest): Link | u
 /** Devices that may carry queues of this attachment: by alias, and as the pod's peer while the pod is there. */
 function shapedDevices(socket: RouteSocket, req: PluginRequest): Link[] {
   const own = hostLinks(socket, keyOf(req));
-  if (own.length > 0 || req.netns === '' || !netnsExists(req.netns)) return own;
+  if (own.length > 0 || !podExists(req)) return own;
   const peer = peerOf(socket, req);
   return peer === undefined || peer.alias !== '' ? [] : [peer];
 }

@@ -1,0 +1,13 @@
+/** The pod's namespace, which a request names by path. */
+import { netnsExists, withNetns } from '../../src/host/netns.ts';
+import type { PluginRequest } from '../../src/model/cni/plugin.ts';
+import { CniError, cniCode } from '../../src/model/cni/types.ts';
+
+/** Runs `act` in it. @throws CniError 8 when there is none */
+export function inPod<T>({ netns }: PluginRequest, act: () => T, ...refused: T extends PromiseLike<unknown> ? [never] : []): T {
+  if (!netnsExists(netns)) throw new CniError(cniCode.netns, `no network namespace at ${netns}`);
+  return withNetns(netns, act, ...refused);
+}
+
+/** DEL: the namespace is still there (and was named at all). */
+export const podExists = ({ netns }: PluginRequest): boolean => netns !== '' && netnsExists(netns);
