@@ -1,2 +1,15 @@
 /** Types of our plugins, for planning, which does not load them. */
-export const builtinTypes = ['bridge', 'dhcp', 'firewall', 'host-local', 'loopback', 'portmap', 'ptp', 'static'] as const;
+export const builtinTypes = [
+  'bandwidth',
+  'bridge',
+  'dhcp',
+  'firewall',
+  'host-local',
+  'loopback',
+  'portmap',
+  'ptp',
+  'sbr',
+  'static',
+  'tuning',
+  'vrf',
+] as const;
