@@ -20,12 +20,11 @@ let before: ReturnType<typeof look>;
 const in_ = (...command: string[]): string => inNetns(one.netns, ...command);
 const sysctl = (key: string): string => in_('cat', `/proc/sys/${key}`).trim();
 /** What tuning can change, as ip and cat see it. */
-const look = () => ({
-  link: in_('ip', '-o', 'link', 'show', 'eth0').replaceAll(/^\d+: |@if\d+/g, ''),
-  somaxconn: sysctl('net/core/somaxconn'),
-  filter: sysctl('net/ipv4/conf/eth0/arp_filter'),
-  rmem: sysctl('net/ipv4/tcp_rmem'),
-});
+const look = () => {
+  const script = 'ip -o link show eth0; cd /proc/sys/net; cat core/somaxconn ipv4/conf/eth0/arp_filter ipv4/tcp_rmem';
+  const [link = '', somaxconn, filter, rmem] = in_('sh', '-c', script).trim().split('\n');
+  return { link: link.replaceAll(/^\d+: |@if\d+/g, ''), somaxconn, filter, rmem };
+};
 beforeEach(() => {
   one = world('pod', { cniVersion: '1.1.0' });
   execFileSync('ip', ['link', 'add', 'host0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'pod']);

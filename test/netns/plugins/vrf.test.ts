@@ -117,7 +117,7 @@ describe('everywhere', () => {
     expect(() => add({}, { prevResult: undefined })).toThrow('missing prevResult from earlier plugin');
     expect(() => add({}, { netns: '/run/netns/none' })).toThrow(expect.objectContaining({ cniCode: 8 }));
   });
-  test.each([{ netns: '' }, { netns: '/run/netns/none' }])('DEL with %j, whatever the configuration, and GC', (more) => {
+  test.each([{}, { netns: '' }, { netns: '/run/netns/none' }])('DEL with %j, whatever the configuration, and GC', (more) => {
     del({ vrfname: 7, table: 'x' }, more);
     del({}, more);
     plugin.gc(request('GC'), one.ctx);
