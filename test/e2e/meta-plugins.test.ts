@@ -37,12 +37,9 @@ test.each([
   expect(
     queues
       .filter(({ kind }) => kind === 'tbf')
-      .map(({ dev, options }) => [dev.slice(0, 3), options.rate])
+      .map(({ dev, options }) => `${dev.slice(0, 3)} ${options.rate}`)
       .sort(),
-  ).toEqual([
-    ['bwp', 5_000_000],
-    ['vet', 10_000_000],
-  ]);
+  ).toEqual(['bwp 5000000', 'vet 10000000']);
   const calls = readFileSync(join(pod.dir, 'net/calls.jsonl'), 'utf8')
     .trim()
     .split('\n')
