@@ -15,6 +15,13 @@ export const digest = (text: string): string => hash(text).toString(16).padStart
 export const hostLinkName = (key: AttachmentKey, attempt = 0): string => `veth${digest(`${attachmentText(key)}#${attempt}`)}`;
 export const linkNameAttempts = 10;
 
+/** Name of the device that an attachment's outgoing traffic is shaped in: `bwp` + 12 hex digits, as long as the reference's. */
+export function ifbName(key: AttachmentKey): string {
+  const text = attachmentText(key);
+  const digits = [text, `${text}#`].map((part) => hash(part).toString(16).padStart(8, '0'));
+  return `bwp${digits.join('').slice(0, 12)}`;
+}
+
 /**
  * MAC of a bridge that rkt makes: locally administered, `rkt` in ASCII, and two bytes of its name. Set in the message
  * that creates the bridge, it is at once a stable address (cni#285) and the mark that the bridge is ours to remove.

@@ -1,2 +1,16 @@
 /** Types of our plugins, for planning, which does not load them. */
-export const builtinTypes = ['bridge', 'dhcp', 'dnsname', 'firewall', 'host-local', 'loopback', 'portmap', 'ptp', 'static'] as const;
+export const builtinTypes = [
+  'bandwidth',
+  'bridge',
+  'dhcp',
+  'dnsname',
+  'firewall',
+  'host-local',
+  'loopback',
+  'portmap',
+  'ptp',
+  'sbr',
+  'static',
+  'tuning',
+  'vrf',
+] as const;

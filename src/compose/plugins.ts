@@ -1,4 +1,5 @@
 /** Our CNI plugins, for use in process. The same values make the executables in dist/cni. */
+import { plugin as bandwidth } from '../../cni-plugins/bandwidth/plugin.ts';
 import { plugin as bridge } from '../../cni-plugins/bridge/plugin.ts';
 import { plugin as dhcp } from '../../cni-plugins/dhcp/plugin.ts';
 import { plugin as dnsname } from '../../cni-plugins/dnsname/plugin.ts';
@@ -7,9 +8,15 @@ import { plugin as hostLocal } from '../../cni-plugins/host-local/plugin.ts';
 import { plugin as loopback } from '../../cni-plugins/loopback/plugin.ts';
 import { plugin as portmap } from '../../cni-plugins/portmap/plugin.ts';
 import { plugin as ptp } from '../../cni-plugins/ptp/plugin.ts';
+import { plugin as sbr } from '../../cni-plugins/sbr/plugin.ts';
 import { plugin as staticAddresses } from '../../cni-plugins/static/plugin.ts';
+import { plugin as tuning } from '../../cni-plugins/tuning/plugin.ts';
+import { plugin as vrf } from '../../cni-plugins/vrf/plugin.ts';
 import type { Plugin } from '../model/cni/plugin.ts';
 
 export const builtinPlugins: ReadonlyMap<string, Plugin> = new Map(
-  [bridge, ptp, loopback, hostLocal, staticAddresses, dhcp, portmap, firewall, dnsname].map((plugin) => [plugin.type, plugin]),
+  [bridge, ptp, loopback, hostLocal, staticAddresses, dhcp, portmap, firewall, bandwidth, tuning, sbr, vrf, dnsname].map((plugin) => [
+    plugin.type,
+    plugin,
+  ]),
 );

@@ -29,7 +29,7 @@ export function enterHost(): void {
   umount(aside, MNT_DETACH);
   rmdirSync(aside);
   // Directories that stay are part of an installation, not of a pod.
-  for (const path of ['/var/lib/cni/networks', '/var/lib/cni/results', '/run/netns']) mkdirSync(path, { recursive: true });
+  for (const path of ['/var/lib/cni/networks', '/var/lib/cni/results', '/run/netns', '/run/cni/tuning']) mkdirSync(path, { recursive: true });
   // ip netns makes it a mount of its own at first use, which is no residue.
   mount('rig', '/run/netns', 'tmpfs', 0, 'mode=755');
   execFileSync('ip', ['link', 'set', 'lo', 'up']);

@@ -3,6 +3,7 @@ export const NLMSG = { ERROR: 2, DONE: 3 } as const;
 export const NLM_F = {
   REQUEST: 1,
   ACK: 4,
+  ECHO: 8,
   DUMP_INTR: 0x10,
   DUMP: 0x300,
   REPLACE: 0x100,

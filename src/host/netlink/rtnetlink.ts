@@ -4,14 +4,17 @@ import { cidrText, ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip
 import { NLM_F } from './flags.ts';
 import type { Reply, Request, RouteSocket } from './socket.ts';
 
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
-const IFLA = {
+/** Message types. */
+export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
+/** Link attributes. */
+export const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
   LINK: 5,
   MASTER: 10,
   PROTINFO: 12,
+  TXQLEN: 13,
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
@@ -25,9 +28,11 @@ const IFLA_INET6_ADDR_GEN_MODE = 8;
 const ADDR_GEN_MODE_NONE = 1;
 const IFF_UP = 1;
 const IFF_PROMISC = 0x100;
+const IFF_ALLMULTI = 0x200;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 
-function attribute(type: number, ...data: Uint8Array[]): Buffer {
+/** One attribute, padded. */
+export function attribute(type: number, ...data: Uint8Array[]): Buffer {
   const payload = Buffer.concat(data);
   const bytes = Buffer.alloc((4 + payload.length + 3) & ~3);
   bytes.writeUInt16LE(4 + payload.length, 0);
@@ -35,8 +40,10 @@ function attribute(type: number, ...data: Uint8Array[]): Buffer {
   payload.copy(bytes, 4);
   return bytes;
 }
-const text = (type: number, value: string): Buffer => attribute(type, Buffer.from(`${value}\0`));
-function u32(type: number, value: number): Buffer {
+/** Attribute that is text. */
+export const text = (type: number, value: string): Buffer => attribute(type, Buffer.from(`${value}\0`));
+/** Attribute of 32 bits. */
+export function u32(type: number, value: number): Buffer {
   const word = Buffer.alloc(4);
   word.writeUInt32LE(value >>> 0);
   return attribute(type, word);
@@ -44,7 +51,8 @@ function u32(type: number, value: number): Buffer {
 const u8 = (type: number, value: number): Buffer => attribute(type, Buffer.of(value));
 const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 
-function linkHeader(index: number, flags = 0, change = 0): Buffer {
+/** ifinfomsg. */
+export function linkHeader(index: number, flags = 0, change = 0): Buffer {
   const header = Buffer.alloc(16);
   header.writeInt32LE(index, 4);
   header.writeUInt32LE(flags, 8);
@@ -92,7 +100,8 @@ export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & 
   what: `create link ${peer.name} with host end ${name}`,
 });
 
-const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({
+/** Changes an existing link; `what` names the change in errors. */
+export const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({
   type: RTM.NEWLINK,
   flags: 0,
   body: Buffer.concat([linkHeader(index, flags, change), ...body]),
@@ -101,8 +110,14 @@ const changeLink = (index: number, what: string, body: Buffer[], flags = 0, chan
 export const setUp = (index: number, name: string): Request => changeLink(index, `set ${name} up`, [], IFF_UP, IFF_UP);
 export const setPromiscuous = (index: number, on: boolean): Request =>
   changeLink(index, 'set promiscuous mode', [], on ? IFF_PROMISC : 0, IFF_PROMISC);
-/** Makes the link a port of the bridge with index `bridge`. */
-export const setMaster = (index: number, bridge: number): Request => changeLink(index, 'make it a port of the bridge', [u32(IFLA.MASTER, bridge)]);
+export const setAllMulticast = (index: number, on: boolean): Request =>
+  changeLink(index, 'set all-multicast mode', [], on ? IFF_ALLMULTI : 0, IFF_ALLMULTI);
+export const setMtu = (index: number, mtu: number): Request => changeLink(index, `set MTU ${mtu}`, [u32(IFLA.MTU, mtu)]);
+export const setMac = (index: number, mac: string): Request => changeLink(index, `set MAC ${mac}`, [attribute(IFLA.ADDRESS, macBytes(mac))]);
+export const setTxQueueLen = (index: number, packets: number): Request =>
+  changeLink(index, `set queue length ${packets}`, [u32(IFLA.TXQLEN, packets)]);
+/** `master` 0: none. An IPv6 address of a link that becomes part of a VRF is lost, and all its routes. */
+export const setMaster = (index: number, master: number): Request => changeLink(index, 'set master', [u32(IFLA.MASTER, master)]);
 /**
  * No link-local address, and so none of the messages to everybody that come with one. EAFNOSUPPORT on kernels without IPv6.
  * By netlink and not by sysctl: names below /proc/sys/net are looked up among those of all namespaces (1000 pods: 0.5 ms each).
@@ -138,10 +153,15 @@ export interface Link {
   readonly name: string;
   /** `bridge`, `veth`; '' for hardware and lo */
   readonly kind: string;
+  /** what the kind has to say of it (IFLA_INFO_DATA): a list of attributes, often empty */
+  readonly data: Buffer;
   readonly mac: string;
   readonly mtu: number;
   readonly up: boolean;
   readonly promiscuous: boolean;
+  readonly allMulticast: boolean;
+  /** packets its queue holds */
+  readonly txQueueLen: number;
   /** index of its bridge, 0 if it has none */
   readonly master: number;
   /** index of its peer (veth), in the namespace of the peer */
@@ -155,17 +175,25 @@ function parseLink({ body }: Reply): Link {
   const found = new Map<number, Buffer>();
   parseAttributes(body.subarray(16), (item) => found.set(item.type, item.data));
   let kind = '';
+  let data: Buffer = Buffer.alloc(0);
   const info = found.get(IFLA.LINKINFO);
-  if (info !== undefined) parseAttributes(info, (item) => void (item.type === 1 && (kind = string(item.data))));
+  if (info !== undefined)
+    parseAttributes(info, (item) => {
+      if (item.type === 1) kind = string(item.data);
+      if (item.type === 2) data = item.data;
+    });
   const flags = body.readUInt32LE(8);
   return {
     index: body.readInt32LE(4),
     name: string(found.get(IFLA.IFNAME) ?? Buffer.alloc(0)),
     kind,
+    data,
     mac: (found.get(IFLA.ADDRESS)?.toString('hex') ?? '').replace(/(..)(?=.)/g, '$1:'),
     mtu: found.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
     up: (flags & IFF_UP) !== 0,
     promiscuous: (flags & IFF_PROMISC) !== 0,
+    allMulticast: (flags & IFF_ALLMULTI) !== 0,
+    txQueueLen: found.get(IFLA.TXQLEN)?.readUInt32LE(0) ?? 0,
     master: found.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
     peer: found.get(IFLA.LINK)?.readUInt32LE(0) ?? 0,
     alias: string(found.get(IFLA.IFALIAS) ?? Buffer.alloc(0)),

@@ -61,13 +61,14 @@ export class RouteSocket implements Disposable {
     );
   }
 
-  /** One object; undefined when the kernel has none (ENODEV). */
+  /** One object; undefined when the kernel has none (ENODEV), or only acknowledged a request that asked for it (NLM_F.ACK). */
   get(request: Request): Reply | undefined {
     const first = this.#send([{ ...request, flags: request.flags | NLM_F.REQUEST }]);
     for (;;) {
       for (const message of this.#receive()) {
         if (message.seq < first) continue;
         if (message.type !== NLMSG.ERROR) return { type: message.type, body: message.data };
+        if (errnoOf(message) === 0) return undefined;
         const failure = failureOf(message, 'netlink', request.what);
         if (failure.code === 'ENODEV') return undefined;
         throw failure;

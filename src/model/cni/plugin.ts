@@ -17,6 +17,8 @@ export interface PluginRequest {
   readonly path: readonly string[];
   /** the whole stdin object, including name, cniVersion, runtimeConfig, prevResult as received */
   readonly conf: PluginRequestConf;
+  /** stdin as it came, for what a decoded object does not show (a key that was there twice) */
+  readonly confText?: string;
   /** `prevResult` converted to the 1.1.0 shape */
   readonly prevResult: CniResult | undefined;
   /** `cni.dev/valid-attachments` (GC) */

@@ -47,6 +47,7 @@ export function parseRequest(env: Environment, stdin: string): PluginRequest {
     containerId,
     ifName,
     conf,
+    confText: stdin,
     netns: attached ? (env['CNI_NETNS'] ?? '') : '',
     args: parseArgs(env['CNI_ARGS'] ?? ''),
     path: (env['CNI_PATH'] ?? '').split(':').filter((directory) => directory !== ''),
