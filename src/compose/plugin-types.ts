@@ -1,2 +1,17 @@
 /** Types of our plugins, for planning, which does not load them. */
-export const builtinTypes = ['bridge', 'dhcp', 'firewall', 'host-local', 'loopback', 'portmap', 'ptp', 'static'] as const;
+export const builtinTypes = [
+  'bridge',
+  'dhcp',
+  'dummy',
+  'firewall',
+  'host-device',
+  'host-local',
+  'ipvlan',
+  'loopback',
+  'macvlan',
+  'portmap',
+  'ptp',
+  'static',
+  'tap',
+  'vlan',
+] as const;

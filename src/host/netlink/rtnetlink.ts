@@ -4,8 +4,10 @@ import { cidrText, ipBytes, ipFromBytes, lastOf, type Cidr, type Family, type Ip
 import { NLM_F } from './flags.ts';
 import type { Reply, Request, RouteSocket } from './socket.ts';
 
-const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
-const IFLA = {
+/** Message types. */
+export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, SETLINK: 19, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, GETROUTE: 26 } as const;
+/** Link attributes. */
+export const IFLA = {
   ADDRESS: 1,
   IFNAME: 3,
   MTU: 4,
@@ -15,9 +17,10 @@ const IFLA = {
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
-
   NET_NS_FD: 28,
   LINK_NETNSID: 37,
+  PROP_LIST: 52,
+  ALT_IFNAME: 53,
 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
 const AF_INET6 = 10;
@@ -27,7 +30,8 @@ const IFF_UP = 1;
 const IFF_PROMISC = 0x100;
 export const RT_SCOPE = { UNIVERSE: 0, LINK: 253, HOST: 254 } as const;
 
-function attribute(type: number, ...data: Uint8Array[]): Buffer {
+/** One attribute, padded. */
+export function attribute(type: number, ...data: Uint8Array[]): Buffer {
   const payload = Buffer.concat(data);
   const bytes = Buffer.alloc((4 + payload.length + 3) & ~3);
   bytes.writeUInt16LE(4 + payload.length, 0);
@@ -35,8 +39,10 @@ function attribute(type: number, ...data: Uint8Array[]): Buffer {
   payload.copy(bytes, 4);
   return bytes;
 }
-const text = (type: number, value: string): Buffer => attribute(type, Buffer.from(`${value}\0`));
-function u32(type: number, value: number): Buffer {
+/** Attribute that is text. */
+export const text = (type: number, value: string): Buffer => attribute(type, Buffer.from(`${value}\0`));
+/** Attribute of 32 bits. */
+export function u32(type: number, value: number): Buffer {
   const word = Buffer.alloc(4);
   word.writeUInt32LE(value >>> 0);
   return attribute(type, word);
@@ -44,7 +50,8 @@ function u32(type: number, value: number): Buffer {
 const u8 = (type: number, value: number): Buffer => attribute(type, Buffer.of(value));
 const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 
-function linkHeader(index: number, flags = 0, change = 0): Buffer {
+/** ifinfomsg. */
+export function linkHeader(index: number, flags = 0, change = 0): Buffer {
   const header = Buffer.alloc(16);
   header.writeInt32LE(index, 4);
   header.writeUInt32LE(flags, 8);
@@ -59,7 +66,8 @@ export interface LinkFields {
   /** index of the bridge it becomes a port of */
   readonly master?: number | undefined;
 }
-const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
+/** Attributes a link is made with. */
+export const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
   ...(mtu === undefined || mtu === 0 ? [] : [u32(IFLA.MTU, mtu)]),
   ...(mac === undefined ? [] : [attribute(IFLA.ADDRESS, macBytes(mac))]),
   ...(master === undefined ? [] : [u32(IFLA.MASTER, master)]),
@@ -92,7 +100,8 @@ export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & 
   what: `create link ${peer.name} with host end ${name}`,
 });
 
-const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({
+/** Changes an existing link; `what` names the change in errors. */
+export const changeLink = (index: number, what: string, body: Buffer[], flags = 0, change = 0): Request => ({
   type: RTM.NEWLINK,
   flags: 0,
   body: Buffer.concat([linkHeader(index, flags, change), ...body]),
@@ -107,7 +116,9 @@ export const setPromiscuous = (index: number, on: boolean): Request =>
  */
 export const setNoLinkLocal = (index: number): Request =>
   changeLink(index, 'set address generation mode', [attribute(IFLA.AF_SPEC, attribute(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE)))]);
-export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [text(IFLA.IFALIAS, alias)]);
+/** '' removes it. */
+export const setAlias = (index: number, alias: string): Request =>
+  changeLink(index, 'set alias', [alias === '' ? attribute(IFLA.IFALIAS) : text(IFLA.IFALIAS, alias)]);
 
 /** Settings of a bridge port. */
 export function setBridgePort(index: number, port: { readonly hairpin?: boolean; readonly isolated?: boolean }): Request {
@@ -134,17 +145,21 @@ export const deleteLink = (index: number, name: string): Request => ({
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** `bridge`, `veth`; '' for hardware and lo */
+  /** `bridge`, `veth`, `tun` (also of taps); '' for hardware and lo */
   readonly kind: string;
+  /** what the kind has to say of it (IFLA_INFO_DATA): a list of attributes, often empty */
+  readonly data: Buffer;
   readonly mac: string;
   readonly mtu: number;
   readonly up: boolean;
   readonly promiscuous: boolean;
   /** index of its bridge, 0 if it has none */
   readonly master: number;
-  /** index of its peer (veth), in the namespace of the peer */
+  /** index of its peer (veth) or of the link it stands on (macvlan, ipvlan, vlan), in the namespace of that one; 0 if it has none */
   readonly peer: number;
   readonly alias: string;
+  /** other names it answers to, of any length */
+  readonly altNames: readonly string[];
 }
 
 const string = (data: Buffer): string => data.toString('utf8').replace(/\0.*$/s, '');
@@ -153,13 +168,22 @@ function parseLink({ body }: Reply): Link {
   const found = new Map<number, Buffer>();
   parseAttributes(body.subarray(16), (item) => found.set(item.type, item.data));
   let kind = '';
+  let data: Buffer = Buffer.alloc(0);
   const info = found.get(IFLA.LINKINFO);
-  if (info !== undefined) parseAttributes(info, (item) => void (item.type === 1 && (kind = string(item.data))));
+  if (info !== undefined)
+    parseAttributes(info, (item) => {
+      if (item.type === 1) kind = string(item.data);
+      if (item.type === 2) data = item.data;
+    });
+  const altNames: string[] = [];
+  const properties = found.get(IFLA.PROP_LIST);
+  if (properties !== undefined) parseAttributes(properties, (item) => void (item.type === IFLA.ALT_IFNAME && altNames.push(string(item.data))));
   const flags = body.readUInt32LE(8);
   return {
     index: body.readInt32LE(4),
     name: string(found.get(IFLA.IFNAME) ?? Buffer.alloc(0)),
     kind,
+    data,
     mac: (found.get(IFLA.ADDRESS)?.toString('hex') ?? '').replace(/(..)(?=.)/g, '$1:'),
     mtu: found.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
     up: (flags & IFF_UP) !== 0,
@@ -167,12 +191,16 @@ function parseLink({ body }: Reply): Link {
     master: found.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
     peer: found.get(IFLA.LINK)?.readUInt32LE(0) ?? 0,
     alias: string(found.get(IFLA.IFALIAS) ?? Buffer.alloc(0)),
+    altNames,
   };
 }
 
 /** The link of that name; undefined when there is none. */
 export const linkByName = (socket: RouteSocket, name: string): Link | undefined =>
   lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), name);
+/** The link that answers to `name` among its other names, however long; undefined when there is none. */
+export const linkByAltName = (socket: RouteSocket, name: string): Link | undefined =>
+  lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.ALT_IFNAME, name)]), name);
 /** The link of that index; undefined when there is none. */
 export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => lookUp(socket, linkHeader(index), `${index}`);
 function lookUp(socket: RouteSocket, body: Buffer, subject: string): Link | undefined {
@@ -308,7 +336,21 @@ function waysOf(found: ReadonlyMap<number, Buffer>): { readonly link: number | u
 }
 
 /** Routes through the link with `index`, in any table; one with several ways is several routes. */
-export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {
+export const listRoutes = (socket: RouteSocket, index: number, family: Family): Route[] =>
+  waysThrough(socket, family).flatMap(({ link, route }) => (link === index ? [route] : []));
+
+/** Index of the link that the best default route of the main table leads through; undefined without one. IPv4 first. */
+export function defaultRouteLink(socket: RouteSocket): number | undefined {
+  for (const family of [4, 6] as const) {
+    const ways = waysThrough(socket, family)
+      .filter(({ route, link }) => route.dst.prefixLen === 0 && route.table === RT_TABLE_MAIN && link !== undefined)
+      .sort((a, b) => (a.route.priority ?? 0) - (b.route.priority ?? 0));
+    if (ways[0] !== undefined) return ways[0].link;
+  }
+  return undefined;
+}
+
+function waysThrough(socket: RouteSocket, family: Family): { readonly link: number | undefined; readonly route: Route }[] {
   const header = Buffer.alloc(12);
   header[0] = AF(family);
   return socket.dump({ type: RTM.GETROUTE, flags: 0, body: header, what: 'list routes' }).flatMap(({ body }) => {
@@ -316,13 +358,15 @@ export function listRoutes(socket: RouteSocket, index: number, family: Family): 
     parseAttributes(body.subarray(12), (item) => found.set(item.type, item.data));
     if (body[0] !== AF(family)) return [];
     const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
-    return waysOf(found)
-      .filter(({ link }) => link === index)
-      .map(({ gateway }) => ({
+    return waysOf(found).map(({ link, gateway }) => ({
+      link,
+      route: {
         dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 },
         gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
         table: found.get(RTA.TABLE)?.readUInt32LE(0),
+        priority: found.get(RTA.PRIORITY)?.readUInt32LE(0),
         scope: body[6],
-      }));
+      },
+    }));
   });
 }

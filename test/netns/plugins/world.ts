@@ -66,6 +66,8 @@ interface LinkJson {
   address: string;
   mtu: number;
   master?: string;
+  /** what a macvlan, ipvlan or vlan of the same namespace stands on */
+  link?: string;
   ifalias?: string;
   flags: string[];
   addr_info: { local: string; prefixlen: number; family: string; scope: string }[];
