@@ -7,7 +7,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { isErrno } from '../../src/host/linux.ts';
 import { addAltName, deleteAltName, moveLink, renameLink, setDown } from '../../src/host/netlink/link-moves.ts';
-import { linkByAltName, linkByIndex, linkByName, listLinks, setAlias, setUp, type Link } from '../../src/host/netlink/rtnetlink.ts';
+import { linkByIndex, linkByName, listLinks, setAlias, setUp, type Link } from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { netnsExists, openCurrentNetns, withNetns } from '../../src/host/netns.ts';
 import type { PluginRequest } from '../../src/model/cni/plugin.ts';
@@ -24,7 +24,7 @@ const isMark = (name: string): boolean => name.startsWith('rkt:');
 export function refuseHeld(req: PluginRequest): void {
   const held = withNetns(req.netns, () => {
     using pod = new RouteSocket();
-    return linkByAltName(pod, deviceMark(keyOf(req)));
+    return linkByName(pod, deviceMark(keyOf(req)));
   });
   if (held !== undefined)
     throw new CniError(cniCode.internal, `the device of ${req.ifName} is in ${req.netns} already, as ${held.name}: DEL comes first`);
@@ -62,17 +62,17 @@ export function bringBack(req: PluginRequest, options: { readonly foreign: boole
     try {
       withNetns(req.netns, () => {
         using pod = new RouteSocket();
-        const inside = linkByAltName(pod, mark) ?? (options.foreign ? movedByAnother(pod, req.ifName) : undefined);
+        const inside = linkByName(pod, mark) ?? (options.foreign ? movedByAnother(pod, req.ifName) : undefined);
         if (inside === undefined) return;
         const home = moveOut(pod, host, inside, hostFd, req);
-        const arrived = linkByAltName(host, mark) ?? linkByName(host, home);
+        const arrived = linkByName(host, mark) ?? linkByName(host, home);
         if (arrived !== undefined) settle(host, arrived);
       });
     } finally {
       closeSync(hostFd);
     }
   }
-  const fallen = linkByAltName(host, mark);
+  const fallen = linkByName(host, mark);
   if (fallen !== undefined) settle(host, fallen);
 }
 
@@ -88,7 +88,7 @@ function moveOut(pod: RouteSocket, host: RouteSocket, inside: Link, hostFd: numb
   const taken = linkByName(pod, home);
   // Under its own name before it goes, so that a host that has that name refuses it as a whole and it stays with the pod.
   const first = taken === undefined || taken.index === inside.index ? home : stagingName(keyOf(req));
-  if (first !== home && linkByName(host, home) !== undefined) throw nameTakenOnHost(home);
+  if (first !== home && linkByName(host, home) !== undefined) throw nameTakenOnHost(home, staysWithPod);
   pod.request([setDown(inside)]);
   if (first !== inside.name) pod.request([renameLink(inside, first)]);
   try {
@@ -99,12 +99,13 @@ function moveOut(pod: RouteSocket, host: RouteSocket, inside: Link, hostFd: numb
         () => first !== inside.name && pod.request([renameLink({ ...inside, name: first }, inside.name)]),
         () => inside.up && pod.request([setUp(inside.index, inside.name)]),
       ]);
-    throw isErrno(error, 'EEXIST') ? nameTakenOnHost(home) : new CniError(cniCode.internal, `failed to move link: ${messageOf(error)}`);
+    throw isErrno(error, 'EEXIST') ? nameTakenOnHost(home, staysWithPod) : new CniError(cniCode.internal, `failed to move link: ${messageOf(error)}`);
   }
   return home;
 }
-const nameTakenOnHost = (name: string): CniError =>
-  new CniError(cniCode.internal, `failed to move link: the host has another interface ${name}`, 'the device stays with the pod');
+const nameTakenOnHost = (home: string, now: string): CniError =>
+  new CniError(cniCode.internal, `failed to move link: the host has another interface ${home}`, now);
+const staysWithPod = 'the device stays with the pod';
 
 /** On the host: its own name back, and nothing that speaks of a pod. */
 function settle(host: RouteSocket, device: Link): void {
@@ -113,7 +114,7 @@ function settle(host: RouteSocket, device: Link): void {
     try {
       host.request([setDown(device), renameLink(device, home)]);
     } catch (error) {
-      throw isErrno(error, 'EEXIST') ? nameTakenOnHost(home) : new CniError(cniCode.internal, messageOf(error));
+      throw isErrno(error, 'EEXIST') ? nameTakenOnHost(home, `the device is ${device.name} there`) : new CniError(cniCode.internal, messageOf(error));
     }
   }
   host.request([setAlias(device.index, ''), ...device.altNames.filter(isMark).map((mark) => deleteAltName(device.index, mark))]);

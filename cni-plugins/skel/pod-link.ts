@@ -66,9 +66,9 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
     add(req, ctx) {
       const conf = own.readConf(req);
       refuseTaken(req);
+      const made = settle(req, own.make(req, conf, ctx));
       let asked = false;
       try {
-        settle(req, own.make(req, conf, ctx));
         const given = conf.ipamType === '' ? own.given?.(req, conf) : undefined;
         asked = conf.ipamType !== '';
         const ipam = given ?? (asked ? ctx.delegate(conf.ipamType, 'ADD', req) : undefined);
@@ -79,7 +79,7 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
       } catch (error) {
         // What the undoing itself cannot do is noted: the first error is the one to report.
         try {
-          allOf([() => asked && ctx.delegate(conf.ipamType, 'DEL', req), () => deleteInPod(req, isMade(req))]);
+          allOf([() => asked && ctx.delegate(conf.ipamType, 'DEL', req), () => deleteInPod(req, ({ index }) => index === made)]);
         } catch (cleanup) {
           ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
         }
@@ -122,9 +122,9 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
   };
 }
 
-/** Gives the link its name and alias. What fails takes the link with it: without its alias nobody would know whose it is. */
-function settle(req: PluginRequest, made: string): void {
-  withNetns(req.netns, () => {
+/** Gives the link its name and alias; returns its index. What fails takes the link with it: without its alias nobody would know whose it is. */
+function settle(req: PluginRequest, made: string): number {
+  return withNetns(req.netns, () => {
     using socket = new RouteSocket();
     const link = linkByName(socket, made);
     if (link === undefined) throw new CniError(cniCode.internal, `interface ${made} vanished from ${req.netns}`);
@@ -135,6 +135,7 @@ function settle(req: PluginRequest, made: string): void {
       deleteIfThere(socket, link);
       throw isErrno(error, 'EEXIST') ? nameTaken(req.netns, req.ifName) : error;
     }
+    return link.index;
   });
 }
 
@@ -148,11 +149,15 @@ export function configurePodLink(req: PluginRequest, ipam: CniResult | undefined
     // Others on the wire may remember who had the address before.
     setIfPresent(`net/ipv4/conf/${link.name}/arp_notify`, '1');
     setIfPresent(`net/ipv6/conf/${link.name}/ndisc_notify`, '1');
-    socket.request([
-      ...leases.map(({ address }) => addAddress(link.index, address)),
-      setUp(link.index, link.name),
-      ...routeRequests(link, routesOf(ipam ?? { cniVersion: '' }, leases)),
-    ]);
+    try {
+      socket.request([
+        ...leases.map(({ address }) => addAddress(link.index, address)),
+        setUp(link.index, link.name),
+        ...routeRequests(link, routesOf(ipam ?? { cniVersion: '' }, leases)),
+      ]);
+    } catch (error) {
+      throw isErrno(error, 'ENETDOWN') ? new CniError(cniCode.internal, `failed to set ${link.name} up: what it stands on is down`) : error;
+    }
     return link;
   });
 }

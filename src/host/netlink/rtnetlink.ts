@@ -195,12 +195,12 @@ function parseLink({ body }: Reply): Link {
   };
 }
 
-/** The link of that name; undefined when there is none. */
-export const linkByName = (socket: RouteSocket, name: string): Link | undefined =>
-  lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), name);
-/** The link that answers to `name` among its other names, however long; undefined when there is none. */
-export const linkByAltName = (socket: RouteSocket, name: string): Link | undefined =>
-  lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.ALT_IFNAME, name)]), name);
+/** The link of that name, be it one of its other, longer names; undefined when there is none. */
+export function linkByName(socket: RouteSocket, name: string): Link | undefined {
+  const length = Buffer.byteLength(name);
+  if (length > 127) return undefined;
+  return lookUp(socket, Buffer.concat([linkHeader(0), text(length > 15 ? IFLA.ALT_IFNAME : IFLA.IFNAME, name)]), name);
+}
 /** The link of that index; undefined when there is none. */
 export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => lookUp(socket, linkHeader(index), `${index}`);
 function lookUp(socket: RouteSocket, body: Buffer, subject: string): Link | undefined {

@@ -234,6 +234,18 @@ describe.each(kinds.filter(([type]) => ['macvlan', 'ipvlan', 'vlan'].includes(ty
     removeNetns(one.netns);
   });
 
+  test('by another, longer name of it', () => {
+    const one = world('alt', dual);
+    ip('link', 'property', 'add', 'dev', 'm0', 'altname', 'a-name-longer-than-fifteen');
+    const add = (): CniResult => plugin.add(one.request('ADD', { ...conf, master: 'a-name-longer-than-fifteen' }), one.ctx);
+    if (kernelHas(type)) {
+      add();
+      expect(standsOn(one.netns)).toBe('m0');
+      plugin.del(one.request('DEL', conf), one.ctx);
+    } else expect(add).toThrow(lacks(type));
+    removeNetns(one.netns);
+  });
+
   test('in the pod (linkInContainer)', () => {
     const one = world('inside', dual);
     ip('link', 'add', 'hostend', 'type', 'veth', 'peer', 'name', 'p0', 'netns', 'inside');
@@ -440,6 +452,16 @@ test('vlan: an id that another link of the master has is told by the kernel’s 
     expect(add).toThrow(/failed to create vlan: .*exists/i);
     ip('link', 'del', 'v9');
   } else expect(add).toThrow(lacks('vlan'));
+  removeNetns(one.netns);
+});
+test('vlan: a master that is down is named, and neither link nor lease stays', () => {
+  const one = world('down', dual);
+  ip('link', 'set', 'm0', 'down');
+  const has = kernelHas('vlan');
+  expect(() => vlan.add(one.request('ADD', { type: 'vlan', master: 'm0', vlanId: 9 }), one.ctx)).toThrow(
+    has ? 'failed to set eth0 up: what it stands on is down' : lacks('vlan'),
+  );
+  expect([podLinks(one.netns), one.heard]).toEqual([['lo'], has ? ['ADD', 'DEL'] : []]);
   removeNetns(one.netns);
 });
 test.each(['vlan', 'dummy'] as const)('%s needs IPAM', (type) => {
