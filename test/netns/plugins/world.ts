@@ -70,7 +70,7 @@ interface LinkJson {
   link?: string;
   ifalias?: string;
   flags: string[];
-  addr_info: { local: string; prefixlen: number; family: string; scope: string }[];
+  addr_info: { local: string; prefixlen: number; family: string; scope: string; tentative?: boolean }[];
 }
 export const linksOf = (netns?: string): LinkJson[] =>
   JSON.parse(netns === undefined ? ip('-j', 'addr') : inNetns(netns, 'ip', '-j', 'addr')) as LinkJson[];
