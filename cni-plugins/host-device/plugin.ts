@@ -5,6 +5,7 @@ import { cidrText } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
 import { allOf, checkPodEnd, dnsOf, ipamTypeOf, leasesOf, ownLeases, refuseTaken, type Lease } from '../skel/interface.ts';
+import { withIpam } from '../skel/ipam.ts';
 import { deviceMark } from '../skel/naming.ts';
 import { checkMac, configurePodLink, resultOf } from '../skel/pod-link.ts';
 import { readConf, type HostDeviceConf } from './conf.ts';
@@ -35,8 +36,9 @@ export const plugin: Plugin = {
     const conf = readConf(req);
     refuseTaken(req);
     refuseHeld(req);
-    const undo: (() => unknown)[] = [];
-    const onAsked = (): void => void undo.push(() => ctx.delegate(conf.ipamType, 'DEL', req));
+    const undo: (() => void)[] = [];
+    let asked = '';
+    const onAsked = (): void => void (asked = conf.ipamType);
     try {
       if (withoutLink(conf)) {
         const { ipam, leases } = addresses(req, conf, ctx, onAsked);
@@ -49,7 +51,7 @@ export const plugin: Plugin = {
     } catch (error) {
       // What the undoing itself cannot do is noted: the first error is the one to report.
       try {
-        allOf(undo.reverse());
+        allOf(withIpam(asked, () => void ctx.delegate(asked, 'DEL', req), undo));
       } catch (cleanup) {
         ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
       }
@@ -69,19 +71,15 @@ export const plugin: Plugin = {
 
   del(req, ctx) {
     const ipamType = ipamTypeOf(req);
-    allOf([
-      // Before the link: a DHCP client gives its address back through it.
-      () => ipamType !== '' && ctx.delegate(ipamType, 'DEL', req),
-      // Also when the namespace is about to end: a virtual device would end with it.
-      () => bringBack(req, { foreign: true }),
-    ]);
+    // Also when the namespace is about to end: a virtual device would end with it.
+    allOf(withIpam(ipamType, () => void ctx.delegate(ipamType, 'DEL', req), [() => bringBack(req, { foreign: true })]));
   },
 
   gc(req, ctx) {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
     const valid = new Set(req.validAttachments.map(({ containerID, ifname }) => deviceMark({ network, containerId: containerID, ifName: ifname })));
-    allOf([() => settleStale(network, valid), () => ipamType !== '' && ctx.delegate(ipamType, 'GC', req)]);
+    allOf(withIpam(ipamType, () => void ctx.delegate(ipamType, 'GC', req), [() => settleStale(network, valid)]));
   },
 
   status(req, ctx) {

@@ -40,14 +40,10 @@ export function podMac(addresses: readonly Cidr[]): string | undefined {
  * Name a link of an attachment has from its making until it is in the pod: kernels before 6.13 refuse to make a link in
  * another namespace under a name that is taken in this one.
  */
-export const stagingName = (key: AttachmentKey, attempt = 0): string =>
-  `rkt${hash(`${attachmentText(key)}#${attempt}`)
-    .toString(16)
-    .padStart(8, '0')}`;
+export const stagingName = (key: AttachmentKey, attempt = 0): string => `rkt${digest(`${attachmentText(key)}#${attempt}`)}`;
 
 /** A part of a name with room for `longest` characters: what is longer is cut and told apart by a hash. */
-const bounded = (text: string, longest: number): string =>
-  text.length <= longest ? text : `${text.slice(0, longest - 9)}~${hash(text).toString(16).padStart(8, '0')}`;
+const bounded = (text: string, longest: number): string => (text.length <= longest ? text : `${text.slice(0, longest - 9)}~${digest(text)}`);
 /** How the marks of a network's devices begin. */
 export const networkMark = (network: string): string => `rkt:${bounded(network, 40)}:`;
 /**

@@ -30,6 +30,7 @@ import {
   type Lease,
   type Sort,
 } from './interface.ts';
+import { withIpam } from './ipam.ts';
 import { linkNameAttempts, stagingName } from './naming.ts';
 
 /** What every such plugin reads of its configuration. */
@@ -79,7 +80,11 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
       } catch (error) {
         // What the undoing itself cannot do is noted: the first error is the one to report.
         try {
-          allOf([() => asked && ctx.delegate(conf.ipamType, 'DEL', req), () => deleteInPod(req, ({ index }) => index === made)]);
+          allOf(
+            withIpam(asked ? conf.ipamType : '', () => void ctx.delegate(conf.ipamType, 'DEL', req), [
+              () => deleteInPod(req, ({ index }) => index === made),
+            ]),
+          );
         } catch (cleanup) {
           ctx.note({ what: 'clean-up', detail: `after a failed ADD: ${String(cleanup)}` });
         }
@@ -99,14 +104,12 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
 
     del(req, ctx) {
       const ipamType = ipamTypeOf(req);
-      allOf([
-        // Before the link: a DHCP client gives its address back through it.
-        () => ipamType !== '' && ctx.delegate(ipamType, 'DEL', req),
-        () => {
-          if (ctx.netnsDies === true && own.takesFromHost?.(req) !== true) return;
-          deleteInPod(req, (link) => isMade(req)(link) || (link.name === req.ifName && link.alias === '' && own.sort.is(link)));
-        },
-      ]);
+      const unlink = (): void => {
+        if (ctx.netnsDies === true && own.takesFromHost?.(req) !== true) return;
+        const made = isMade(req);
+        deleteInPod(req, (link) => made(link) || (link.name === req.ifName && link.alias === '' && own.sort.is(link)));
+      };
+      allOf(withIpam(ipamType, () => void ctx.delegate(ipamType, 'DEL', req), [unlink]));
     },
 
     gc(req, ctx) {

@@ -5,6 +5,7 @@ import { plugin } from '../../../cni-plugins/host-device/plugin.ts';
 import { plugin as macvlan } from '../../../cni-plugins/macvlan/plugin.ts';
 import { mount, umount } from '../../../src/host/linux.ts';
 import { removeNetns } from '../../../src/host/netns.ts';
+import type { PluginContext } from '../../../src/model/cni/plugin.ts';
 import type { CniResult } from '../../../src/model/cni/types.ts';
 import { useHost } from '../../rig/host.ts';
 import { globalAddresses, inNetns, ip, linkNamed, linksOf, routesIn, world, type World } from './world.ts';
@@ -102,6 +103,25 @@ describe('life', () => {
     inNetns(one.netns, 'sh', '-c', 'ip link set eth0 down; ip link set eth0 name uplink');
     del(one);
     expectHome();
+    removeNetns(one.netns);
+  });
+  test.each([
+    ['after the device is back', 'fixed', ['lo']],
+    ['before the device goes, to a DHCP client that works through it', 'dhcp', ['lo', 'eth0']],
+  ])('IPAM is asked to release %s', (_, ipamType, there) => {
+    const one = world('order', dual);
+    const seen: string[][] = [];
+    const ctx: PluginContext = {
+      ...one.ctx,
+      delegate(...asked) {
+        if (asked[1] === 'DEL') seen.push(names(one.netns));
+        return one.ctx.delegate(...asked);
+      },
+    };
+    const ipam = { ...conf, ipam: { type: ipamType } };
+    plugin.add(one.request('ADD', ipam), ctx);
+    plugin.del(one.request('DEL', ipam), ctx);
+    expect(seen).toEqual([there]);
     removeNetns(one.netns);
   });
   test('a pod that has an interface of the device’s own name, and a host that has one of the pod’s', () => {

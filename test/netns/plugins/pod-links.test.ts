@@ -8,6 +8,7 @@ import { stagingName } from '../../../cni-plugins/skel/naming.ts';
 import { plugin as tap } from '../../../cni-plugins/tap/plugin.ts';
 import { plugin as vlan } from '../../../cni-plugins/vlan/plugin.ts';
 import { createNetns, removeNetns } from '../../../src/host/netns.ts';
+import type { PluginContext } from '../../../src/model/cni/plugin.ts';
 import type { CniResult } from '../../../src/model/cni/types.ts';
 import { useHost } from '../../rig/host.ts';
 import { globalAddresses, inNetns, ip, linkNamed, linksOf, routesIn, world, type World } from './world.ts';
@@ -173,6 +174,28 @@ describe.each(kinds)('%s', (type, plugin, conf) => {
     plugin.del(one.request('DEL', { ...conf, ...extra }), one.ctx);
     plugin.gc(one.request('GC', { ...conf, ...extra }), one.ctx);
     expect(one.heard).toEqual(['DEL', 'GC']);
+    removeNetns(one.netns);
+  });
+
+  test.each([
+    ['after the link is gone', 'fixed', ['lo']],
+    ['before the link goes, to a DHCP client that works through it', 'dhcp', ['lo', 'eth0']],
+  ])('IPAM is asked to release %s', (_, ipamType, there) => {
+    const one = world('order', dual);
+    const seen: string[][] = [];
+    const ctx: PluginContext = {
+      ...one.ctx,
+      delegate(...asked) {
+        if (asked[1] === 'DEL') seen.push(podLinks(one.netns));
+        return one.ctx.delegate(...asked);
+      },
+    };
+    const ipam = { ...conf, ipam: { type: ipamType } };
+    if (kernelHas(type)) {
+      plugin.add(one.request('ADD', ipam), ctx);
+      plugin.del(one.request('DEL', ipam), ctx);
+      expect(seen).toEqual([there]);
+    } else expect(() => plugin.add(one.request('ADD', ipam), ctx)).toThrow(lacks(type));
     removeNetns(one.netns);
   });
 
