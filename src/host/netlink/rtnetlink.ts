@@ -344,13 +344,13 @@ export function defaultRouteLink(socket: RouteSocket): number | undefined {
   for (const family of [4, 6] as const) {
     const ways = waysThrough(socket, family)
       .filter(({ route, link }) => route.dst.prefixLen === 0 && route.table === RT_TABLE_MAIN && link !== undefined)
-      .sort((a, b) => (a.route.priority ?? 0) - (b.route.priority ?? 0));
+      .sort((a, b) => a.priority - b.priority);
     if (ways[0] !== undefined) return ways[0].link;
   }
   return undefined;
 }
 
-function waysThrough(socket: RouteSocket, family: Family): { readonly link: number | undefined; readonly route: Route }[] {
+function waysThrough(socket: RouteSocket, family: Family): { readonly link: number | undefined; readonly priority: number; readonly route: Route }[] {
   const header = Buffer.alloc(12);
   header[0] = AF(family);
   return socket.dump({ type: RTM.GETROUTE, flags: 0, body: header, what: 'list routes' }).flatMap(({ body }) => {
@@ -360,11 +360,11 @@ function waysThrough(socket: RouteSocket, family: Family): { readonly link: numb
     const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
     return waysOf(found).map(({ link, gateway }) => ({
       link,
+      priority: found.get(RTA.PRIORITY)?.readUInt32LE(0) ?? 0,
       route: {
         dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 },
         gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
         table: found.get(RTA.TABLE)?.readUInt32LE(0),
-        priority: found.get(RTA.PRIORITY)?.readUInt32LE(0),
         scope: body[6],
       },
     }));
