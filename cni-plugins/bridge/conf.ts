@@ -4,6 +4,7 @@ import { CniError, cniCode, type CniDns } from '../../src/model/cni/types.ts';
 import { isIfName } from '../../src/model/ids.ts';
 import { ConfReader, knownKey } from '../skel/conf.ts';
 import { configuredDns, ipamTypeOf } from '../skel/interface.ts';
+import { requestedMac } from '../skel/mac.ts';
 
 export interface BridgeConf {
   readonly bridge: string;
@@ -64,13 +65,4 @@ export function readRemains(req: PluginRequest): { readonly bridge: string | und
   const name = knownKey(req.conf, 'bridge') ?? '';
   const bridge = name === '' ? 'cni0' : name;
   return { bridge: typeof bridge === 'string' && isIfName(bridge) ? bridge : undefined, ipamType: ipamTypeOf(req) };
-}
-
-/** CNI_ARGS MAC < args.cni.mac < runtimeConfig.mac; an empty one does not count. */
-function requestedMac(req: PluginRequest, conf: ConfReader): string | undefined {
-  const sources = [conf.object('runtimeConfig')?.text('mac'), conf.object('args')?.object('cni')?.text('mac'), req.args.get('MAC')];
-  const mac = sources.find((source) => source !== undefined && source !== '');
-  if (mac === undefined) return undefined;
-  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)) throw new CniError(cniCode.config, `mac ${JSON.stringify(mac)} is not a hardware address`);
-  return mac.toLowerCase();
 }

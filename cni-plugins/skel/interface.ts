@@ -1,4 +1,4 @@
-/** What bridge and ptp do alike: addresses and routes of the pod's end, finding it again, checking it. @see cni.md 3 (common) */
+/** What the interface plugins do alike: addresses and routes of the pod's end, finding it again, checking it. @see cni.md 3 (common) */
 import { closeSync, openSync } from 'node:fs';
 import {
   addAddress,
@@ -73,9 +73,8 @@ export const addressesToForget = ({ prevResult, ifName }: PluginRequest): Cidr[]
  * free (P5), and the attachment does not exist in another namespace, where undoing this ADD would delete it.
  */
 export function refuseUnusable(req: PluginRequest): void {
-  const { netns, ifName, containerId } = req;
-  if (!netnsExists(netns)) throw new CniError(cniCode.netns, `no network namespace at ${netns}`);
-  if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);
+  refuseTaken(req);
+  const { ifName, containerId } = req;
   using socket = new RouteSocket();
   const [living] = hostLinks(socket, keyOf(req));
   if (living !== undefined)
@@ -84,7 +83,13 @@ export function refuseUnusable(req: PluginRequest): void {
       `${ifName} of ${containerId} exists already, in another namespace (its host end is ${living.name}): DEL comes first`,
     );
 }
-const nameTaken = (netns: string, ifName: string): CniError => new CniError(cniCode.internal, `interface ${ifName} already exists in ${netns}`);
+/** The part of {@link refuseUnusable} that links without an end on the host need. */
+export function refuseTaken({ netns, ifName }: PluginRequest): void {
+  if (!netnsExists(netns)) throw new CniError(cniCode.netns, `no network namespace at ${netns}`);
+  if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);
+}
+export const nameTaken = (netns: string, ifName: string): CniError =>
+  new CniError(cniCode.internal, `interface ${ifName} already exists in ${netns}`);
 
 /** Setting that some kernels lack (IPv6 off): then there is nothing to set. */
 export function setIfPresent(key: string, value: string): void {
@@ -146,6 +151,15 @@ export function silenceForIpam(ifName: string): void {
   if (link !== undefined) silence(socket, link);
 }
 
+/** Call in the pod's namespace, for an interface that gets IPv6 addresses. */
+export function enableIpv6(name: string): void {
+  setIfPresent('net/ipv6/conf/lo/disable_ipv6', '0');
+  setIfPresent(`net/ipv6/conf/${name}/disable_ipv6`, '0');
+  setIfPresent(`net/ipv6/conf/${name}/keep_addr_on_down`, '1');
+  // Whoever hands out addresses knows that they are unique: duplicate detection would cost 1-2 s (row 19).
+  setIfPresent(`net/ipv6/conf/${name}/accept_dad`, '0');
+}
+
 /** Call in the pod's namespace. Addresses, up, then what `afterUp` wants, in one batch. */
 export function configurePodEnd(
   socket: RouteSocket,
@@ -154,13 +168,8 @@ export function configurePodEnd(
   afterUp: readonly Request[],
   address: (lease: Lease) => Request = (lease) => addAddress(link.index, lease.address),
 ): void {
-  if (leases.some(({ address: { ip } }) => ip.family === 6)) {
-    setIfPresent('net/ipv6/conf/lo/disable_ipv6', '0');
-    setIfPresent(`net/ipv6/conf/${link.name}/disable_ipv6`, '0');
-    setIfPresent(`net/ipv6/conf/${link.name}/keep_addr_on_down`, '1');
-    // Whoever hands out addresses knows that they are unique: duplicate detection would cost 1-2 s (row 19).
-    setIfPresent(`net/ipv6/conf/${link.name}/accept_dad`, '0');
-  } else if (leases.length > 0) {
+  if (leases.some(({ address: { ip } }) => ip.family === 6)) enableIpv6(link.name);
+  else if (leases.length > 0) {
     // A network without IPv6: what a link-local address says to everybody when it comes up is copied to every port of
     // the bridge and read in every pod. With 600 pods that made the next ADD four times slower.
     silence(socket, link);
@@ -298,16 +307,23 @@ export function configuredDns(conf: ConfReader): CniDns | undefined {
 /** Configured DNS replaces IPAM's when any field is set. */
 export const dnsOf = (configured: CniDns | undefined, ipam: CniDns | undefined): CniDns | undefined => configured ?? ipam;
 
+/** What a pod's interface has to be: its name in errors, and the test. */
+export interface Sort {
+  readonly name: string;
+  readonly is: (link: Link) => boolean;
+}
+const veth: Sort = { name: 'veth', is: ({ kind }) => kind === 'veth' };
+
 /** CHECK of the pod's end: the link, its addresses and routes are as prevResult has them (P10). */
-export function checkPodEnd(req: PluginRequest, result: CniResult, leases: readonly Lease[]): Link {
+export function checkPodEnd(req: PluginRequest, result: CniResult, leases: readonly Lease[], sort: Sort = veth): Link {
   const wanted = (result.interfaces ?? []).find(({ name, sandbox }) => name === req.ifName && sandbox === req.netns);
   if (wanted === undefined) throw new CniError(cniCode.internal, `prevResult has no interface ${req.ifName} in ${req.netns}`);
   return withNetns(req.netns, () => {
     using socket = new RouteSocket();
     const link = linkByName(socket, req.ifName);
     if (link === undefined) throw new CniError(cniCode.internal, `interface ${req.ifName} is missing in ${req.netns}`);
-    if (link.kind !== 'veth')
-      throw new CniError(cniCode.internal, `interface ${req.ifName} is not a veth but ${link.kind === '' ? 'something else' : link.kind}`);
+    if (!sort.is(link))
+      throw new CniError(cniCode.internal, `interface ${req.ifName} is not a ${sort.name} but ${link.kind === '' ? 'something else' : link.kind}`);
     for (const { address } of leases) {
       if (!listAddresses(socket, link.index, address.ip.family).some((have) => cidrText(have) === cidrText(address)))
         throw new CniError(cniCode.internal, `address ${cidrText(address)} is missing on ${req.ifName}`);

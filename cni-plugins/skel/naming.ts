@@ -42,3 +42,19 @@ export function podMac(addresses: readonly Cidr[]): string | undefined {
   const prefix = first.ip.family === 4 ? ['0a', '58'] : ['0a', '59'];
   return [...prefix, ...(ipBytes(first.ip).subarray(-4).toString('hex').match(/../g) ?? [])].join(':');
 }
+
+/**
+ * Name a link of an attachment has from its making until it is in the pod: kernels before 6.13 refuse to make a link in
+ * another namespace under a name that is taken in this one.
+ */
+export const stagingName = (key: AttachmentKey, attempt = 0): string => `rkt${digest(`${attachmentText(key)}#${attempt}`)}`;
+
+/** A part of a name with room for `longest` characters: what is longer is cut and told apart by a hash. */
+const bounded = (text: string, longest: number): string => (text.length <= longest ? text : `${text.slice(0, longest - 9)}~${digest(text)}`);
+/** How the marks of a network's devices begin. */
+export const networkMark = (network: string): string => `rkt:${bounded(network, 40)}:`;
+/**
+ * Other name of a device while a pod has it, which stays with it when it falls back to the host: at most 126 bytes, and no
+ * part of it can hold a colon.
+ */
+export const deviceMark = ({ network, containerId, ifName }: AttachmentKey): string => `${networkMark(network)}${bounded(containerId, 64)}:${ifName}`;

@@ -250,6 +250,10 @@ export const syncfs = (fd: number): void => void call('syncfs', `fd ${fd}`, fd);
 export const pidfdOpen = (pid: number): number => call('pidfd_open', `pid ${pid}`, pid, 0);
 export const pidfdSendSignal = (pidfd: number, signal: number): void => void call('pidfd_send_signal', `signal ${signal}`, pidfd, signal, null, 0);
 
+/** `argument`: a number, or what the kernel reads and writes. `subject` says in errors what it was for. */
+export const ioctl = (fd: number, request: number, argument: number | Uint8Array, subject: string): void =>
+  void call('ioctl', subject, fd, request, argument);
+
 /** Whether `fd` is a terminal (TCGETS answers). Importing node:tty for this costs 5 ms, for it brings node:net. */
 export const isTerminal = (fd: number): boolean => raw('ioctl', fd, 0x5401, Buffer.alloc(64)) === 0;
 

@@ -39,6 +39,9 @@ function enter(path: string): void {
   }
 }
 
+/** The namespace this thread is in, for those that put something into it; the caller closes it. */
+export const openCurrentNetns = (): number => openSync(own, 'r');
+
 /** True when a namespace is mounted at `path` (not when a plain file lies there). */
 export function netnsExists(path: string): boolean {
   try {

@@ -18,9 +18,10 @@ export const IFLA = {
   LINKINFO: 18,
   IFALIAS: 20,
   AF_SPEC: 26,
-
   NET_NS_FD: 28,
   LINK_NETNSID: 37,
+  PROP_LIST: 52,
+  ALT_IFNAME: 53,
 } as const;
 const AF = (family: Family): number => (family === 4 ? 2 : 10);
 const AF_INET6 = 10;
@@ -67,7 +68,8 @@ export interface LinkFields {
   /** index of the bridge it becomes a port of */
   readonly master?: number | undefined;
 }
-const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
+/** Attributes a link is made with. */
+export const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
   ...(mtu === undefined || mtu === 0 ? [] : [u32(IFLA.MTU, mtu)]),
   ...(mac === undefined ? [] : [attribute(IFLA.ADDRESS, macBytes(mac))]),
   ...(master === undefined ? [] : [u32(IFLA.MASTER, master)]),
@@ -124,7 +126,9 @@ export const setMaster = (index: number, master: number): Request => changeLink(
  */
 export const setNoLinkLocal = (index: number): Request =>
   changeLink(index, 'set address generation mode', [attribute(IFLA.AF_SPEC, attribute(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE)))]);
-export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [text(IFLA.IFALIAS, alias)]);
+/** '' removes it. */
+export const setAlias = (index: number, alias: string): Request =>
+  changeLink(index, 'set alias', [alias === '' ? attribute(IFLA.IFALIAS) : text(IFLA.IFALIAS, alias)]);
 
 /** Settings of a bridge port. */
 export function setBridgePort(index: number, port: { readonly hairpin?: boolean; readonly isolated?: boolean }): Request {
@@ -151,7 +155,7 @@ export const deleteLink = (index: number, name: string): Request => ({
 export interface Link {
   readonly index: number;
   readonly name: string;
-  /** `bridge`, `veth`; '' for hardware and lo */
+  /** `bridge`, `veth`, `tun` (also of taps); '' for hardware and lo */
   readonly kind: string;
   /** what the kind has to say of it (IFLA_INFO_DATA): a list of attributes, often empty */
   readonly data: Buffer;
@@ -164,9 +168,11 @@ export interface Link {
   readonly txQueueLen: number;
   /** index of its bridge, 0 if it has none */
   readonly master: number;
-  /** index of its peer (veth), in the namespace of the peer */
+  /** index of its peer (veth) or of the link it stands on (macvlan, ipvlan, vlan), in the namespace of that one; 0 if it has none */
   readonly peer: number;
   readonly alias: string;
+  /** other names it answers to, of any length */
+  readonly altNames: readonly string[];
 }
 
 const string = (data: Buffer): string => data.toString('utf8').replace(/\0.*$/s, '');
@@ -182,6 +188,9 @@ function parseLink({ body }: Reply): Link {
       if (item.type === 1) kind = string(item.data);
       if (item.type === 2) data = item.data;
     });
+  const altNames: string[] = [];
+  const properties = found.get(IFLA.PROP_LIST);
+  if (properties !== undefined) parseAttributes(properties, (item) => void (item.type === IFLA.ALT_IFNAME && altNames.push(string(item.data))));
   const flags = body.readUInt32LE(8);
   return {
     index: body.readInt32LE(4),
@@ -197,12 +206,16 @@ function parseLink({ body }: Reply): Link {
     master: found.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
     peer: found.get(IFLA.LINK)?.readUInt32LE(0) ?? 0,
     alias: string(found.get(IFLA.IFALIAS) ?? Buffer.alloc(0)),
+    altNames,
   };
 }
 
-/** The link of that name; undefined when there is none. */
-export const linkByName = (socket: RouteSocket, name: string): Link | undefined =>
-  lookUp(socket, Buffer.concat([linkHeader(0), text(IFLA.IFNAME, name)]), name);
+/** The link of that name, be it one of its other, longer names; undefined when there is none. */
+export function linkByName(socket: RouteSocket, name: string): Link | undefined {
+  const length = Buffer.byteLength(name);
+  if (length > 127) return undefined;
+  return lookUp(socket, Buffer.concat([linkHeader(0), text(length > 15 ? IFLA.ALT_IFNAME : IFLA.IFNAME, name)]), name);
+}
 /** The link of that index; undefined when there is none. */
 export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => lookUp(socket, linkHeader(index), `${index}`);
 function lookUp(socket: RouteSocket, body: Buffer, subject: string): Link | undefined {
@@ -338,7 +351,21 @@ function waysOf(found: ReadonlyMap<number, Buffer>): { readonly link: number | u
 }
 
 /** Routes through the link with `index`, in any table; one with several ways is several routes. */
-export function listRoutes(socket: RouteSocket, index: number, family: Family): Route[] {
+export const listRoutes = (socket: RouteSocket, index: number, family: Family): Route[] =>
+  waysThrough(socket, family).flatMap(({ link, route }) => (link === index ? [route] : []));
+
+/** Index of the link that the best default route of the main table leads through; undefined without one. IPv4 first. */
+export function defaultRouteLink(socket: RouteSocket): number | undefined {
+  for (const family of [4, 6] as const) {
+    const ways = waysThrough(socket, family)
+      .filter(({ route, link }) => route.dst.prefixLen === 0 && route.table === RT_TABLE_MAIN && link !== undefined)
+      .sort((a, b) => a.priority - b.priority);
+    if (ways[0] !== undefined) return ways[0].link;
+  }
+  return undefined;
+}
+
+function waysThrough(socket: RouteSocket, family: Family): { readonly link: number | undefined; readonly priority: number; readonly route: Route }[] {
   const header = Buffer.alloc(12);
   header[0] = AF(family);
   return socket.dump({ type: RTM.GETROUTE, flags: 0, body: header, what: 'list routes' }).flatMap(({ body }) => {
@@ -346,13 +373,15 @@ export function listRoutes(socket: RouteSocket, index: number, family: Family): 
     parseAttributes(body.subarray(12), (item) => found.set(item.type, item.data));
     if (body[0] !== AF(family)) return [];
     const dst = found.get(RTA.DST) ?? Buffer.alloc(family === 4 ? 4 : 16);
-    return waysOf(found)
-      .filter(({ link }) => link === index)
-      .map(({ gateway }) => ({
+    return waysOf(found).map(({ link, gateway }) => ({
+      link,
+      priority: found.get(RTA.PRIORITY)?.readUInt32LE(0) ?? 0,
+      route: {
         dst: { ip: ipFromBytes(dst), prefixLen: body[1] ?? 0 },
         gateway: gateway === undefined ? undefined : ipFromBytes(gateway),
         table: found.get(RTA.TABLE)?.readUInt32LE(0),
         scope: body[6],
-      }));
+      },
+    }));
   });
 }

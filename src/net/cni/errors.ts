@@ -16,13 +16,14 @@ const hints: Readonly<Record<number, string>> = {
   [cniCode.unsupportedField]: 'remove the field it names from the configuration',
   [cniCode.config]: 'correct the configuration',
   [cniCode.tryAgain]: 'try again later',
-  [cniCode.notAvailable]: 'the plugin has run out of something, or a daemon it needs is down; rkt gc frees what exited pods hold',
+  [cniCode.notAvailable]:
+    'what the plugin needs is not there (a feature of the kernel, a daemon), or it has run out of something; rkt gc frees what exited pods hold',
 };
 
-/** The texts of host-local (the reference's as well) and of our portmap; neither has a code of its own for it. */
-const isHeld = /already published by|no IP addresses available|requested IP address .* is not available/;
+/** The texts of host-local and host-device (the reference's as well) and of our portmap; none has a code of its own for it. */
+const isHeld = /already published by|no IP addresses available|requested IP address .* is not available|failed to find host device/;
 const heldHint =
-  'a pod that was killed, or run with --net-release=gc, keeps its addresses and ports until it is removed: rkt list shows it, rkt rm UUID or rkt gc --grace-period=0 frees them';
+  'a pod that was killed, or run with --net-release=gc, keeps its addresses, ports and devices until it is removed: rkt list shows it, rkt rm UUID or rkt gc --grace-period=0 frees them';
 
 /** `who`: `plugin bridge of network "web"`. */
 export function pluginFailed(who: string, verb: string, error: CniError): CniPluginError {

@@ -66,9 +66,11 @@ interface LinkJson {
   address: string;
   mtu: number;
   master?: string;
+  /** what a macvlan, ipvlan or vlan of the same namespace stands on */
+  link?: string;
   ifalias?: string;
   flags: string[];
-  addr_info: { local: string; prefixlen: number; family: string; scope: string }[];
+  addr_info: { local: string; prefixlen: number; family: string; scope: string; tentative?: boolean }[];
 }
 export const linksOf = (netns?: string): LinkJson[] =>
   JSON.parse(netns === undefined ? ip('-j', 'addr') : inNetns(netns, 'ip', '-j', 'addr')) as LinkJson[];

@@ -1,0 +1,33 @@
+/** Networks whose interface is no veth pair, from outside. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { ip, linkNamed } from '../netns/plugins/world.ts';
+import { useHost } from '../rig/host.ts';
+import { Rkt } from '../rig/rkt.ts';
+
+useHost();
+const rkt = new Rkt();
+
+test('macvlan, tap and a device of the host in one pod; after gc the device is back and every address free', () => {
+  const networks = {
+    lan: { type: 'macvlan', master: 'm0', ipam: { type: 'host-local', subnet: '10.9.0.0/24' } },
+    vm: { type: 'tap', ipam: { type: 'host-local', subnet: '10.7.0.0/24' } },
+    wire: { type: 'host-device', device: 'dev0' },
+  };
+  mkdirSync(join(rkt.config, 'net.d'), { recursive: true });
+  for (const [name, plugin] of Object.entries(networks))
+    writeFileSync(join(rkt.config, 'net.d', `${name}.conflist`), JSON.stringify({ cniVersion: '1.1.0', name, plugins: [plugin] }));
+  ip('link', 'add', 'm0', 'type', 'veth', 'peer', 'name', 'm1');
+  ip('link', 'add', 'dev0', 'type', 'veth', 'peer', 'name', 'wire0');
+  const script = 'ip -o -4 addr; ls /sys/class/net 2>/dev/null; ip -o link | grep -c eth';
+  const shown = rkt.run(['run', '--net=lan,vm,wire', 'busybox', '--exec=/bin/sh', '--', '-c', script]);
+  expect([shown.status, shown.stderr]).toEqual([0, '']);
+  expect(shown.stdout).toMatch(/eth0\s+inet 10\.9\.0\.2[\s\S]*eth1\s+inet 10\.7\.0\.2/);
+  expect(linkNamed('dev0')).toBeUndefined();
+  const second = rkt.run(['run', '--net=wire', 'busybox', '--exec=/bin/true']);
+  expect([second.status, second.stderr]).toEqual([254, expect.stringMatching(/failed to find host device[\s\S]*hint: an exited pod keeps/)]);
+  rkt.gc();
+  expect(linkNamed('dev0')).toBeDefined();
+  for (const name of ['m0', 'dev0']) ip('link', 'del', name);
+});
