@@ -102,6 +102,7 @@ function attachEarly(req: PluginRequest, conf: BridgeConf): Attached {
 export const plugin: Plugin = {
   type: 'bridge',
   versions: cniVersions,
+  validate: readConf,
 
   add(req, ctx) {
     const conf = readConf(req);

@@ -52,6 +52,7 @@ const bridgedPacketsAreSeen = (): boolean => readText('/proc/sys/net/bridge/brid
 export const plugin: Plugin = {
   type: 'firewall',
   versions: cniVersions,
+  validate: (req) => void readConf(req.conf),
 
   add(req, ctx) {
     const conf = readConf(req.conf);

@@ -3,15 +3,36 @@ import { appendFileSync } from 'node:fs';
 import { monotonicMs, sleepMs } from '../host/clock.ts';
 import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
-import type { AttachmentId } from '../model/cni/types.ts';
+import { parseRequest } from '../model/cni/request.ts';
+import { CniError, type AttachmentId } from '../model/cni/types.ts';
+import type { PlannedNetwork } from '../model/plan.ts';
 import { cachedAttachments } from '../net/cni/cache.ts';
 import { versionsOf } from '../net/cni/find.ts';
+import { environmentFor, stdinFor } from '../net/cni/request.ts';
 import type { CniServices } from '../net/cni/services.ts';
 import type { PlanServices } from '../net/plan-pod.ts';
 import { builtinPlugins } from './plugins.ts';
 import { builtinTypes } from './plugin-types.ts';
 
-export const planServices: PlanServices = { builtinTypes, versionsOf };
+export const planServices: PlanServices = { builtinTypes, versionsOf, faultsOf };
+
+/** Asks our own plugins, and those they delegate to, what ADD would refuse. */
+function faultsOf(network: PlannedNetwork): string[] {
+  const attachment = { containerId: 'planned', netns: '/run/netns/planned' };
+  return network.plugins.flatMap(({ type, via, ipam }, index) => {
+    const asked = [...(via === 'builtin' ? [type] : []), ...(ipam?.via === 'builtin' ? [ipam.type] : [])];
+    const env = environmentFor(network, 'ADD', attachment);
+    return [...new Set(asked)].flatMap((name): string[] => {
+      try {
+        builtinPlugins.get(name)?.validate?.(parseRequest(env, stdinFor(network, index, 'ADD', undefined, [])));
+        return [];
+      } catch (error) {
+        if (!(error instanceof CniError)) throw error;
+        return [`plugin ${name}: ${error.message}${error.details === '' ? '' : `; ${error.details}`}`];
+      }
+    });
+  });
+}
 
 /** libcni's own (L1), so that other tools see our attachments. */
 const cacheDir = '/var/lib/cni';

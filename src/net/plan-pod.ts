@@ -2,12 +2,15 @@
 import type { PlannedNetwork, NetPlan } from '../model/plan.ts';
 import type { NetOptions } from '../model/options.ts';
 import type { Settings } from '../model/settings.ts';
+import { RuntimeError } from '../model/errors.ts';
 import { parseNetArgs } from './args.ts';
 import { confDirectories, loadConf } from './conf/load.ts';
 import { readFacts } from './facts/facts.ts';
+import { readPortFacts } from './facts/ports.ts';
 import { pluginSearchPath } from './facts/plugins.ts';
 import { executablesToProbe, planNetworks, type PlanInput } from './plan/plan.ts';
 import { joinableNetworks } from './plan/select.ts';
+import { readNames } from './names.ts';
 import { parsePortArgs, resolvePorts, type AppPorts } from './ports.ts';
 
 declare const __DIST__: string;
@@ -18,20 +21,51 @@ export interface PlanServices {
   readonly builtinTypes: readonly string[];
   /** asks an executable for its CNI versions (VERSION) */
   versionsOf(executable: string): readonly string[];
+  /** what one of our own plugins (or its delegate) would refuse its configuration for */
+  faultsOf(network: PlannedNetwork): readonly string[];
 }
 
 const configurations = (settings: Settings) => loadConf(confDirectories(settings, `${__DIST__}/net.d`));
 
+/** Reads the flags and forgets them again: nonsense is refused before an image is fetched. @throws ERR_NET_ARGS, ERR_NET_PORTS, ERR_NET_NAMES */
+export function checkFlags(options: NetOptions): void {
+  parseNetArgs(options.net);
+  parsePortArgs(options.ports);
+  readNames(options);
+}
+
 /** @throws what args, ports and plan refuse, before anything is touched */
 export function planPodNetwork(settings: Settings, options: NetOptions, apps: readonly AppPorts[], services: PlanServices): NetPlan {
+  const names = readNames(options);
   const request = parseNetArgs(options.net);
   const ports = resolvePorts(parsePortArgs(options.ports), apps);
   const configs = configurations(settings);
   // Our own executables stand last: with --net-exec they serve where the machine has none.
-  const facts = readFacts(configs.networks, [...pluginSearchPath(settings.localConfig), `${__DIST__}/cni`]);
+  const facts = {
+    ...readFacts(configs.networks, [...pluginSearchPath(settings.localConfig), `${__DIST__}/cni`], request.netns),
+    ...(ports.length === 0 || request.mode !== 'contained' ? {} : { ports: readPortFacts(settings.dataDir, ports) }),
+  };
   const input: PlanInput = { request, configs, ports, facts, builtinTypes: services.builtinTypes, forceExec: options.netExec };
   const versions = Object.fromEntries(executablesToProbe(input).map((executable) => [executable, services.versionsOf(executable)]));
-  return planNetworks({ ...input, facts: { ...facts, versions } });
+  const plan = planNetworks({ ...input, facts: { ...facts, versions } });
+  refuseFaulty(plan.networks, services);
+  return names === undefined ? plan : { ...plan, names };
+}
+
+/** What ADD would refuse is refused now, while nothing has to be undone. @throws ERR_NETCONF_INVALID naming every fault */
+function refuseFaulty(networks: readonly PlannedNetwork[], services: PlanServices): void {
+  const faults = networks.flatMap((network) =>
+    services.faultsOf(network).map((fault) => `network "${network.name}" (${network.source.path}): ${fault}`),
+  );
+  if (faults.length === 0) return;
+  throw new RuntimeError(
+    'ERR_NETCONF_INVALID',
+    faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults in the configuration of networks`,
+    {
+      details: faults.length === 1 ? [] : faults,
+      hint: 'correct the file',
+    },
+  );
 }
 
 /** A network as `rkt net list` shows it. */

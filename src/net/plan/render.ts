@@ -9,7 +9,7 @@ const labelWidth = 11;
 
 /** The text of a plan: what will be there, who makes it, and what takes it away again. Ends with a newline. */
 export function renderPlan(plan: NetPlan): string {
-  const lines = plan.mode === 'contained' ? contained(plan.networks) : withoutNetworks(plan.mode);
+  const lines = plan.mode === 'contained' ? contained(plan.networks) : withoutNetworks(plan.mode, plan.netns ?? '');
   const warnings = plan.warnings.flatMap((warning) => wrap('warning: ', printable(warning)));
   return `${[...lines, ...(warnings.length === 0 ? [] : ['', ...warnings])].join('\n')}\n`;
 }
@@ -23,7 +23,12 @@ export function planJson(plan: NetPlan): string {
   return `${JSON.stringify(plan, sorted, 2)}\n`;
 }
 
-function withoutNetworks(mode: 'host' | 'none'): string[] {
+function withoutNetworks(mode: 'host' | 'none' | 'ns', netns: string): string[] {
+  if (mode === 'ns')
+    return wrap(
+      '',
+      `The pod joins the network namespace ${printable(netns)}, which somebody else made. Nothing is made in it and it is never removed.`,
+    );
   if (mode === 'host')
     return wrap('', 'The pod uses the network of the host: its interfaces, addresses and ports. Nothing is made and nothing has to be removed.');
   return [
@@ -110,10 +115,11 @@ function portText({ hostIP, hostPort, containerPort, protocol }: PortMapping): s
 }
 
 function argumentTexts({ args, capabilityArgs }: PlannedNetwork): string[] {
-  const { ips, mac } = capabilityArgs;
+  const { ips, mac, portMappings: _shown, ...others } = capabilityArgs;
   return [
     ...(ips === undefined ? [] : [`address ${ips.join(', ')}`]),
     ...(mac === undefined ? [] : [`MAC address ${mac}`]),
+    ...Object.entries(others).map(([capability, value]) => printable(`${capability} ${JSON.stringify(value)}`)),
     ...args.map(([key, value]) => printable(`${key}=${value} (CNI_ARGS)`)),
   ];
 }

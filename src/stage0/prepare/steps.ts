@@ -6,9 +6,12 @@ import type { PodManifest } from '../../model/pod.ts';
 /** Where a pod's network namespace is held. */
 export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
 
+/** The namespace a planned pod's apps run in; undefined: the host's. */
+export const netnsOf = (id: string, plan: NetPlan): string | undefined => (plan.mode === 'host' ? undefined : (plan.netns ?? netnsPath(id)));
+
 /** What every joined network needs: nothing of it depends on a result of another. */
 export function networkSteps(id: string, plan: NetPlan): Step[] {
-  if (plan.mode === 'host') return [];
+  if (plan.mode === 'host' || plan.mode === 'ns') return [];
   const netns = netnsPath(id);
   return [
     { kind: 'netns.create', path: netns },
