@@ -65,7 +65,10 @@ function holdersOf(inodes: ReadonlySet<string>): Map<string, string> {
     if (found.size === inodes.size) break;
     for (const inode of socketsOf(pid)) {
       if (!inodes.has(inode) || found.has(inode)) continue;
-      const command = (readText(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim();
+      const command = (readText(`/proc/${pid}/cmdline`) ?? '')
+        .replaceAll('\0', ' ')
+        .trim()
+        .replace(/^\/\S*\//, '');
       const shown = command === '' ? (readText(`/proc/${pid}/comm`)?.trim() ?? '') : command;
       found.set(inode, `pid ${pid} (${shown.length > 80 ? `${shown.slice(0, 77)}...` : shown})`);
     }
