@@ -1,5 +1,6 @@
 /** Gather, then decide: settings and options → NetPlan. Reads the disk and /proc, touches nothing. */
-import type { PlannedNetwork, NetPlan } from '../model/plan.ts';
+import { existsSync } from 'node:fs';
+import type { PlannedNetwork, NetPlan, PodNames } from '../model/plan.ts';
 import type { NetOptions } from '../model/options.ts';
 import type { Settings } from '../model/settings.ts';
 import { RuntimeError } from '../model/errors.ts';
@@ -37,6 +38,7 @@ export function checkFlags(options: NetOptions): void {
 /** @throws what args, ports and plan refuse, before anything is touched */
 export function planPodNetwork(settings: Settings, options: NetOptions, apps: readonly AppPorts[], services: PlanServices): NetPlan {
   const names = readNames(options);
+  refuseMissing(names);
   const request = parseNetArgs(options.net);
   const ports = resolvePorts(parsePortArgs(options.ports), apps);
   const configs = configurations(settings);
@@ -50,6 +52,17 @@ export function planPodNetwork(settings: Settings, options: NetOptions, apps: re
   const plan = planNetworks({ ...input, facts: { ...facts, versions } });
   refuseFaulty(plan.networks, services);
   return names === undefined ? plan : { ...plan, names };
+}
+
+/** A file of the host that is to be shown to the pod must be there. @throws ERR_NET_NAMES */
+function refuseMissing(names: PodNames | undefined): void {
+  const wanted = [
+    ...(names?.dns === 'host' ? [['--dns', '/etc/resolv.conf']] : []),
+    ...(names?.hosts === 'host' ? [['--hosts-entry', '/etc/hosts']] : []),
+  ];
+  const missing = wanted.filter(([, path = '']) => !existsSync(path));
+  if (missing.length > 0)
+    throw new RuntimeError('ERR_NET_NAMES', missing.map(([flag = '', path = '']) => `${flag}=host: the host has no ${path}`).join('; '));
 }
 
 /** What ADD would refuse is refused now, while nothing has to be undone. @throws ERR_NETCONF_INVALID naming every fault */

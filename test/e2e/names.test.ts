@@ -1,11 +1,12 @@
 /** Names, resolvers, hosts: what an app reads in /etc, and what is refused before anything is touched. */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { lock } from '../../src/host/flock.ts';
 import { MS, mount, umount } from '../../src/host/linux.ts';
 import { useHost } from '../rig/host.ts';
-import { Rkt } from '../rig/rkt.ts';
+import { Rkt, rktPath } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
@@ -63,6 +64,12 @@ describe('/etc/resolv.conf', () => {
       expect(rkt.run(['run', '--net=bridge', ...cat('/etc/hostname')]).stderr).toContain('warning: the resolvers of the host are on loopback');
       rkt.gc();
     });
+  });
+  test('host, where the host has none: refused at planning', () => {
+    const script = `umount /etc/resolv.conf 2>/dev/null; rm -f /etc/resolv.conf; exec "$@"`;
+    const overlay = `mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w && mount -t overlay -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w o /etc`;
+    const words = ['-m', 'sh', '-c', `${overlay}; ${script}`, 'sh', rktPath, ...rkt.arguments(['net', 'plan', '--dns=host'])];
+    expect(spawnSync('unshare', words, { encoding: 'utf8' }).stderr).toContain('the host has no /etc/resolv.conf');
   });
   test('host: the file itself, read-only', () => {
     withHostFile('/etc/resolv.conf', 'nameserver 127.0.0.53\n', () => {
@@ -131,13 +138,25 @@ test('a pod’s name will do for its UUID; it is the pod’s until gc has marked
   expect(rkt.run(['status', 'db']).stderr).toContain('ERR_POD_NOT_FOUND');
 });
 
-test('of many that want a name at once, one gets it', async () => {
-  const command = ['--net=none', '--pod-name=one', 'busybox', '--exec=/bin/sleep', '--', '3'];
-  const outcomes = await Promise.all(Array.from({ length: 5 }, () => rkt.launch(['run', ...command])));
-  const won = outcomes.filter(({ status }) => status === 0);
-  expect(won).toHaveLength(1);
+test('of several that want a name at once, one gets it', async () => {
+  const command = ['run', '--net=none', '--pod-name=one', 'busybox', '--exec=/bin/sleep', '--', '1'];
+  rkt.ok('fetch', 'busybox');
+  // All of them have looked and found the name free before the first can take it.
+  const held = lock(join(rkt.dataDir, 'pods'), 'exclusive');
+  const running = Array.from({ length: 3 }, () => rkt.launch(command));
+  await new Promise((done) => setTimeout(done, 1_500));
+  expect(rkt.podDirectories()).toEqual([]);
+  held.release();
+  const outcomes = await Promise.all(running);
+  expect(outcomes.filter(({ status }) => status === 0)).toHaveLength(1);
   for (const { status, stderr } of outcomes) if (status !== 0) expect(stderr).toContain('ERR_POD_NAME');
   rkt.gc();
+});
+
+test('the plan shows names and resolvers', () => {
+  const flags = ['--net=none', '--hostname=web', '--dns=192.0.2.1', '--dns-search=a.example', '--hosts-entry=192.0.2.1=a'];
+  expect(rkt.ok('net', 'plan', ...flags)).toMatch(/host name +web\n +resolver +192\.0\.2\.1; search a\.example\n +hosts +192\.0\.2\.1 is a\n/);
+  expect(JSON.parse(rkt.ok('net', 'plan', '--dns=host', '--format=json'))).toMatchObject({ names: { dns: 'host' } });
 });
 
 describe('flags', () => {
@@ -152,6 +171,7 @@ test('--net=ns: joins what somebody else made, and never removes it', () => {
   execFileSync('ip', ['-n', 'theirs', 'link', 'set', 'lo', 'up']);
   execFileSync('ip', ['-n', 'theirs', 'addr', 'add', '192.0.2.50/32', 'dev', 'lo']);
   expect(rkt.ok('run', '--net=ns:/run/netns/theirs', 'busybox', '--exec=/sbin/ip', '--', '-4', 'addr')).toContain('192.0.2.50/32');
+  expect(readdirSync('/run/netns')).toEqual(['theirs']);
   rkt.gc();
   expect(execFileSync('ip', ['-n', 'theirs', '-4', 'addr'], { encoding: 'utf8' })).toContain('192.0.2.50/32');
   expect(rkt.ok('net', 'plan', '--net=ns:/run/netns/theirs')).toContain('never removed');
