@@ -135,6 +135,13 @@ describe('what ADD would refuse is refused at planning', () => {
       [':ip=10.6.0.1'],
       ['failed to allocate all requested IPs: 10.6.0.1'],
     ],
+    [
+      'a static address without prefix',
+      { type: 'bridge', ipam: { type: 'static', addresses: [{ address: '10.5.0.1' }] } },
+      [],
+      [],
+      [/plugin static: .*10\.5\.0\.1/],
+    ],
     ['ptp without addresses', { type: 'ptp' }, [], [], ['ptp needs an ipam section']],
     [
       'several at once',
