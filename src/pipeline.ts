@@ -19,23 +19,26 @@ import { RuntimeError } from './model/errors.ts';
 import type { StoredImage } from './model/oci.ts';
 import type { Progress, RunOptions } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
-import { planPodNetwork } from './net/plan-pod.ts';
+import { checkFlags, planPodNetwork } from './net/plan-pod.ts';
 import { podManifest } from './stage0/prepare/manifest.ts';
-import { resolvConf } from './stage0/prepare/net-info.ts';
+import { chosenPorts } from './net/ports.ts';
+import { etcFiles } from './stage0/prepare/etc-files.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
-import { graceMs, stage1Pod } from './stage0/prepare/stage1-pod.ts';
-import { netnsPath, networkSteps, podSteps } from './stage0/prepare/steps.ts';
+import { graceMs, hostnameOf, stage1Pod } from './stage0/prepare/stage1-pod.ts';
+import { netnsOf, networkSteps, podNames, podSteps } from './stage0/prepare/steps.ts';
 import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
 import { openStore } from './state/images/store.ts';
 import { sweepTemporary } from './state/images/staging.ts';
 import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
 import { podFiles, visiblePhases } from './state/pod/layout.ts';
-import { findPod, listPods } from './state/pod/lifecycle.ts';
+import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
 
 export type { PodInfo };
 
 /** Runs a pod in place of this process: it returns only by throwing, and then nothing of the pod is left. */
 export async function runPod(settings: Settings, options: RunOptions): Promise<never> {
+  checkFlags(options);
+  if (options.podName !== undefined) refuseTakenName(settings.dataDir, options.podName);
   const id = newPodId();
   if (options.uuidFile !== undefined) writeUuidFile(options.uuidFile, id);
   const images = await fetchImages(
@@ -47,9 +50,10 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const ports = manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] }));
   const plan = planPodNetwork(settings, options, ports, planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
+  for (const port of chosenPorts(options.ports, plan)) options.note(port);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
-  const pod = makePodDirectory(settings.dataDir, id, manifest, images, plan);
+  const pod = makePodDirectory(settings.dataDir, id, { manifest, images, plan, name: options.podName });
   const files = podFiles(pod.dir);
   using journal = Journal.open(files.journal, bootId());
   const store = openStore(settings.dataDir);
@@ -58,23 +62,25 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     manifest,
     images,
     layersOf: (image: StoredImage) => store.layerPaths(image),
-    netns: plan.mode === 'host' ? undefined : netnsPath(id),
+    netns: netnsOf(id, plan),
     ...options,
   };
+  const etc = () => etcFiles(plan, attachedNetworks(journal.entries), hostnameOf(id, options.hostname));
   const actions: Actions = actionsFor({
     dataDir: settings.dataDir,
     podDir: pod.dir,
     cni: cniServices(files.netCalls),
     flavor: ociFlavor,
     launching: {
-      pod: () => stage1Pod({ ...facts, resolvConf: resolvConf(attachedNetworks(journal.entries)) }),
+      pod: () => stage1Pod({ ...facts, etc: etc() }),
       lockFd: pod.lock.fd,
       release: () => (options.releaseAtExit ? releaseOf(journal, actions) : undefined),
     },
   });
   try {
-    applySteps(networkSteps(id, plan, manifest), actions, journal, pendingSignal);
+    applySteps(networkSteps(id, plan, podNames(manifest, options.podName)), actions, journal, pendingSignal);
     orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
+    for (const warning of etc().warnings) options.warn(warning);
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
   } catch (error) {
     discardFailedPod(pod, journal);

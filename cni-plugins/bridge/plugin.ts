@@ -113,6 +113,7 @@ function attachEarly(req: PluginRequest, conf: BridgeConf): Attached {
 export const plugin: Plugin = {
   type: 'bridge',
   versions: cniVersions,
+  validate: readConf,
 
   add(req, ctx) {
     const conf = readConf(req);

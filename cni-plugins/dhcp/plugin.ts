@@ -36,6 +36,7 @@ function bringUp({ netns, ifName }: PluginRequest): void {
 export const plugin: Plugin = {
   type: 'dhcp',
   versions: cniVersions,
+  validate: (req) => void readConf(req),
 
   add(req, ctx) {
     const conf = readConf(req);

@@ -2,17 +2,19 @@
  * firewall: forwarding to and from a pod, and which other pods reach it. Elements of table `inet rkt`.
  * @see cni.md 3.11; complaints 16, 21
  */
+import { closeForward, isForwardClosed, openForward } from '../../src/host/nftables/forward.ts';
 import { claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
 import { releaseElements } from '../../src/host/nftables/release.ts';
 import { readText } from '../../src/host/files.ts';
-import { parseCidr } from '../../src/model/cidr.ts';
-import type { Plugin, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
+import { type Ip, parseCidr } from '../../src/model/cidr.ts';
+import type { Plugin, PluginContext, PluginNote, PluginRequest, PluginRequestConf } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
 import { ConfReader } from '../skel/conf.ts';
 import { Repairs, repairElements } from '../skel/repair.ts';
 import { requireNftables, tidyRuleset, withRuleset } from '../skel/ruleset.ts';
+import { allOf } from '../skel/interface.ts';
 
 const sets: readonly SetName[] = ['pods4', 'pods6', 'closed4', 'closed6', 'same4', 'same6'];
 
@@ -40,12 +42,27 @@ function readConf(fields: PluginRequestConf): FirewallConf {
 }
 
 function elementsFor(req: PluginRequest, conf: FirewallConf, result: CniResult): Element[] {
-  const addresses = (result.ips ?? []).flatMap((ip) => parseCidr(ip.address)?.ip ?? []);
+  const addresses = addressesOf(result);
   const bridge = result.interfaces?.[0];
   if (conf.ingressPolicy === 'same-bridge' && addresses.length > 0 && (bridge === undefined || bridge.name === '' || (bridge.sandbox ?? '') !== '')) {
     throw new CniError(cniCode.config, 'ingressPolicy same-bridge needs the host device of the network as first interface of prevResult');
   }
   return firewallElements(keyOf(req), addresses, conf.ingressPolicy, bridge?.name ?? '');
+}
+
+const addressesOf = (result: CniResult): Ip[] => (result.ips ?? []).flatMap((ip) => parseCidr(ip.address)?.ip ?? []);
+
+/** Docker and some admins let FORWARD of iptables drop by default; there the pod needs rules of its own. Nothing stays when it fails. */
+function openElsewhere(req: PluginRequest, addresses: readonly Ip[], elements: readonly Element[], ctx: PluginContext): void {
+  const key = keyOf(req);
+  try {
+    const changed = withRuleset('open FORWARD', () => openForward(attachmentText(key), addresses));
+    for (const where of changed)
+      ctx.note({ what: 'iptables', detail: `table ${where}: chain FORWARD drops by default, rules for this pod were appended` });
+  } catch (error) {
+    withRuleset('close the firewall', () => release(ofAttachment(key, sets, elements)));
+    throw error;
+  }
 }
 
 /** Frames between ports of one bridge pass the forward chain only with br_netfilter. */
@@ -54,6 +71,7 @@ const bridgedPacketsAreSeen = (): boolean => readText('/proc/sys/net/bridge/brid
 export const plugin: Plugin = {
   type: 'firewall',
   versions: cniVersions,
+  validate: (req) => void readConf(req.conf),
 
   add(req, ctx) {
     const conf = readConf(req.conf);
@@ -62,6 +80,7 @@ export const plugin: Plugin = {
     conf.notes.forEach((note) => ctx.note(note));
     const elements = elementsFor(req, conf, prevResult);
     withRuleset('open the firewall', () => claim(elements));
+    openElsewhere(req, addressesOf(prevResult), elements, ctx);
     if (conf.ingressPolicy === 'isolated' && !bridgedPacketsAreSeen()) {
       ctx.note({
         what: 'isolated',
@@ -77,19 +96,20 @@ export const plugin: Plugin = {
     if (req.prevResult === undefined) throw new CniError(cniCode.config, 'missing prevResult from earlier plugin');
     const elements = elementsFor(req, conf, req.prevResult);
     const [missing] = withRuleset('look up the firewall', () => missingOf(elements));
-    if (missing !== undefined) throw new CniError(cniCode.internal, `${attachmentText(keyOf(req))} is missing from ${missing.set} of table inet rkt`);
+    const name = attachmentText(keyOf(req));
+    if (missing !== undefined) throw new CniError(cniCode.internal, `${name} is missing from ${missing.set} of table inet rkt`);
+    const { prevResult } = req;
+    if (withRuleset('look up FORWARD', () => isForwardClosed(name, addressesOf(prevResult))))
+      throw new CniError(cniCode.internal, `${name} is missing from chain FORWARD of iptables, which drops by default`);
   },
 
   del(req) {
-    withRuleset('close the firewall', () =>
-      release(
-        ofAttachment(
-          keyOf(req),
-          sets,
-          expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)),
-        ),
-      ),
-    );
+    const name = attachmentText(keyOf(req));
+    const expected = expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result));
+    allOf([
+      () => withRuleset('close the firewall', () => release(ofAttachment(keyOf(req), sets, expected))),
+      () => withRuleset('close FORWARD', () => closeForward(name, (comment) => comment === name)),
+    ]);
   },
 
   release(req) {
@@ -97,10 +117,15 @@ export const plugin: Plugin = {
   },
 
   gc(req) {
-    withRuleset('close the firewall', () => {
-      release(ofStale(req.conf.name, sets, req.validAttachments));
-      removeTableIfUnused();
-    });
+    const stale = ofStale(req.conf.name, sets, req.validAttachments);
+    allOf([
+      () =>
+        withRuleset('close the firewall', () => {
+          release(stale);
+          removeTableIfUnused();
+        }),
+      () => withRuleset('close FORWARD', () => closeForward(stale.hint, stale.selects)),
+    ]);
   },
 
   tidy: tidyRuleset,

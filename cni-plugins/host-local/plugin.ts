@@ -48,9 +48,26 @@ function heldBy(store: LeaseStore, { containerId, ifName }: PluginRequest): { ip
   return exact.length > 0 ? { ips: exact, ifName } : { ips: store.unnamedLeasesOf(containerId), ifName: undefined };
 }
 
+/** Requested addresses that are left when each set has taken the first that is in it. */
+function unclaimed(sets: readonly RangeSet[], requested: readonly Ip[]): Ip[] {
+  const wanted = new Set(requested);
+  for (const set of sets) {
+    const own = [...wanted].find((ip) => rangeFor(set, ip) !== undefined);
+    if (own !== undefined) wanted.delete(own);
+  }
+  return [...wanted];
+}
+const notInRanges = (ips: readonly Ip[]): CniError => fail(`failed to allocate all requested IPs: ${ips.map((ip) => ip.text).join(' ')}`);
+
 export const plugin: Plugin = {
   type: 'host-local',
   versions: cniVersions,
+
+  validate(req) {
+    const { sets, requested } = readConf(req);
+    const spare = unclaimed(sets, requested);
+    if (spare.length > 0) throw notInRanges(spare);
+  },
 
   add(req) {
     const { sets, requested, routes, resolvConf } = readConf(req);
@@ -72,7 +89,7 @@ export const plugin: Plugin = {
           throw error instanceof CniError ? fail(`failed to allocate for range ${index}: ${error.message}`) : error;
         }
       });
-      if (wanted.size > 0) throw fail(`failed to allocate all requested IPs: ${[...wanted].map((ip) => ip.text).join(' ')}`);
+      if (wanted.size > 0) throw notInRanges([...wanted]);
     } catch (error) {
       // Only what this call made: a lease that was there before belongs to a living attachment.
       store.release({ id: req.containerId, ifName: req.ifName }, made);

@@ -108,6 +108,7 @@ function forget(elements: readonly Element[], change: 'published' | 'withdrawn',
 export const plugin: Plugin = {
   type: 'portmap',
   versions: cniVersions,
+  validate: (req) => void readConf(req.conf),
 
   add(req, ctx) {
     const conf = readConf(req.conf);

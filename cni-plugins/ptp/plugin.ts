@@ -56,6 +56,7 @@ const routed = (leases: readonly Lease[]): Routed[] =>
 export const plugin: Plugin = {
   type: 'ptp',
   versions: cniVersions,
+  validate: readConf,
 
   add(req, ctx) {
     const conf = readConf(req);

@@ -176,7 +176,26 @@ export function configurePodEnd(
   }
   socket.request([...leases.map(address), setUp(link.index, link.name), ...afterUp]);
 }
-export const routeRequests = (link: Link, routes: readonly Route[]): Request[] => routes.map((route) => addRoute(link.index, route));
+
+/** Metric of an IPv6 route that names none. */
+const metric6 = 1024;
+
+/**
+ * Call in the pod's namespace. Of several networks with a route to the same place the first one's counts. IPv4 sees to that by
+ * itself; IPv6 would make one route of both and spread connections over them, so a later one gets a worse metric.
+ */
+export function routeRequests(link: Link, routes: readonly Route[]): Request[] {
+  const unranked = ({ dst, priority }: Route): boolean => dst.ip.family === 6 && priority === undefined;
+  if (!routes.some(unranked)) return routes.map((route) => addRoute(link.index, route));
+  using socket = new RouteSocket();
+  const others = listLinks(socket)
+    .filter(({ index }) => index !== link.index)
+    .flatMap(({ index }) => listRoutes(socket, index, 6).map(({ dst }) => cidrText(dst)));
+  return routes.map((route) => {
+    const rank = unranked(route) ? others.filter((dst) => dst === cidrText(networkOf(route.dst))).length : 0;
+    return addRoute(link.index, rank === 0 ? route : { ...route, priority: metric6 + rank });
+  });
+}
 
 /**
  * Makes the pair: `make` builds the request for a host name. The host end carries the attachment's name as alias, so

@@ -61,6 +61,13 @@ export const plugin: Plugin = {
   type: 'static',
   versions: cniVersions,
 
+  validate(req) {
+    const ipam = ipamOf(req);
+    addressesOf(req);
+    configuredRoutes(ipam);
+    configuredIpamDns(ipam);
+  },
+
   add(req) {
     const ips = addressesOf(req).map(({ address, gateway }) => ({
       address: cidrText(address),

@@ -38,6 +38,8 @@ export const outJson = (value: unknown, format: string): void =>
 /** Foreign text may be in it: control characters are shown, not sent. */
 export const warn = (text: string): void => err(`warning: ${printable(text)}\n`);
 
+export const note = (text: string): void => err(`${printable(text)}\n`);
+
 /** A failure as people read it: what, on what, the cure. What carries no code is a bug, and says where. */
 export function errorText(error: unknown, debug = false): string {
   if (!isRuntimeError(error))

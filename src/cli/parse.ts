@@ -51,9 +51,10 @@ function readFlags(command: string, flags: Flags, tokens: readonly string[]): Se
       continue;
     }
     const texts = list.map(String);
-    if (texts.includes('') && flag.bare === undefined && !head.includes(`--${name}=`))
-      faults.push(`flag --${name} needs a value: --${name}=${flag.value ?? 'VALUE'}`);
+    const isWithoutValue = texts.includes('') && flag.bare === undefined && !head.includes(`--${name}=`);
+    if (isWithoutValue) faults.push(`flag --${name} needs a value: --${name}=${flag.value ?? 'VALUE'}`);
     for (const text of texts) {
+      if (isWithoutValue && text === '') continue;
       if (flag.choices !== undefined && !flag.choices.includes(text))
         faults.push(`flag --${name}: ${JSON.stringify(text)} is not one of ${flag.choices.join(', ')}`);
     }

@@ -1,4 +1,4 @@
-/** Commands that act on one pod or several: UUID prefixes, or a file that holds one. */
+/** Commands that act on one pod or several: names, UUID prefixes, or a file that holds a UUID. */
 import { readFileSync } from 'node:fs';
 import { RuntimeError, messageOf } from '../model/errors.ts';
 import { isPodId } from '../model/ids.ts';
@@ -6,14 +6,14 @@ import type { Flag } from './command.ts';
 
 export const uuidFileFlag = { type: 'string', value: 'FILE', help: 'read the UUID from FILE' } as const satisfies Flag;
 
-/** The UUIDs (or prefixes) a command is given. @throws ERR_CLI_USAGE */
+/** The names, UUIDs or prefixes a command is given. @throws ERR_CLI_USAGE */
 export function podArguments(operands: readonly string[], uuidFile: string | undefined): readonly string[] {
   if (uuidFile === undefined) {
     if (operands.length === 0)
-      throw new RuntimeError('ERR_CLI_USAGE', 'which pod?', { hint: 'give a UUID (a unique beginning will do) or --uuid-file=FILE' });
+      throw new RuntimeError('ERR_CLI_USAGE', 'which pod?', { hint: 'give a name, a UUID (a unique beginning will do) or --uuid-file=FILE' });
     return operands;
   }
-  if (operands.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'give UUIDs or --uuid-file, not both');
+  if (operands.length > 0) throw new RuntimeError('ERR_CLI_USAGE', 'give pods or --uuid-file, not both');
   let text: string;
   try {
     text = readFileSync(uuidFile, 'utf8').trim();

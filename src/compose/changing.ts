@@ -16,7 +16,7 @@ import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
 import { manifestText } from '../state/pod/info.ts';
 import { holdRunningPod } from '../state/pod/changes.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { findPod, type PodEntry } from '../state/pod/lifecycle.ts';
+import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { actionsFor } from './actions.ts';
 import { cniServices } from './cni.ts';
 
@@ -54,7 +54,7 @@ export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing
       id: pod.id,
       mode: (JSON.parse(readText(files.netPlan) ?? '{"mode":"none"}') as NetPlan).mode,
       netns: netnsPath(pod.id),
-      names: podNames(JSON.parse(manifestText(pod)) as PodManifest),
+      names: podNames(JSON.parse(manifestText(pod)) as PodManifest, nameOf(pod.dir)),
       attachments: liveAttachments(journal.entries),
     }),
     writeNetInfo: () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)),

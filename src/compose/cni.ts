@@ -5,7 +5,11 @@ import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
 import type { Settings } from '../model/settings.ts';
 import { type CachedAttachment, cachedAttachments } from '../net/cni/cache.ts';
+import { parseRequest } from '../model/cni/request.ts';
+import { CniError } from '../model/cni/types.ts';
+import type { PlannedNetwork } from '../model/plan.ts';
 import { versionsOf } from '../net/cni/find.ts';
+import { environmentFor, stdinFor } from '../net/cni/request.ts';
 import type { CniServices } from '../net/cni/services.ts';
 import type { PlanServices } from '../net/plan-pod.ts';
 import { keepVersions, keptVersions } from '../state/network/versions.ts';
@@ -15,6 +19,7 @@ import { builtinTypes } from './plugin-types.ts';
 /** @param touches - whether answers of plugins may be kept for the next command */
 export const planServices = ({ dataDir }: Settings, touches = true): PlanServices => ({
   builtinTypes,
+  faultsOf,
   versionsOf: (executable) =>
     versionsOf(executable, {
       get: (path, file) => keptVersions(dataDir, path, file),
@@ -23,6 +28,24 @@ export const planServices = ({ dataDir }: Settings, touches = true): PlanService
       },
     }),
 });
+
+/** Asks our own plugins, and those they delegate to, what ADD would refuse. */
+function faultsOf(network: PlannedNetwork): string[] {
+  const attachment = { containerId: 'planned', netns: '/run/netns/planned' };
+  return network.plugins.flatMap(({ type, via, ipam }, index) => {
+    const asked = [...(via === 'builtin' ? [type] : []), ...(ipam?.via === 'builtin' ? [ipam.type] : [])];
+    const env = environmentFor(network, 'ADD', attachment);
+    return [...new Set(asked)].flatMap((name): string[] => {
+      try {
+        builtinPlugins.get(name)?.validate?.(parseRequest(env, stdinFor(network, index, 'ADD', undefined, [])));
+        return [];
+      } catch (error) {
+        if (!(error instanceof CniError)) throw error;
+        return [`plugin ${name}: ${error.message}${error.details === '' ? '' : `; ${error.details}`}`];
+      }
+    });
+  });
+}
 
 /** libcni's own (L1), so that other tools see our attachments. */
 export const cacheDir = '/var/lib/cni';

@@ -14,7 +14,7 @@ import type { AttachmentFacts, DiagramFacts, PodFacts } from '../net/diagram/fac
 import { readHostRoutes } from '../net/facts/routes.ts';
 import { podInfo } from '../state/pod/info.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { listPods, type PodEntry } from '../state/pod/lifecycle.ts';
+import { listPods, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lookAtAttachment } from './repair.ts';
 
 export function readDiagramFacts(dataDir: string): DiagramFacts {
@@ -64,7 +64,7 @@ function podFacts(pod: PodEntry): PodFacts[] {
   return [
     {
       id: pod.id,
-      name: undefined,
+      name: nameOf(pod.dir),
       apps: podInfo(pod).manifest?.apps.map(({ name }) => name) ?? [],
       isRunning,
       mode: plan === undefined ? 'contained' : (JSON.parse(plan) as NetPlan).mode,

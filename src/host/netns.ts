@@ -1,5 +1,5 @@
 /** Network namespaces held by a bind mount. Synchronous by type: a namespace is a property of the thread. @see native.md B */
-import { closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, realpathSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CLONE, Errno, MNT_DETACH, MS, errnoName, filesystemType, isErrno, mount, raw, umount, unshare } from './linux.ts';
 
@@ -50,6 +50,17 @@ export function netnsExists(path: string): boolean {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
     throw error;
   }
+}
+
+/** True when a namespace at `path` is one of networks; needs no privilege. */
+export function isNetworkNamespace(path: string): boolean {
+  if (!netnsExists(path)) return false;
+  if (/^\/proc\/[^/]+\/(task\/\d+\/)?ns\//.test(path)) return readlinkSync(path).startsWith('net:');
+  // A mount shows what is mounted as its root: "net:[4026532177]". The last one on a path is the one that is seen.
+  const place = realpathSync(path).replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const mounts = readFileSync('/proc/thread-self/mountinfo', 'utf8').split('\n');
+  const root = mounts.map((line) => line.split(' ')).findLast((fields) => fields[4] === place)?.[3];
+  return root?.startsWith('net:') === true;
 }
 
 /** Makes a namespace and holds it at `path`. A failure leaves neither file nor mount. */

@@ -26,6 +26,19 @@ export const isIfName = (text: string): boolean =>
 /** App name: appc AC Name. */
 export const isAppName = (text: string): boolean => /^[a-z0-9]+(-[a-z0-9]+)*$/.test(text) && text.length <= 128;
 
+/** Name of a pod: one label of a host name, in lower case; what could be a whole UUID is none. */
+export const isPodName = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !isPodId(text);
+
+/** Why `text` is no host name (RFC 1123; the kernel's limit is 64 bytes); undefined when it is one. */
+export function hostNameFault(text: string, most = 64): string | undefined {
+  if (text === '') return 'is empty';
+  if (text.length > most) return `is longer than ${most} bytes`;
+  if (!/^[A-Za-z0-9.-]+$/.test(text)) return 'a host name has only letters, digits, dashes and dots';
+  return text.split('.').every((label) => /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label))
+    ? undefined
+    : 'each part between dots has 1 to 63 characters and no dash at its ends';
+}
+
 /** The nearest of `candidates` to `word`, when it is near enough to be what was meant. */
 export function didYouMean(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;

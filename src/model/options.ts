@@ -13,8 +13,21 @@ export interface AppOptions {
   readonly readonlyRootfs: boolean;
 }
 
+/** Names and resolvers of a pod. */
+export interface NameOptions {
+  readonly hostname: string | undefined;
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOpt: readonly string[];
+  readonly dnsDomain: string | undefined;
+  readonly hostsEntries: readonly string[];
+}
+
+/** Nothing said about names. */
+export const unnamed: NameOptions = { hostname: undefined, dns: [], dnsSearch: [], dnsOpt: [], dnsDomain: undefined, hostsEntries: [] };
+
 /** What a network plan is made of. */
-export interface NetOptions {
+export interface NetOptions extends NameOptions {
   /** occurrences of --net, in order; none = default */
   readonly net: readonly string[];
   readonly ports: readonly string[];
@@ -29,13 +42,15 @@ export interface Progress {
 
 export interface RunOptions extends NetOptions {
   readonly apps: readonly AppOptions[];
-  readonly hostname: string | undefined;
+  readonly podName: string | undefined;
   readonly overlay: boolean;
   /** addresses, ports and rules are free as soon as the pod has ended; false: when gc removes it */
   readonly releaseAtExit: boolean;
   readonly uuidFile: string | undefined;
   readonly interactive: boolean;
   readonly progress: Progress;
+  /** something the user asked to be told */
+  note(text: string): void;
   /** something the user should know, though it stops nothing */
   warn(text: string): void;
 }

@@ -1,7 +1,8 @@
 /** The network plan: what `rkt net plan` prints and `rkt run` does. JSON, deterministic, without pod identity. */
 import type { CapabilityArgs, CniVersion } from './cni/types.ts';
 
-export type NetMode = 'contained' | 'host' | 'none';
+/** `ns`: a namespace that somebody else made and keeps */
+export type NetMode = 'contained' | 'host' | 'none' | 'ns';
 
 /** A plugin of a list, resolved. */
 export interface PlannedPlugin {
@@ -45,6 +46,32 @@ export interface PlannedNetwork {
 
 export interface NetPlan {
   readonly mode: NetMode;
+  /** mode `ns`: path of the namespace */
+  readonly netns?: string;
   readonly networks: readonly PlannedNetwork[];
+  /** names and resolvers that were asked for; absent: none */
+  readonly names?: PodNames;
   readonly warnings: readonly string[];
+}
+
+/** One line of /etc/hosts. */
+export interface HostsEntry {
+  readonly ip: string;
+  readonly names: readonly string[];
+}
+
+/** What was asked of a pod's names and resolvers. @see rkt.md 2.6 */
+export interface PodNames {
+  readonly hostname?: string;
+  /** `host`: the host's file as it is; `none`: what the image has, nothing else */
+  readonly dns?:
+    | 'host'
+    | 'none'
+    | {
+        readonly nameservers: readonly string[];
+        readonly search: readonly string[];
+        readonly options: readonly string[];
+        readonly domain?: string;
+      };
+  readonly hosts?: 'host' | readonly HostsEntry[];
 }

@@ -4,14 +4,15 @@ import { RuntimeError } from '../model/errors.ts';
 import { isNetworkName, reservedNetworkNames } from '../model/ids.ts';
 import type { CapabilityArgs } from '../model/cni/types.ts';
 import type { NetMode } from '../model/plan.ts';
+import { capabilityFault } from './capabilities.ts';
 
 /** A network asked for by name. */
 export interface RequestedNetwork {
   readonly name: string;
   /** CNI_ARGS pairs in the order written */
   readonly args: readonly (readonly [string, string])[];
-  /** `ip=` and `mac=`: capability arguments `ips` and `mac` (A5, A6) */
-  readonly capabilityArgs: Pick<CapabilityArgs, 'ips' | 'mac'>;
+  /** `ip=` and `mac=`: capability arguments `ips` and `mac` (A5, A6); `cap.KEY=JSON`: any other */
+  readonly capabilityArgs: CapabilityArgs;
 }
 export interface NetRequest {
   readonly mode: NetMode;
@@ -19,6 +20,8 @@ export interface NetRequest {
   readonly all: boolean;
   /** in the order written; empty unless contained */
   readonly networks: readonly RequestedNetwork[];
+  /** mode `ns`: path of the namespace */
+  readonly netns?: string;
   readonly warnings: readonly string[];
 }
 
@@ -28,7 +31,10 @@ interface Draft {
   args: [string, string][];
   ips: string[];
   mac: string | undefined;
+  capabilities: Map<string, unknown>;
   hasArgs: boolean;
+  /** `ns:PATH` */
+  netns: string | undefined;
 }
 
 /**
@@ -37,9 +43,10 @@ interface Draft {
  * `NAME[:ARGS]` with a comma between networks. The first colon ends the name, so values may hold colons (IPv6, MAC).
  * ARGS are `key=value` pairs separated by `;` or `,`. Behind a comma, `key=value` without a colon in
  * its key belongs to the network before it, and so does an address after `ip=`/`IP=` (a list); all else begins a
- * new network. The keys `ip` and `mac` become capability arguments, every other key a CNI_ARGS pair.
+ * new network. Inside of brackets (JSON) neither `,` nor `;` separates anything. The keys `ip`, `mac` and `cap.KEY` become
+ * capability arguments, every other key a CNI_ARGS pair. `ns:/PATH` is a namespace that somebody else made.
  *
- * `host` wins over names and so does `none` (rkt 2.10); both at once contradict each other.
+ * `host` wins over names and so does `none` (rkt 2.10); both at once contradict each other, and `ns:` everything.
  * @throws RuntimeError ERR_NET_ARGS naming every fault
  */
 export function parseNetArgs(occurrences: readonly string[]): NetRequest {
@@ -49,18 +56,22 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
     drafts.push(...readOccurrence(occurrence === '' ? 'default' : occurrence, faults));
   }
   const seen = new Set<string>();
-  for (const { name, hasArgs } of drafts) {
+  for (const { name, hasArgs, netns } of drafts) {
+    if (netns !== undefined) continue;
     if (name !== '' && seen.has(name)) faults.push(`network ${quoted(name)} is given twice`);
     seen.add(name);
     if (hasArgs && reservedNetworkNames.includes(name)) faults.push(`${quoted(name)} takes no arguments`);
   }
   if (seen.has('host') && seen.has('none')) faults.push('"host" and "none" contradict each other');
+  const joined = drafts.find(({ netns }) => netns !== undefined);
+  if (joined !== undefined && drafts.length > 1) faults.push('"ns:" stands alone: the namespace has the networks its maker gave it');
   if (faults.length > 0) {
     throw new RuntimeError('ERR_NET_ARGS', `cannot understand --net: ${faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults`}`, {
       details: faults.length === 1 ? [] : faults,
-      hint: 'forms: --net=default, --net=none, --net=host, --net=all, --net=a,b, --net=a:IP=10.1.2.3;K=V, --net=a:ip=fd00::5,mac=02:00:00:00:00:01',
+      hint: 'forms: --net=default, --net=none, --net=host, --net=all, --net=ns:/run/netns/x, --net=a,b, --net=a:IP=10.1.2.3;K=V, --net=a:ip=fd00::5,mac=02:00:00:00:00:01, --net=a:cap.KEY=JSON',
     });
   }
+  if (joined?.netns !== undefined) return { mode: 'ns', all: false, networks: [], netns: joined.netns, warnings: [] };
   for (const mode of ['host', 'none'] as const) {
     if (!seen.has(mode)) continue;
     const others = drafts.filter(({ name }) => name !== mode).map(({ name }) => name);
@@ -69,10 +80,10 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
   }
   const networks = drafts
     .filter(({ name }) => name !== 'all')
-    .map(({ name, args, ips, mac }) => ({
+    .map(({ name, args, ips, mac, capabilities }) => ({
       name,
       args,
-      capabilityArgs: { ...(ips.length === 0 ? {} : { ips }), ...(mac === undefined ? {} : { mac }) },
+      capabilityArgs: { ...Object.fromEntries(capabilities), ...(ips.length === 0 ? {} : { ips }), ...(mac === undefined ? {} : { mac }) },
     }));
   return { mode: 'contained', all: seen.has('all'), networks, warnings: [] };
 }
@@ -80,10 +91,35 @@ export function parseNetArgs(occurrences: readonly string[]): NetRequest {
 const quoted = (text: string): string => JSON.stringify(text);
 const isAddress = (text: string): boolean => parseIp(text) !== undefined || parseCidr(text) !== undefined;
 
+/** Splits at `separator`, but not inside of brackets, nor of a text in JSON. Undefined when something stays open. */
+function splitOutside(text: string, separator: string): string[] | undefined {
+  const parts: string[] = [];
+  const open: string[] = [];
+  let start = 0;
+  let inText = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i] ?? '';
+    if (inText) {
+      if (char === '\\') i++;
+      else if (char === '"') inText = false;
+    } else if (char === '"') inText = open.length > 0 || /(?:^|[:;,])cap\.[^=:;,]*=$/.test(text.slice(0, i));
+    else if (char === '[' || char === '{') open.push(char === '[' ? ']' : '}');
+    else if (char === ']' || char === '}') {
+      if (open.pop() !== char) return undefined;
+    } else if (char === separator && open.length === 0) {
+      parts.push(text.slice(start, i));
+      start = i + 1;
+    }
+  }
+  return inText || open.length > 0 ? undefined : [...parts, text.slice(start)];
+}
+
 function readOccurrence(occurrence: string, faults: string[]): Draft[] {
   const drafts: Draft[] = [];
   let lastKey = '';
-  for (const segment of occurrence.split(',')) {
+  const segments = splitOutside(occurrence, ',');
+  if (segments === undefined) faults.push(`brackets or quotes of ${quoted(occurrence)} do not match`);
+  for (const segment of segments ?? []) {
     const open = drafts.at(-1);
     const key = segment.slice(0, Math.max(0, segment.indexOf('=')));
     if (open !== undefined && lastKey.toLowerCase() === 'ip' && isAddress(segment)) {
@@ -94,11 +130,20 @@ function readOccurrence(occurrence: string, faults: string[]): Draft[] {
     } else {
       const colon = segment.indexOf(':');
       const name = colon < 0 ? segment : segment.slice(0, colon);
-      const draft: Draft = { name, args: [], ips: [], mac: undefined, hasArgs: colon >= 0 };
+      const rest = segment.slice(colon + 1);
+      const draft: Draft = { name, args: [], ips: [], mac: undefined, capabilities: new Map(), hasArgs: colon >= 0, netns: undefined };
       drafts.push(draft);
+      lastKey = '';
+      if (name === 'ns' && colon >= 0 && (rest === '' || rest.includes('/') || !rest.includes('='))) {
+        draft.netns = rest;
+        // oxlint-disable-next-line no-control-regex -- the path is printed and stored
+        if (!rest.startsWith('/') || /[\u0000-\u001f\u007f]/.test(rest))
+          faults.push(`"ns:" needs the absolute path of a network namespace, not ${quoted(rest)}`);
+        continue;
+      }
       if (name === '') faults.push(`empty network name in ${quoted(occurrence)}`);
       else if (!isNetworkName(name)) faults.push(`${quoted(name)} is not a network name`);
-      lastKey = colon < 0 ? '' : readPairs(draft, segment.slice(colon + 1), faults);
+      if (colon >= 0) lastKey = readPairs(draft, rest, faults);
     }
   }
   return drafts;
@@ -115,7 +160,7 @@ function addAnother(draft: Draft, key: string, address: string): void {
 function readPairs(draft: Draft, text: string, faults: string[]): string {
   const of = `of network ${quoted(draft.name)}`;
   let lastKey = '';
-  for (const pair of text.split(';')) {
+  for (const pair of splitOutside(text, ';') ?? []) {
     const equals = pair.indexOf('=');
     if (equals < 0) {
       faults.push(pair === '' ? `empty argument ${of}` : `argument ${quoted(pair)} ${of} is not key=value`);
@@ -131,6 +176,8 @@ function readPairs(draft: Draft, text: string, faults: string[]): string {
       if (draft.mac !== undefined) faults.push(`mac ${of} is given twice`);
       else if (!isUnicastMac(value)) faults.push(`mac ${quoted(value)} ${of} is not the MAC address of an interface`);
       draft.mac = value.toLowerCase();
+    } else if (key.startsWith('cap.')) {
+      readCapability(draft, key.slice('cap.'.length), value, faults);
     } else {
       // R14 and X9: plugins split at ";" and "=" and refuse pairs with more than one "=".
       if (!/^[A-Za-z0-9_]+$/.test(key)) faults.push(`${quoted(key)} ${of} is not an argument name`);
@@ -141,6 +188,33 @@ function readPairs(draft: Draft, text: string, faults: string[]): string {
     }
   }
   return lastKey;
+}
+
+/** What is left out of `cap.` has a form of its own, which is checked more closely. */
+const ownForms: ReadonlyMap<string, string> = new Map([
+  ['portMappings', '--port'],
+  ['ips', 'ip=ADDRESS'],
+  ['mac', 'mac=ADDRESS'],
+]);
+
+/** Reads `cap.KEY=JSON`. */
+function readCapability(draft: Draft, capability: string, text: string, faults: string[]): void {
+  const what = `cap.${capability} of network ${quoted(draft.name)}`;
+  const own = ownForms.get(capability);
+  if (!/^[A-Za-z0-9][A-Za-z0-9_./-]*$/.test(capability))
+    faults.push(`${quoted(`cap.${capability}`)} of network ${quoted(draft.name)} names no capability`);
+  else if (own !== undefined) faults.push(`${what} is written ${own}`);
+  else if (draft.capabilities.has(capability)) faults.push(`${what} is given twice`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    faults.push(`${what}: ${quoted(text)} is not JSON (a text needs quotes: cap.KEY='"text"')`);
+    return;
+  }
+  const fault = capabilityFault(capability, value);
+  if (fault !== undefined) faults.push(`${what}: ${fault}`);
+  draft.capabilities.set(capability, value);
 }
 
 /** The kernel refuses multicast and all-zero addresses on an interface. */

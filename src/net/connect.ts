@@ -5,6 +5,7 @@ import { listLinks } from '../host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../host/netlink/socket.ts';
 import { netnsExists, withNetns } from '../host/netns.ts';
 import { RuntimeError } from '../model/errors.ts';
+import { unnamed } from '../model/options.ts';
 import type { NetMode, NetPlan } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
 import { parseNetArgs } from './args.ts';
@@ -48,7 +49,7 @@ export function planConnection(
   const there = pod.attachments.find(({ step }) => step.network.name === wanted.name);
   if (there !== undefined)
     throw new RuntimeError('ERR_NET_ATTACHED', `pod ${pod.id} is on network "${wanted.name}" already (${there.step.network.ifName})`);
-  const plan: NetPlan = planPodNetwork(settings, { net: [text], ports: [], netExec: false }, [], services);
+  const plan: NetPlan = planPodNetwork(settings, { net: [text], ports: [], netExec: false, ...unnamed }, [], services);
   const [network] = plan.networks;
   if (network === undefined) throw new Error(`network ${wanted.name} was not planned`);
   return {

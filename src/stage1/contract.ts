@@ -22,6 +22,9 @@ export interface Stage1App {
   readonly layers: readonly string[];
 }
 
+/** A file over the image's: its text (the app may change its copy), or a file of the host as it is, read-only. */
+export type EtcFile = string | { readonly hostPath: string };
+
 /** A pod as stage0 hands it over. Same value for every call of one run. */
 export interface Stage1Pod {
   readonly id: PodId;
@@ -39,9 +42,11 @@ export interface Stage1Pod {
   /** the (only) app gets this process's standard input, and a terminal of its own when that is one */
   readonly interactive: boolean;
   /** /etc/hosts of every app, in place of the image's; undefined: the image's, or a generated one if it has none (rkt.md 2.6) */
-  readonly hosts: string | undefined;
+  readonly hosts: EtcFile | undefined;
   /** /etc/resolv.conf of every app; undefined: the image's */
-  readonly resolvConf: string | undefined;
+  readonly resolvConf: EtcFile | undefined;
+  /** /etc/resolv.conf of apps whose image names no resolver, when `resolvConf` is undefined */
+  readonly fallbackResolvConf: string | undefined;
   readonly insecure: ReadonlySet<Insecure>;
   /** what an app gets between its stop signal and SIGKILL */
   readonly graceMs: number;

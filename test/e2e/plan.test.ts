@@ -114,7 +114,16 @@ describe('refused before anything is touched', () => {
   test('a port that another pod has: said by name, and nothing of the second pod is left', async () => {
     const first = rkt.start(['--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/sleep', '--', '60']);
     const { status, stderr } = rkt.run(['run', '--net=bridge', '--port=8080:81', 'busybox', '--exec=/bin/true']);
-    expect([status, stderr]).toEqual([254, expect.stringMatching(new RegExp(`8080/tcp is already published by bridge/${first.uuid}/eth0`))]);
+    expect([status, stderr]).toEqual([254, expect.stringMatching(new RegExp(`8080/tcp is published by pod ${first.uuid} \\(busybox\\)`))]);
+    // The planner knows the pods of its own data directory; the kernel knows all.
+    const other = join(rkt.config, 'other-data');
+    const unplanned = rkt.run(['run', `--dir=${other}`, '--net=bridge', '--port=8080:81', 'busybox', '--exec=/bin/true']);
+    expect([unplanned.status, unplanned.stderr]).toEqual([
+      254,
+      expect.stringMatching(new RegExp(`8080/tcp is already published by bridge/${first.uuid}/eth0`)),
+    ]);
+    rkt.ok('gc', `--dir=${other}`, '--grace-period=0');
+    rmSync(other, { recursive: true });
     expect(rkt.podDirectories()).toEqual([`run/${first.uuid}`]);
     await first.stop();
     rkt.gc();

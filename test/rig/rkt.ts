@@ -70,6 +70,16 @@ export class Rkt {
     return outcome.stdout;
   }
 
+  /** Runs to the end beside others. */
+  launch(args: readonly string[]): Promise<Outcome> {
+    const child = spawn(rktPath, this.arguments(args), { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    return new Promise((done) => void child.on('close', (status, signal) => done({ status, signal, stdout, stderr })));
+  }
+
   /** Starts a pod in the background and waits until all its apps run. */
   start(args: readonly string[]): RunningPod {
     const uuidFile = join(this.config, `uuid-${Math.random().toString(36).slice(2)}`);

@@ -7,7 +7,7 @@ import { settingsFrom } from '../settings.ts';
 export const command = defineCommand({
   name: 'cat-manifest',
   summary: 'print the manifest of a pod',
-  usage: '[flags] UUID',
+  usage: '[flags] POD',
   maxOperands: 1,
   examples: [['rkt cat-manifest 5f3c', 'apps, ports, environment']],
   flags: {

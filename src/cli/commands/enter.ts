@@ -6,7 +6,7 @@ import { settingsFrom } from '../settings.ts';
 export const command = defineCommand({
   name: 'enter',
   summary: 'run a command in an app of a running pod',
-  usage: '[flags] UUID [COMMAND…]',
+  usage: '[flags] POD [COMMAND…]',
   maxOperands: Infinity,
   flagsEndAtOperand: true,
   needsRoot: true,

@@ -1,6 +1,6 @@
 import { planNetwork, renderPlan } from '../../workbench.ts';
 import { defineCommand } from '../command.ts';
-import { netFlags } from '../net-flags.ts';
+import { netFlags, netOptions } from '../net-flags.ts';
 import { formatFlag, out, outJson } from '../output.ts';
 import { settingsFrom } from '../settings.ts';
 
@@ -14,7 +14,7 @@ export const command = defineCommand({
   ],
   flags: { ...netFlags, format: formatFlag },
   run({ flags, global }) {
-    const plan = planNetwork(settingsFrom(global), { net: flags.net, ports: flags.port, netExec: flags['net-exec'] });
+    const plan = planNetwork(settingsFrom(global), netOptions(flags));
     if (flags.format === undefined) out(renderPlan(plan));
     else outJson(plan, flags.format);
     return 0;

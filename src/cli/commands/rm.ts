@@ -7,7 +7,7 @@ import { settingsFrom } from '../settings.ts';
 export const command = defineCommand({
   name: 'rm',
   summary: 'remove pod(s) that do not run',
-  usage: '[flags] UUID…',
+  usage: '[flags] POD…',
   maxOperands: Infinity,
   needsRoot: true,
   examples: [

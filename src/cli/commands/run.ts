@@ -1,14 +1,14 @@
 import { defineCommand, type Flags } from '../command.ts';
 import { appFlags, appRequestFlags } from '../app-flags.ts';
-import { warn } from '../output.ts';
+import { note, warn } from '../output.ts';
 import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
-import { netFlags } from '../net-flags.ts';
+import { netFlags, netOptions } from '../net-flags.ts';
 import { runPod } from '../../pipeline.ts';
 
 const flags = {
   ...netFlags,
-  hostname: { type: 'string', value: 'NAME', help: "the pod's host name", default: 'rkt-UUID' },
+  'pod-name': { type: 'string', value: 'NAME', help: "the pod's name, taken wherever a UUID is; unique until gc marks the pod" },
   'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
   'net-release': {
     type: 'string',
@@ -37,15 +37,14 @@ export const command = defineCommand({
   run({ flags: chosen, global, images }) {
     return runPod(settingsFrom(global), {
       apps: images.map(appRequestFlags),
-      net: chosen.net,
-      ports: chosen.port,
-      netExec: chosen['net-exec'],
-      hostname: chosen.hostname,
+      ...netOptions(chosen),
+      podName: chosen['pod-name'],
       overlay: !chosen['no-overlay'],
       releaseAtExit: chosen['net-release'] !== 'gc',
       uuidFile: chosen['uuid-file-save'],
       interactive: chosen.interactive,
       progress: progressPrinter(),
+      note,
       warn,
     });
   },

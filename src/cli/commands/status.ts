@@ -3,13 +3,13 @@ import { defineCommand } from '../command.ts';
 import { parseDurationMs } from '../duration.ts';
 import { podArgument, uuidFileFlag } from '../pod-argument.ts';
 import { formatFlag, out, outJson } from '../output.ts';
-import { networksText, podJson } from '../render/pod.ts';
+import { networksText, podJson, portsText } from '../render/pod.ts';
 import { settingsFrom } from '../settings.ts';
 
 export const command = defineCommand({
   name: 'status',
   summary: 'show the state of a pod',
-  usage: '[flags] UUID',
+  usage: '[flags] POD',
   maxOperands: 1,
   examples: [
     ['rkt status 5f3c', 'state, networks and exit codes'],
@@ -33,6 +33,8 @@ export const command = defineCommand({
     if (pod.createdMs !== undefined) lines.push(`created=${new Date(pod.createdMs).toISOString()}`);
     if (pod.startedMs !== undefined) lines.push(`started=${new Date(pod.startedMs).toISOString()}`);
     if (pod.networks.length > 0) lines.push(`networks=${networksText(pod)}`);
+    if (pod.ports.length > 0) lines.push(`ports=${portsText(pod)}`);
+    if (pod.name !== undefined) lines.push(`name=${pod.name}`);
     if (pod.state === 'running' && pod.pid !== undefined) lines.push(`pid=${pod.pid}`);
     lines.push(`exited=${pod.state.startsWith('exited')}`);
     if (pod.state !== 'running') for (const [app, code] of pod.exitCodes) lines.push(`app-${app}=${code}`);

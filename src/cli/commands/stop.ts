@@ -7,7 +7,7 @@ import { settingsFrom } from '../settings.ts';
 export const command = defineCommand({
   name: 'stop',
   summary: 'stop running pod(s)',
-  usage: '[flags] UUID…',
+  usage: '[flags] POD…',
   maxOperands: Infinity,
   examples: [
     ['rkt stop 5f3c', 'in order: stop signal, then the apps’ own end'],

@@ -1,9 +1,13 @@
 /** How a pod is shown. @see rkt.md 2.4 */
+import { portText } from '../../model/cni/types.ts';
 import type { PodInfo } from '../../pipeline.ts';
 
 /** `bridge:ip4=10.1.0.2,ip6=fd00::2` for each network. */
 export const networksText = (pod: PodInfo): string =>
   pod.networks.map((net) => `${net.netName}:${net.ips.map((ip) => `${ip.includes(':') ? 'ip6' : 'ip4'}=${ip}`).join(',')}`).join(', ');
+
+/** `8080->80/tcp, 127.0.0.1:53->53/udp`. */
+export const portsText = (pod: PodInfo): string => pod.ports.map(portText).join(', ');
 
 /** `3 minutes ago`, as rkt writes it. */
 export function ago(ms: number): string {
@@ -33,7 +37,9 @@ export function podJson(pod: PodInfo): object {
   const apps = pod.manifest?.apps ?? [];
   return {
     name: pod.id,
+    ...(pod.name === undefined ? {} : { pod_name: pod.name }),
     state: pod.state,
+    ...(pod.ports.length === 0 ? {} : { ports: pod.ports }),
     ...(pod.networks.length === 0 ? {} : { networks: pod.networks }),
     app_names: apps.map((app) => app.name),
     apps: apps.map((app) => ({

@@ -151,11 +151,11 @@ export function dump(request: Message, subject: string): Buffer[] {
 export class TransactionError extends Errno {
   constructor(
     readonly failures: readonly { readonly index: number; readonly errno: number; readonly detail: string }[],
-    operations: readonly Operation[],
+    /** what each message does, for people */
+    subjects: readonly string[],
   ) {
     const [first] = failures;
-    const operation = operations[first?.index ?? -1];
-    super('nftables', first?.errno ?? 5, operation === undefined ? 'transaction' : describe(operation), first?.detail ?? '');
+    super('nftables', first?.errno ?? 5, subjects[first?.index ?? -1] ?? 'transaction', first?.detail ?? '');
     this.name = 'TransactionError';
   }
 }
@@ -184,15 +184,21 @@ function describe(o: Operation): string {
  * All of `operations` or nothing. With `generation` it is a compare-and-swap: ERESTART if the ruleset changed since.
  * Throws {@link TransactionError}.
  */
-export function transaction(operations: readonly Operation[], generation?: number): void {
-  if (operations.length === 0) return;
+export const transaction = (operations: readonly Operation[], generation?: number): void =>
+  sendBatch(
+    operations.map((operation) => ({ message: encodeOperation(operation), what: () => describe(operation) })),
+    generation,
+  );
+
+/** As {@link transaction}, of messages made elsewhere; `what` names each for people. */
+export function sendBatch(parts: readonly { readonly message: Message; readonly what: string | (() => string) }[], generation?: number): void {
+  if (parts.length === 0) return;
   const fd = current();
-  const encoded = operations.map(encodeOperation);
-  const last = encoded.length - 1;
+  const last = parts.length - 1;
   // Only the last one is acknowledged: failures are reported in any case, success needs one witness.
   const messages = [
     batchBegin(generation),
-    ...encoded.map((message, index) => (index === last ? { ...message, flags: message.flags | NLM_F.ACK } : message)),
+    ...parts.map(({ message }, index) => (index === last ? { ...message, flags: message.flags | NLM_F.ACK } : message)),
     batchEnd(),
   ];
   const first = transmit(fd, messages);
@@ -200,12 +206,12 @@ export function transaction(operations: readonly Operation[], generation?: numbe
   if (failures.length > 0) {
     throw new TransactionError(
       failures.map(({ sequence: at, errno, detail }) => ({
-        index: at === first || at > first + operations.length ? -1 : at - first - 1,
+        index: at === first || at > first + parts.length ? -1 : at - first - 1,
         errno,
         detail,
       })),
-      operations,
+      parts.map(({ what }) => (typeof what === 'string' ? what : what())),
     );
   }
-  if (!acknowledged.has(first + operations.length)) throw new Errno('nftables', 5, 'transaction', 'no acknowledgement');
+  if (!acknowledged.has(first + parts.length)) throw new Errno('nftables', 5, 'transaction', 'no acknowledgement');
 }

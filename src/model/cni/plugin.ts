@@ -57,6 +57,8 @@ export interface Plugin {
   readonly type: string;
   /** oldest first */
   readonly versions: readonly CniVersion[];
+  /** throws what ADD would refuse `req` for without looking at the machine: asked when a network is planned; there is no prevResult */
+  validate?(req: PluginRequest): void;
   add(req: PluginRequest, ctx: PluginContext): CniResult;
   check(req: PluginRequest, ctx: PluginContext): void;
   del(req: PluginRequest, ctx: PluginContext): void;

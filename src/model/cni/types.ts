@@ -58,6 +58,10 @@ export interface PortMapping {
   protocol: 'tcp' | 'udp' | 'sctp';
   hostIP?: string;
 }
+/** `8080->80/tcp`, `127.0.0.1:8080->80/tcp`, `[fd00::1]:53->53/udp`: host side, pod side. */
+export const portText = ({ hostPort, containerPort, protocol, hostIP }: PortMapping): string =>
+  `${hostIP === undefined ? '' : `${hostIP.includes(':') ? `[${hostIP}]` : hostIP}:`}${hostPort}->${containerPort}/${protocol}`;
+
 /** Capability arguments rkt can supply (A1-A11). */
 export interface CapabilityArgs {
   portMappings?: PortMapping[];

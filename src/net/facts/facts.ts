@@ -1,15 +1,16 @@
 /** Reads this machine for the planner. */
+import { isNetworkNamespace } from '../../host/netns.ts';
 import type { NetworkConf } from '../conf/types.ts';
 import { findExecutables } from './plugins.ts';
 import { readHostRoutes } from './routes.ts';
 import type { NetFacts } from './types.ts';
 
-/** Reads routes and looks for the executables of every plugin and IPAM type that `networks` name. */
-export function readFacts(networks: readonly NetworkConf[], pluginPath: readonly string[]): NetFacts {
+/** Reads routes, looks for the executables of every plugin and IPAM type that `networks` name, and for the namespace at `netns`. */
+export function readFacts(networks: readonly NetworkConf[], pluginPath: readonly string[], netns?: string): NetFacts {
   const types = networks.flatMap((network) =>
     network.plugins.flatMap((plugin) => [plugin.type, ...(plugin.ipam === undefined ? [] : [plugin.ipam.type])]),
   );
-  return readFactsFor(types, pluginPath);
+  return { ...readFactsFor(types, pluginPath), ...(netns === undefined ? {} : { netnsExists: isNetworkNamespace(netns) }) };
 }
 
 /** The same for plugin types. */

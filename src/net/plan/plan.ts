@@ -1,5 +1,6 @@
 /** The network planner: what was asked + what is configured + what the machine is like → what will be done. Pure: same input, same plan. */
 import { RuntimeError } from '../../model/errors.ts';
+import { didYouMean } from '../../model/ids.ts';
 import type { CapabilityArgs, PluginConf, PortMapping } from '../../model/cni/types.ts';
 import type { NetPlan, PlannedNetwork, PlannedPlugin } from '../../model/plan.ts';
 import type { NetRequest, RequestedNetwork } from '../args.ts';
@@ -7,6 +8,7 @@ import { byteOrder } from '../conf/order.ts';
 import type { LoadedConf, NetworkConf } from '../conf/types.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { expectationsOf } from './expects.ts';
+import { settlePorts } from './ports.ts';
 import { chooseVersion, resolvePlugins, undecided, type ResolveInput, type ResolvedPlugin } from './resolve.ts';
 import { selectNetworks } from './select.ts';
 
@@ -35,7 +37,7 @@ export function executablesToProbe(input: PlanInput): string[] {
  */
 export function planNetworks(input: PlanInput): NetPlan {
   const { request, ports } = input;
-  if (request.mode !== 'contained') return withoutNetworks(request, ports);
+  if (request.mode !== 'contained') return withoutNetworks(input);
 
   const { networks, warnings } = selectNetworks(request, input.configs);
   const resolved = resolvePlugins(networks, input);
@@ -44,24 +46,25 @@ export function planNetworks(input: PlanInput): NetPlan {
   const published = networks.find((network) => takes(network, 'portMappings'));
   if (ports.length > 0 && published === undefined) refusePorts(networks);
 
-  const planned = networks.map((conf, index) =>
-    planOne(conf, {
-      index,
-      plugins: resolved.get(conf) ?? [],
-      asked: asked.get(conf.name),
-      ports: conf === published ? ports : [],
-      input,
-    }),
-  );
+  const plan = (conf: NetworkConf, index: number, mapped: readonly PortMapping[]): PlannedNetwork =>
+    planOne(conf, { index, plugins: resolved.get(conf) ?? [], asked: asked.get(conf.name), ports: mapped, input });
+  const bare = networks.map((conf, index) => plan(conf, index, []));
+  const publisher = bare.find((_, index) => networks[index] === published);
+  const { ports: mapped, warnings: portWarnings } =
+    publisher === undefined || ports.length === 0 || input.facts.ports === undefined
+      ? { ports, warnings: [] }
+      : settlePorts(ports, publisher, bare, input.facts.ports);
+  const planned = networks.map((conf, index) => plan(conf, index, conf === published ? mapped : []));
   refuseConflicts(planned, input.facts.routes, input.facts.pluginPath[0] ?? '');
   return {
     mode: 'contained',
     networks: planned,
-    warnings: [...new Set([...request.warnings, ...warnings, ...sharedSubnets(planned)])].sort(byteOrder),
+    warnings: [...new Set([...request.warnings, ...warnings, ...portWarnings, ...sharedSubnets(planned)])].sort(byteOrder),
   };
 }
 
-function withoutNetworks(request: NetRequest, ports: readonly PortMapping[]): NetPlan {
+function withoutNetworks({ request, ports, facts }: PlanInput): NetPlan {
+  if (request.mode === 'ns') return inNamespace(request, ports, facts.netnsExists);
   if (ports.length > 0 && request.mode === 'none') {
     throw new RuntimeError('ERR_NET_PORTS', 'a port cannot be published to a pod without a network', { hint: 'leave out --net=none or --port' });
   }
@@ -70,8 +73,24 @@ function withoutNetworks(request: NetRequest, ports: readonly PortMapping[]): Ne
   return { mode: request.mode, networks: [], warnings: [...request.warnings, ...unused].sort(byteOrder) };
 }
 
+function inNamespace({ netns = '', warnings }: NetRequest, ports: readonly PortMapping[], exists: boolean | undefined): NetPlan {
+  if (exists === false)
+    throw new RuntimeError('ERR_NET_ARGS', `there is no network namespace at ${netns}`, { hint: 'ip netns add NAME makes /run/netns/NAME' });
+  if (ports.length > 0) {
+    throw new RuntimeError('ERR_NET_PORTS', `a port cannot be published to a pod in ${netns}`, {
+      hint: 'whoever made the namespace gave it its networks: publish there, or leave out --net=ns:',
+    });
+  }
+  return { mode: 'ns', netns, networks: [], warnings };
+}
+
 const declares = (plugin: PluginConf, capability: string): boolean =>
   plugin.capabilities !== undefined && Object.hasOwn(plugin.capabilities, capability) && plugin.capabilities[capability] === true;
+/** What any plugin of the list declares, sorted. */
+const declaredBy = (network: NetworkConf): string[] =>
+  [...new Set(network.plugins.flatMap((plugin) => Object.keys(plugin.capabilities ?? {}).filter((capability) => declares(plugin, capability))))].sort(
+    byteOrder,
+  );
 const takes = (network: NetworkConf, capability: string): boolean => network.plugins.some((plugin) => declares(plugin, capability));
 
 interface Part {
@@ -106,14 +125,19 @@ function planOne(conf: NetworkConf, { index, plugins, asked, ports, input }: Par
 
 /** `ip=` to a network that ignores it would give the pod another address without a word. */
 function refuseUntakenArgs(networks: readonly NetworkConf[], asked: ReadonlyMap<string, RequestedNetwork>): void {
-  const faults = networks.flatMap((network) =>
-    Object.keys(asked.get(network.name)?.capabilityArgs ?? {})
+  const faults = networks.flatMap((network) => {
+    const declared = declaredBy(network);
+    return Object.keys(asked.get(network.name)?.capabilityArgs ?? {})
       .filter((capability) => !takes(network, capability))
       .map((capability) => {
-        const key = capability === 'ips' ? 'ip' : capability;
-        return `network "${network.name}" takes no ${key}=: no plugin in ${network.source.path} declares the capability "${capability}"`;
-      }),
-  );
+        const key = capability === 'ips' ? 'ip' : capability === 'mac' ? 'mac' : `cap.${capability}`;
+        const near = declared.includes(capability) ? undefined : didYouMean(capability, declared);
+        return [
+          `network "${network.name}" takes no ${key}=: no plugin in ${network.source.path} declares the capability "${capability}"`,
+          ...(near === undefined ? [`declared ${declared.length === 0 ? 'is none' : `are: ${declared.join(', ')}`}`] : [`did you mean "${near}"?`]),
+        ].join('; ');
+      });
+  });
   if (faults.length === 0) return;
   throw new RuntimeError('ERR_NET_ARGS', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} arguments of --net are not taken`, {
     details: faults.length === 1 ? [] : faults,

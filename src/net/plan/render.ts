@@ -1,7 +1,7 @@
 /** A plan for people (80 columns), and for programs (JSON). Pure. */
 import { printable } from '../../model/errors.ts';
 import type { PortMapping } from '../../model/cni/types.ts';
-import type { NetPlan, PlannedNetwork } from '../../model/plan.ts';
+import type { NetPlan, PlannedNetwork, PodNames } from '../../model/plan.ts';
 import { byteOrder } from '../conf/order.ts';
 
 const width = 80;
@@ -9,9 +9,9 @@ const labelWidth = 11;
 
 /** The text of a plan: what will be there, who makes it, and what takes it away again. Ends with a newline. */
 export function renderPlan(plan: NetPlan): string {
-  const lines = plan.mode === 'contained' ? contained(plan.networks) : withoutNetworks(plan.mode);
+  const lines = plan.mode === 'contained' ? contained(plan.networks) : withoutNetworks(plan.mode, plan.netns ?? '');
   const warnings = plan.warnings.flatMap((warning) => wrap('warning: ', printable(warning)));
-  return `${[...lines, ...(warnings.length === 0 ? [] : ['', ...warnings])].join('\n')}\n`;
+  return `${[...lines, ...nameLines(plan.names), ...(warnings.length === 0 ? [] : ['', ...warnings])].join('\n')}\n`;
 }
 
 /** The plan as JSON with sorted keys: equal plans are equal bytes. */
@@ -23,7 +23,12 @@ export function planJson(plan: NetPlan): string {
   return `${JSON.stringify(plan, sorted, 2)}\n`;
 }
 
-function withoutNetworks(mode: 'host' | 'none'): string[] {
+function withoutNetworks(mode: 'host' | 'none' | 'ns', netns: string): string[] {
+  if (mode === 'ns')
+    return wrap(
+      '',
+      `The pod joins the network namespace ${printable(netns)}, which somebody else made. Nothing is made in it and it is never removed.`,
+    );
   if (mode === 'host')
     return wrap('', 'The pod uses the network of the host: its interfaces, addresses and ports. Nothing is made and nothing has to be removed.');
   return [
@@ -31,6 +36,34 @@ function withoutNetworks(mode: 'host' | 'none'): string[] {
     '',
     ...wrap('', 'Removed by "rkt gc" once the pod has exited: the namespace.'),
   ];
+}
+
+/** Names and resolvers that were asked for. */
+function nameLines(names: PodNames | undefined): string[] {
+  if (names === undefined) return [];
+  const { hostname, dns, hosts } = names;
+  const rows: [string, string][] = [
+    ...(hostname === undefined ? [] : [['host name', hostname] satisfies [string, string]]),
+    ...(dns === undefined ? [] : [['resolver', resolverLine(dns)] satisfies [string, string]]),
+    ...(hosts === undefined
+      ? []
+      : hosts === 'host'
+        ? [['hosts', "the host's /etc/hosts, read-only"] satisfies [string, string]]
+        : hosts.map(({ ip, names: known }, i): [string, string] => [i === 0 ? 'hosts' : '', `${ip} is ${known.join(', ')}`])),
+  ];
+  return ['', 'Names:', ...rows.flatMap(([label, text]) => wrap(`  ${label.padEnd(labelWidth)}`, printable(text)))];
+}
+
+function resolverLine(dns: NonNullable<PodNames['dns']>): string {
+  if (dns === 'host') return "the host's /etc/resolv.conf, read-only";
+  if (dns === 'none') return 'what the image has';
+  const { nameservers, search, options, domain } = dns;
+  return [
+    nameservers.length === 0 ? 'no server' : nameservers.join(', '),
+    ...(search.length === 0 ? [] : [`search ${search.join(' ')}`]),
+    ...(options.length === 0 ? [] : [`options ${options.join(' ')}`]),
+    ...(domain === undefined ? [] : [`domain ${domain}`]),
+  ].join('; ');
 }
 
 function contained(networks: readonly PlannedNetwork[]): string[] {
@@ -110,10 +143,11 @@ function portText({ hostIP, hostPort, containerPort, protocol }: PortMapping): s
 }
 
 function argumentTexts({ args, capabilityArgs }: PlannedNetwork): string[] {
-  const { ips, mac } = capabilityArgs;
+  const { ips, mac, portMappings: _shown, ...others } = capabilityArgs;
   return [
     ...(ips === undefined ? [] : [`address ${ips.join(', ')}`]),
     ...(mac === undefined ? [] : [`MAC address ${mac}`]),
+    ...Object.entries(others).map(([capability, value]) => printable(`${capability} ${JSON.stringify(value)}`)),
     ...args.map(([key, value]) => printable(`${key}=${value} (CNI_ARGS)`)),
   ];
 }

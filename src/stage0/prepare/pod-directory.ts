@@ -3,14 +3,15 @@ import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Journal } from '../../effects/journal.ts';
 import { makeDirectory, writeAtomic } from '../../host/files.ts';
+import { lock } from '../../host/flock.ts';
 import { RuntimeError, diskHint, messageOf } from '../../model/errors.ts';
 import type { PodId } from '../../model/ids.ts';
 import type { NetInfo } from '../../model/net-info.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { NetPlan } from '../../model/plan.ts';
 import type { PodManifest } from '../../model/pod.ts';
-import { createPod, move, type HeldPod } from '../../state/pod/lifecycle.ts';
-import { podFiles } from '../../state/pod/layout.ts';
+import { createPod, ensurePhases, move, refuseTakenName, type HeldPod } from '../../state/pod/lifecycle.ts';
+import { namesPath, podFiles } from '../../state/pod/layout.ts';
 
 /** rkt writes the UUID before anything else, so that `rm --uuid-file` finds what a failed run left. @throws ERR_POD_IO */
 export function writeUuidFile(path: string, id: PodId): void {
@@ -21,14 +22,27 @@ export function writeUuidFile(path: string, id: PodId): void {
   }
 }
 
+/** What a pod's directory holds from the beginning. */
+export interface PodContent {
+  readonly manifest: PodManifest;
+  readonly images: readonly StoredImage[];
+  readonly plan: NetPlan;
+  readonly name: string | undefined;
+}
+
 /**
  * Makes the pod and moves it to `run`, locked. The journal's first sync puts all of it on the platter.
- * A failure in here leaves no directory. @throws ERR_POD_IO
+ * A failure in here leaves no directory. @throws ERR_POD_IO, ERR_POD_NAME when somebody was faster
  */
-export function makePodDirectory(dataDir: string, id: PodId, manifest: PodManifest, images: readonly StoredImage[], plan: NetPlan): HeldPod {
+export function makePodDirectory(dataDir: string, id: PodId, { manifest, images, plan, name }: PodContent): HeldPod {
+  if (name !== undefined) ensurePhases(dataDir);
+  using naming = name === undefined ? undefined : lock(namesPath(dataDir), 'exclusive');
+  void naming;
+  if (name !== undefined) refuseTakenName(dataDir, name);
   const pod = attempt(`cannot make the directory of pod ${id} in ${dataDir}`, () => createPod(dataDir, id));
   try {
     const files = podFiles(pod.dir);
+    if (name !== undefined) writeAtomic(files.name, `${name}\n`);
     writeAtomic(files.manifest, JSON.stringify(manifest));
     for (const [i, app] of manifest.apps.entries()) {
       makeDirectory(dirname(files.image(app.name)));

@@ -14,19 +14,22 @@ export interface Stage1Facts {
   readonly hostname: string | undefined;
   readonly overlay: boolean;
   readonly interactive: boolean;
-  readonly resolvConf: string | undefined;
+  readonly etc: Pick<Stage1Pod, 'hosts' | 'resolvConf' | 'fallbackResolvConf'>;
 }
+
+/** A pod's host name when nobody chose one (rkt.md 2.6). */
+export const hostnameOf = (id: string, chosen: string | undefined): string => chosen ?? `rkt-${id}`;
 
 /** What an app gets between its stop signal and SIGKILL. */
 export const graceMs = 10_000;
 
 export function stage1Pod(facts: Stage1Facts): Stage1Pod {
-  const { pod, manifest, images, layersOf, netns, overlay, interactive, resolvConf } = facts;
+  const { pod, manifest, images, layersOf, netns, overlay, interactive, etc } = facts;
   return {
     id: pod.id,
     dir: pod.dir,
     pid: process.pid,
-    hostname: facts.hostname ?? `rkt-${pod.id}`,
+    hostname: hostnameOf(pod.id, facts.hostname),
     netns,
     apps: manifest.apps.flatMap((spec, i) => {
       const image = images[i];
@@ -34,8 +37,9 @@ export function stage1Pod(facts: Stage1Facts): Stage1Pod {
     }),
     overlay,
     interactive,
-    hosts: undefined,
-    resolvConf,
+    hosts: etc.hosts,
+    resolvConf: etc.resolvConf,
+    fallbackResolvConf: etc.fallbackResolvConf,
     insecure: new Set(),
     graceMs,
   };

@@ -6,19 +6,24 @@ import type { PodManifest } from '../../model/pod.ts';
 /** Where a pod's network namespace is held. */
 export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
 
+/** The namespace a planned pod's apps run in; undefined: the host's. */
+export const netnsOf = (id: string, plan: NetPlan): string | undefined => (plan.mode === 'host' ? undefined : (plan.netns ?? netnsPath(id)));
+
 /** What every joined network needs: nothing of it depends on a result of another. */
-export function networkSteps(id: string, plan: NetPlan, manifest: PodManifest): Step[] {
-  if (plan.mode === 'host') return [];
+export function networkSteps(id: string, plan: NetPlan, names: readonly string[]): Step[] {
+  if (plan.mode === 'host' || plan.mode === 'ns') return [];
   const netns = netnsPath(id);
-  const names = podNames(manifest);
   return [
     { kind: 'netns.create', path: netns },
     ...plan.networks.map((network): StepOf<'network.attach'> => ({ kind: 'network.attach', network, containerId: id, netns, names })),
   ];
 }
 
-/** What other pods may call this one. */
-export const podNames = (manifest: PodManifest): string[] => manifest.apps.map(({ name }) => name);
+/** What other pods may call this one: its own name, and those of its apps. */
+export const podNames = (manifest: PodManifest, podName: string | undefined): string[] => [
+  ...(podName === undefined ? [] : [podName]),
+  ...manifest.apps.map(({ name }) => name),
+];
 
 /** Processes come last: until then everything can be undone without ending one. */
 export function podSteps(id: string, manifest: PodManifest, self: { readonly pid: number; readonly startTime: string }): Step[] {

@@ -4,10 +4,12 @@ import { readText } from '../../host/files.ts';
 import { readProcessId } from '../../host/process.ts';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { RuntimeError, isErrno } from '../../model/errors.ts';
+import type { PortMapping } from '../../model/cni/types.ts';
 import type { NetInfo } from '../../model/net-info.ts';
+import type { NetPlan } from '../../model/plan.ts';
 import type { PodManifest } from '../../model/pod.ts';
 import { podFiles } from './layout.ts';
-import { findPod, type PodEntry } from './lifecycle.ts';
+import { findPod, nameOf, type PodEntry } from './lifecycle.ts';
 
 export interface PodInfo extends PodEntry {
   /** undefined: no manifest that can be read */
@@ -16,6 +18,10 @@ export interface PodInfo extends PodEntry {
   readonly startedMs: number | undefined;
   readonly pid: number | undefined;
   readonly networks: readonly NetInfo[];
+  /** undefined: it has none */
+  readonly name: string | undefined;
+  /** published ports, as they are on the host */
+  readonly ports: readonly PortMapping[];
   /** exit code by app, of the apps that ended */
   readonly exitCodes: ReadonlyMap<string, number>;
 }
@@ -34,6 +40,8 @@ export function podInfo(entry: PodEntry): PodInfo {
     createdMs: mtimeMs(files.created),
     startedMs: mtimeMs(files.pid),
     pid: readProcessId(files.pid)?.pid,
+    name: nameOf(entry.dir),
+    ports: (parse<NetPlan>(readText(files.netPlan))?.networks ?? []).flatMap(({ capabilityArgs }) => capabilityArgs.portMappings ?? []),
     networks: parse<NetInfo[]>(readText(files.netInfo)) ?? [],
     exitCodes,
   };

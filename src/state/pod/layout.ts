@@ -10,6 +10,9 @@ export const visiblePhases = ['prepare', 'prepared', 'run', 'exited-garbage'] as
 export const phasePath = (dataDir: string, phase: Phase): string => join(dataDir, 'pods', phase);
 export const podPath = (dataDir: string, phase: Phase, id: string): string => join(phasePath(dataDir, phase), id);
 
+/** Whoever gives a pod a name holds a lock on this directory, from looking whether the name is free until it is taken. */
+export const namesPath = (dataDir: string): string => join(dataDir, 'pods');
+
 /** Where directories of deleted pods wait for their deletion. */
 export const trashPath = (dataDir: string): string => join(dataDir, 'pods-trash');
 
@@ -20,6 +23,8 @@ export const podFiles = (dir: string) => ({
   changes: join(dir, 'changes'),
   /** mtime = creation */
   created: join(dir, 'pod-created'),
+  /** the pod's name; absent: it has none */
+  name: join(dir, 'name'),
   /** write-ahead journal of everything outside the pod directory */
   journal: join(dir, 'journal'),
   /** the network plan as it was before anything was touched */

@@ -13,11 +13,12 @@
  *
  * @see rkt.md 2.1
  */
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { readText } from '../../host/files.ts';
 import { isErrno } from '../../host/linux.ts';
 import { lock, tryLock, tryLockNamed, type Lock } from '../../host/flock.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
-import { isPodId, type PodId } from '../../model/ids.ts';
+import { isPodId, isPodName, type PodId } from '../../model/ids.ts';
 import type { PodState } from '../../model/pod.ts';
 import { visiblePhases, phasePath, phases, podFiles, podPath, type Phase } from './layout.ts';
 
@@ -82,12 +83,16 @@ export function move(pod: HeldPod, dataDir: string, to: Phase): void {
 }
 
 /** Every pod in `among` whose UUID begins with `prefix`, each once; one that moves meanwhile is seen where it went, because phases are read in the order of life. */
-export function listPods(dataDir: string, among: readonly Phase[] = phases, prefix = ''): PodEntry[] {
+export const listPods = (dataDir: string, among: readonly Phase[] = phases, prefix = ''): PodEntry[] =>
+  collect(dataDir, among, (id) => id.startsWith(prefix));
+
+function collect(dataDir: string, among: readonly Phase[], wants: (id: PodId, dir: string) => boolean): PodEntry[] {
   const found = new Map<string, PodEntry>();
   for (const phase of among) {
     for (const id of readNames(phasePath(dataDir, phase))) {
-      if (!isPodId(id) || !id.startsWith(prefix)) continue;
+      if (!isPodId(id)) continue;
       const dir = podPath(dataDir, phase, id);
+      if (!wants(id, dir)) continue;
       const locked = isLocked(dir);
       if (locked !== undefined) found.set(id, { id, phase, dir, state: stateOf(phase, locked) });
     }
@@ -95,15 +100,48 @@ export function listPods(dataDir: string, among: readonly Phase[] = phases, pref
   return [...found.values()];
 }
 
-/** The one pod whose UUID begins with `prefix`. @throws ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS */
+/** The name of the pod at `dir`; undefined when it has none. */
+export const nameOf = (dir: string): string | undefined => {
+  const path = podFiles(dir).name;
+  // Most pods have none, and a file that is missing costs ten times as much to read as to look for.
+  return existsSync(path) ? readText(path)?.trim() : undefined;
+};
+
+/** Phases in which a pod keeps its name for itself. */
+const named: readonly Phase[] = ['prepare', 'prepared', 'run'];
+
+/** @throws ERR_POD_NAME when `name` is not valid, or another pod has it */
+export function refuseTakenName(dataDir: string, name: string): void {
+  if (!isPodName(name)) {
+    throw new RuntimeError('ERR_POD_NAME', `pod name ${JSON.stringify(name)} is not valid`, {
+      hint: 'a pod name has 1 to 63 lower-case letters, digits and dashes, no dash at its ends, and is no UUID',
+    });
+  }
+  const [holder] = collect(dataDir, named, (_id, dir) => nameOf(dir) === name);
+  if (holder !== undefined) {
+    throw new RuntimeError('ERR_POD_NAME', `pod name "${name}" is taken by pod ${holder.id}, which is ${holder.state}`, {
+      hint: holder.state === 'exited' ? `rkt rm ${holder.id.slice(0, 8)} frees it` : 'choose another name',
+    });
+  }
+}
+
+/** The one pod of this name; of those gc has marked only when no other has it. */
+function findNamed(dataDir: string, name: string, among: readonly Phase[]): PodEntry[] {
+  const all = isPodName(name) ? collect(dataDir, among, (_id, dir) => nameOf(dir) === name) : [];
+  const current = all.filter(({ phase }) => named.includes(phase));
+  return current.length > 0 ? current : all;
+}
+
+/** The one pod of the name `prefix`, else the one whose UUID begins with it. @throws ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS */
 export function findPod(dataDir: string, prefix: string, among: readonly Phase[] = visiblePhases): PodEntry {
   if (prefix === '') throw new RuntimeError('ERR_POD_NOT_FOUND', 'UUID cannot be empty');
-  const matches = listPods(dataDir, among, prefix.toLowerCase());
+  const byName = findNamed(dataDir, prefix, among);
+  const matches = byName.length > 0 ? byName : listPods(dataDir, among, prefix.toLowerCase());
   const [pod] = matches;
   if (pod === undefined)
     throw new RuntimeError('ERR_POD_NOT_FOUND', `no matches found for "${prefix}"`, { hint: 'rkt list shows the pods there are' });
   if (matches.length > 1) {
-    throw new RuntimeError('ERR_POD_AMBIGUOUS', `ambiguous uuid "${prefix}", ${matches.length} matches`, {
+    throw new RuntimeError('ERR_POD_AMBIGUOUS', `ambiguous ${byName.length > 0 ? 'name' : 'uuid'} "${prefix}", ${matches.length} matches`, {
       details: matches.map((match) => match.id),
     });
   }

@@ -38,6 +38,7 @@ function main(): never {
     netns: input.netns,
     hosts: undefined,
     resolvConf: input.resolvConf,
+    fallbackResolvConf: undefined,
     insecure: new Set(input.insecure),
     apps: input.apps.map(({ spec, layers, stopSignal }) => ({
       spec,

@@ -4,12 +4,14 @@ import { parseNetArgs } from '../../../src/net/args.ts';
 /** `name`, `name:args`, as one line each */
 const brief = (...occurrences: string[]): string[] => {
   const request = parseNetArgs(occurrences);
+  if (request.mode === 'ns') return [`ns ${request.netns ?? ''}`];
   if (request.mode !== 'contained') return [request.mode, ...request.warnings];
   const networks = request.networks.map(({ name, args, capabilityArgs }) =>
     [
       name,
       ...args.map((pair) => pair.join('=')),
       ...(capabilityArgs.ips ?? []).map((ip) => `ip ${ip}`),
+      ...Object.entries(capabilityArgs).flatMap(([key, value]) => (['ips', 'mac'].includes(key) ? [] : [`cap ${key} ${JSON.stringify(value)}`])),
       ...(capabilityArgs.mac === undefined ? [] : [`mac ${capabilityArgs.mac}`]),
     ].join(' | '),
   );
@@ -55,6 +57,19 @@ describe('--net', () => {
     ],
     [['default:IP=fd00::5'], ['default | IP=fd00::5']],
     [['a:ip=fd00::5'], ['a | ip fd00::5']],
+    [['a:cap.bandwidth={"ingressRate":1000,"ingressBurst":2},b'], ['a | cap bandwidth {"ingressRate":1000,"ingressBurst":2}', 'b']],
+    [['a:cap.aliases=["x","y"],ip=10.0.0.5,b:cap.x=1'], ['a | ip 10.0.0.5 | cap aliases ["x","y"]', 'b | cap x 1']],
+    [['a:cap.x={"t":"],};{"};K=V'], ['a | K=V | cap x {"t":"],};{"}']],
+    [['a:cap.x="a,b;c",cap.y.z/w=[[1,2],{"k":[3]}],b'], ['a | cap x "a,b;c" | cap y.z/w [[1,2],{"k":[3]}]', 'b']],
+    [
+      ['a:cap.ipRanges=[[{"subnet":"10.1.0.0/16"}],[{"subnet":"fd00::/64","rangeStart":"fd00::9"}]]'],
+      ['a | cap ipRanges [[{"subnet":"10.1.0.0/16"}],[{"subnet":"fd00::/64","rangeStart":"fd00::9"}]]'],
+    ],
+    [['a:K="x,b'], ['a | K="x', 'b']],
+    [['ns:/run/netns/x'], ['ns /run/netns/x']],
+    [['ns:/proc/12/ns/net'], ['ns /proc/12/ns/net']],
+    [['ns'], ['ns']],
+    [['ns:K=V'], ['ns | K=V']],
     [['a:ip=fd00::5/64,mac=02:00:00:00:00:0A'], ['a | ip fd00::5/64 | mac 02:00:00:00:00:0a']],
     [['a:ip=10.0.0.5,fd00::5,b'], ['a | ip 10.0.0.5 | ip fd00::5', 'b']],
     [['a:ip=10.0.0.5,ip=fd00::5'], ['a | ip 10.0.0.5 | ip fd00::5']],
@@ -97,6 +112,22 @@ describe('--net', () => {
     [['a:K=V;K=W'], ['argument K of network "a" is given twice']],
     [['a:K=V=W'], ['the value of argument "K" of network "a" holds "=" or a control character']],
     [['a:K=x\n'], ['the value of argument "K" of network "a" holds "=" or a control character']],
+    [['ns:'], ['"ns:" needs the absolute path of a network namespace, not ""']],
+    [['ns:run/x'], ['"ns:" needs the absolute path of a network namespace, not "run/x"']],
+    [['ns:/run/netns/x,a'], ['"ns:" stands alone: the namespace has the networks its maker gave it']],
+    [['ns:/a', 'ns:/b'], ['"ns:" stands alone: the namespace has the networks its maker gave it']],
+    [['ns,ns'], ['network "ns" is given twice']],
+    [['a:cap.x={"k":[1,2}'], ['brackets or quotes of "a:cap.x={\\"k\\":[1,2}" do not match']],
+    [['a:cap.x="open,b'], ['brackets or quotes of "a:cap.x=\\"open,b" do not match']],
+    [['a:cap.deviceID=0000:00:1f.6'], ['cap.deviceID of network "a": "0000:00:1f.6" is not JSON (a text needs quotes: cap.KEY=\'"text"\')']],
+    [['a:cap.=1'], ['"cap." of network "a" names no capability']],
+    [['a:cap.x=1;cap.x=2'], ['cap.x of network "a" is given twice']],
+    [['a:cap.portMappings=[]'], ['cap.portMappings of network "a" is written --port']],
+    [['a:cap.ips=["10.0.0.1"]'], ['cap.ips of network "a" is written ip=ADDRESS']],
+    [['a:cap.bandwidth={"ingressRate":-1}'], ['cap.bandwidth of network "a": ingressRate must be a whole number, not negative']],
+    [['a:cap.bandwidth={"ingresRate":1}'], ['cap.bandwidth of network "a": needs ingressRate, ingressBurst, egressRate, egressBurst']],
+    [['a:cap.ipRanges=[{"subnet":"10.1.0.0/16"}]'], [expect.stringContaining('must be a list of lists of ranges') as string]],
+    [['a:cap.aliases="x"'], ['cap.aliases of network "a": must be a list of names']],
     [['a:ip=fd00::g'], ['ip "fd00::g" of network "a" is not an address']],
     [['a:ip='], ['ip "" of network "a" is not an address']],
     [['a:mac=01:00:00:00:00:01'], ['mac "01:00:00:00:00:01" of network "a" is not the MAC address of an interface']],

@@ -31,14 +31,17 @@ describe('--port', () => {
   test.each([
     ['http:8080', '* 8080 80 tcp'],
     ['http:127.0.0.1:8080', '127.0.0.1 8080 80 tcp'],
-    ['http:[::1]:8080', '::1 8080 80 tcp'],
+    ['http:[fd00::1]:8080', 'fd00::1 8080 80 tcp'],
     ['53-udp:5353', '* 5353 53 udp'],
     ['8080:80', '* 8080 80 tcp'],
     ['8080:80/udp', '* 8080 80 udp'],
     ['8080:80/sctp', '* 8080 80 sctp'],
     ['127.0.0.1:8080:80', '127.0.0.1 8080 80 tcp'],
     ['0.0.0.0:8080:80/tcp', '0.0.0.0 8080 80 tcp'],
-    ['[::1]:8080:80', '::1 8080 80 tcp'],
+    ['[fd00::1]:8080:80', 'fd00::1 8080 80 tcp'],
+    ['0:80', '* 0 80 tcp'],
+    ['127.0.0.1:0:80/udp', '127.0.0.1 0 80 udp'],
+    ['http:0', '* 0 80 tcp'],
     ['[fd00:0:0::1]:8080:80/udp', 'fd00::1 8080 80 udp'],
     ['65535:1', '* 65535 1 tcp'],
   ])('%s', (value, expected) => {
@@ -48,7 +51,14 @@ describe('--port', () => {
   test.each([
     ['8080', 'a host port and a port of the pod are needed'],
     ['', 'a host port and a port of the pod are needed'],
-    ['0:80', '"0" is not a port of the host'],
+    ['[::1]:8080:80', 'the kernel does not route [::1] to a pod'],
+    ['http:[0:0::1]:8080', 'the kernel does not route [::1] to a pod'],
+    ['00000:80-', '"80-" is not a port of the pod'],
+    ['8000-8010:80', '11 ports of the host for 1 of the pod'],
+    ['8010-8000:80-90', '"8010-8000" is not a port of the host'],
+    ['0-5:80-85', '"0-5" is not a port of the host'],
+    ['65530-65536:1-7', '"65530-65536" is not a port of the host'],
+    ['http:8000-8001', 'a named port is one port'],
     ['65536:80', '"65536" is not a port of the host'],
     ['80:0', '"0" is not a port of the pod'],
     ['80:80:80', '"80" is not an address of the host'],
@@ -72,8 +82,13 @@ describe('--port', () => {
     expect(refused(value)).toEqual([expect.stringContaining(expected)]);
   });
 
+  test('ranges are as many ports; several free ports do not collide', () => {
+    expect(map('8000-8002:80-82/udp')).toEqual(['* 8000 80 udp', '* 8001 81 udp', '* 8002 82 udp']);
+    expect(map('127.0.0.1:0:80-81', '0:80')).toEqual(['127.0.0.1 0 80 tcp', '127.0.0.1 0 81 tcp', '* 0 80 tcp']);
+  });
+
   test('every fault is named', () => {
-    expect(refused('0:1', 'x', '1:2')).toHaveLength(2);
+    expect(refused('65536:1', 'x', '1:2')).toHaveLength(2);
     expect(refused('nope:1', 'admin:2', 'http:3')).toHaveLength(2);
   });
 
@@ -83,9 +98,11 @@ describe('--port', () => {
     [['8080:80', '8080:80/udp'], false],
     [['8080:80', '127.0.0.1:8080:81'], true],
     [['0.0.0.0:8080:80', '127.0.0.1:8080:81'], true],
-    [['0.0.0.0:8080:80', '[::1]:8080:81'], false],
-    [['[::]:8080:80', '[::1]:8080:81'], true],
-    [['8080:80', '[::1]:8080:81'], true],
+    [['0.0.0.0:8080:80', '[fd00::1]:8080:81'], false],
+    [['[::]:8080:80', '[fd00::1]:8080:81'], true],
+    [['8080:80', '[fd00::1]:8080:81'], true],
+    [['8080:80', '8079-8080:1-2'], true],
+    [['0:80', '0:80'], false],
     [['10.0.0.1:8080:80', '10.0.0.2:8080:80'], false],
     [['http:8080', '8080:81'], true],
     [['8080:80', '8081:80'], false],

@@ -29,13 +29,14 @@ const pod = (change: Partial<Stage1Pod> = {}): Stage1Pod => ({
   interactive: false,
   hosts: undefined,
   resolvConf: undefined,
+  fallbackResolvConf: undefined,
   insecure: new Set(),
   graceMs: 10_000,
   ...change,
 });
 const facts: BundleFacts = {
   user: { uid: 0, gid: 0, additionalGids: [] },
-  etcFiles: ['hostname', 'hosts'],
+  etcFiles: [{ name: 'hostname' }, { name: 'hosts' }],
   ownCapabilities: (1n << 41n) - 1n,
   ownOomScoreAdj: 0,
   terminal: undefined,

@@ -10,11 +10,17 @@ import { fromBundle, namespaceFds, podCgroup } from './layout.ts';
 import type { OciDevice, OciMount, OciSpec, OciUser } from './oci-spec.ts';
 import { defaultSeccomp } from './seccomp.ts';
 
+/** A file of /etc: ours, in the pod's directory, or the host's at `hostPath`, read-only. */
+export interface EtcMount {
+  readonly name: string;
+  readonly hostPath?: string;
+}
+
 /** What a bundle depends on besides the pod. */
 export interface BundleFacts {
   readonly user: OciUser;
-  /** files of ours that go over the image's, by name in /etc */
-  readonly etcFiles: readonly string[];
+  /** files that go over the image's */
+  readonly etcFiles: readonly EtcMount[];
   /** capabilities this process may hand on: a bit mask */
   readonly ownCapabilities: bigint;
   /** this process's oom_score_adj: without CAP_SYS_RESOURCE it cannot be lowered */
@@ -84,7 +90,7 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
     mounts: [
       ...systemMounts,
       shared('/dev/shm', fromBundle.shm, ['nosuid', 'nodev', 'noexec']),
-      ...facts.etcFiles.map((name) => etcMount(name, spec)),
+      ...facts.etcFiles.map((file) => etcMount(file, spec)),
     ],
     linux: {
       cgroupsPath: `/${podCgroup(pod.id)}/${spec.name}`,
@@ -128,8 +134,12 @@ const shared = (destination: string, source: string, options: readonly string[])
   source,
   options: ['bind', ...options],
 });
-const etcMount = (name: string, spec: PodApp): OciMount =>
-  shared(`/etc/${name}`, `${fromBundle.etc}/${name}`, ['nosuid', 'nodev', spec.readOnlyRootFS === true ? 'ro' : 'rw']);
+const etcMount = ({ name, hostPath }: EtcMount, spec: PodApp): OciMount =>
+  shared(`/etc/${name}`, hostPath ?? `${fromBundle.etc}/${name}`, [
+    'nosuid',
+    'nodev',
+    hostPath !== undefined || spec.readOnlyRootFS === true ? 'ro' : 'rw',
+  ]);
 
 /** rkt.md 2.5: defaults under the manifest's values; the app's name over everything; no HOSTNAME (it would outlive a change of the name). */
 function environmentOf(spec: PodApp, terminal: string | undefined): string[] {

@@ -1,9 +1,10 @@
 /** Steps 'app.prepare' and 'rootfs.mount' of the oci flavor. */
 import { readFileSync } from 'node:fs';
 import { makeDirectory, writeAtomic } from '../../../host/files.ts';
+import { hostsText } from '../../../model/hosts-file.ts';
 import { podFiles } from '../../../state/pod/layout.ts';
-import type { Stage1App, Stage1Pod } from '../../contract.ts';
-import { bundleConfig, type BundleFacts } from './bundle.ts';
+import type { EtcFile, Stage1App, Stage1Pod } from '../../contract.ts';
+import { bundleConfig, type BundleFacts, type EtcMount } from './bundle.ts';
 import { currentCgroupLayout } from './cgroup.ts';
 import { copyLayers } from './copy-layers.ts';
 import { ociFiles } from './layout.ts';
@@ -55,23 +56,24 @@ function writeBundle(pod: Stage1Pod, app: Stage1App): void {
   writeAtomic(files.config(name), JSON.stringify(config));
 }
 
-/** @returns which of our files go over those of this app's image (rkt.md 2.6) */
-function writeEtcFiles(pod: Stage1Pod, root: Rootfs): string[] {
+/** @returns which files go over those of this app's image (rkt.md 2.6) */
+function writeEtcFiles(pod: Stage1Pod, root: Rootfs): EtcMount[] {
   const { etc } = ociFiles(pod.dir);
-  const put = (name: string, content: string): string => {
-    writeAtomic(`${etc}/${name}`, content, { mode: 0o644 });
-    return name;
+  const put = (name: string, file: EtcFile): EtcMount => {
+    if (typeof file !== 'string') return { name, hostPath: file.hostPath };
+    writeAtomic(`${etc}/${name}`, file, { mode: 0o644 });
+    return { name };
   };
+  const resolvConf = pod.resolvConf ?? (namesResolver(root) ? undefined : pod.fallbackResolvConf);
   return [
     put('hostname', `${pod.hostname}\n`),
-    ...(pod.hosts !== undefined || !root.has('etc/hosts') ? [put('hosts', pod.hosts ?? fallbackHosts(pod.hostname))] : []),
-    ...(pod.resolvConf === undefined ? [] : [put('resolv.conf', pod.resolvConf)]),
+    ...(pod.hosts !== undefined || !root.has('etc/hosts') ? [put('hosts', pod.hosts ?? hostsText(pod.hostname, []))] : []),
+    ...(resolvConf === undefined ? [] : [put('resolv.conf', resolvConf)]),
   ];
 }
 
-/** rkt.md 2.6: the host name belongs to the loopback line, not to the pod's address. */
-export const fallbackHosts = (hostname: string): string =>
-  `127.0.0.1\tlocalhost localhost.domain localhost4 localhost4.localdomain4 ${hostname}\n::1\tlocalhost localhost.domain localhost6 localhost6.localdomain6\n`;
+/** Images come with an empty file where their builder had a resolver mounted. */
+const namesResolver = (root: Rootfs): boolean => /^\s*nameserver\s/m.test(root.readText('etc/resolv.conf') ?? '');
 
 function processFacts(): Pick<BundleFacts, 'ownCapabilities' | 'ownOomScoreAdj'> {
   const [, mask = '0'] = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];

@@ -1,5 +1,5 @@
 /** An app's mounted root, made ready: what rkt promises to be there, without ever following a link out of it. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O, RESOLVE, fchmodat, isErrno, mkdirat, openat2, symlinkat } from '../../../host/linux.ts';
 import { RuntimeError } from '../../../model/errors.ts';
 
@@ -19,6 +19,24 @@ export class Rootfs implements Disposable {
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return false;
       throw error;
+    }
+  }
+
+  /** The first 64 KiB of a regular file; undefined when there is none. */
+  readText(path: string): string | undefined {
+    let fd: number;
+    try {
+      fd = openat2(this.fd, path, O.RDONLY | O.NONBLOCK, 0, inRoot);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return undefined;
+      throw error;
+    }
+    try {
+      if (!fstatSync(fd).isFile()) return undefined;
+      const bytes = Buffer.alloc(64 << 10);
+      return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0));
+    } finally {
+      closeSync(fd);
     }
   }
 
