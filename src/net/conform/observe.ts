@@ -1,0 +1,151 @@
+/** What the kernel and the file system hold, as comparable lines. `ip`, `nft` and `tc` are asked: a plugin is judged by other eyes than its own. */
+import { lstatSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { monotonicMs, sleepMs } from '../../host/clock.ts';
+import { netnsExists, withNetns } from '../../host/netns.ts';
+import { findExecutable, runProgram } from '../../host/run-program.ts';
+import { volatileRoots } from '../../host/throwaway.ts';
+import { isErrno, RuntimeError } from '../../model/errors.ts';
+import { isObject } from '../../model/cni/known-key.ts';
+
+const programPath = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
+const timeoutMs = 20_000;
+
+/** Runs a program of the machine in the namespace this thread is in. @throws ERR_HOST_PROGRAM_MISSING */
+export function tool(name: string, args: readonly string[]): { readonly ok: boolean; readonly text: string; readonly error: string } {
+  const path = findExecutable(name, programPath);
+  if (path === undefined)
+    throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', `${name} is not installed`, { hint: 'apt-get install iproute2 nftables' });
+  const outcome = runProgram({ path, argv: [name, ...args], env: { PATH: programPath.join(':') }, timeoutMs, maxBytes: 16 << 20 });
+  if (outcome.kind === 'not-started') throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', `cannot run ${path}: ${outcome.reason}`);
+  return { ok: outcome.kind === 'exited' && outcome.status === 0, text: outcome.stdout.toString(), error: outcome.stderr.toString().trim() };
+}
+
+/** `ip` with words separated by blanks. @throws Error with what ip said */
+export function ip(command: string): string {
+  const { ok, text, error } = tool('ip', command.split(' '));
+  if (!ok) throw new Error(`ip ${command}: ${error}`);
+  return text;
+}
+
+interface LinkJson {
+  readonly ifindex: number;
+  readonly ifname: string;
+  readonly address?: string;
+  readonly mtu: number;
+  readonly flags: readonly string[];
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number; readonly scope: string; readonly family: string }[];
+}
+const json = <T>(program: string, ...args: string[]): T[] => {
+  const { text } = tool(program, args);
+  return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
+};
+
+export const linksHere = (): LinkJson[] => json<LinkJson>('ip', '-d', '-j', 'addr').filter(({ ifname }) => ifname !== undefined);
+export const linkHere = (name: string): LinkJson | undefined => linksHere().find(({ ifname }) => ifname === name);
+export const addressesHere = (name: string): string[] =>
+  (linkHere(name)?.addr_info ?? []).filter(({ scope }) => scope !== 'link').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+
+interface RouteJson {
+  readonly type?: string;
+  readonly dst: string;
+  readonly gateway?: string;
+  readonly dev?: string;
+  readonly table?: string;
+}
+export const routesHere = (): RouteJson[] =>
+  ['-4', '-6']
+    .flatMap((family) => json<RouteJson>('ip', family, '-j', 'route', 'show', 'table', 'all'))
+    .filter(({ type = 'unicast', table, dst }) => type === 'unicast' && table !== 'local' && !dst.startsWith('fe80') && !dst.startsWith('ff00'));
+
+/** Lines of the namespace this thread is in. */
+function kernelLines(where: string): string[] {
+  const lines: string[] = [];
+  for (const link of linksHere()) {
+    const up = link.flags.includes('UP') ? 'up' : 'down';
+    lines.push(`${where} link ${link.ifname} ${link.linkinfo?.info_kind ?? ''} mtu ${link.mtu} ${link.address ?? ''} ${up}`);
+    for (const { local, prefixlen, scope } of link.addr_info)
+      if (scope !== 'link') lines.push(`${where} address ${local}/${prefixlen} on ${link.ifname}`);
+  }
+  for (const { dst, gateway, dev, table } of routesHere())
+    lines.push(`${where} route ${dst} via ${gateway ?? '-'} dev ${dev ?? '-'} table ${table ?? 'main'}`);
+  for (const rule of json<{ priority: number; src?: string; table?: string }>('ip', '-j', 'rule'))
+    lines.push(`${where} policy rule ${rule.priority} from ${rule.src ?? 'all'} table ${rule.table ?? ''}`);
+  for (const qdisc of json<{ kind: string; dev: string; root?: boolean }>('tc', '-j', 'qdisc'))
+    if (!['noqueue', 'mq', 'pfifo_fast', 'fq_codel'].includes(qdisc.kind)) lines.push(`${where} qdisc ${qdisc.kind} on ${qdisc.dev}`);
+  return [...lines, ...ruleLines(where)];
+}
+
+/** Each nftables object and each element of a set or map is a line; handles and counters say nothing. */
+function ruleLines(where: string): string[] {
+  const { text } = tool('nft', ['-j', 'list', 'ruleset']);
+  const { nftables = [] } = (text.trim() === '' ? {} : JSON.parse(text)) as { nftables?: Record<string, Record<string, unknown>>[] };
+  return nftables.flatMap((object) =>
+    Object.entries(object).flatMap(([kind, { handle: _handle, elem, ...rest }]) =>
+      kind === 'metainfo'
+        ? []
+        : [
+            `${where} nft ${kind} ${withoutCounters(rest)}`,
+            ...(Array.isArray(elem) ? elem : []).map((one) => `${where} nft element of ${String(rest['name'])} ${withoutCounters(one)}`),
+          ],
+    ),
+  );
+}
+const withoutCounters = (value: unknown): string =>
+  JSON.stringify(value, (key, item: unknown) => (key === 'counter' && isObject(item) ? 'counter' : key === 'handle' ? undefined : item));
+
+/** Files a plugin may have left; the bench's own, and mounted namespaces, apart. */
+export function files(apart: string): string[] {
+  const walk = (folder: string): string[] => {
+    let names: string[];
+    try {
+      names = readdirSync(folder);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+      throw error;
+    }
+    return names.flatMap((name) => {
+      const path = join(folder, name);
+      if (path === apart || path === '/run/netns') return [];
+      const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+      return isFolder ? walk(path) : [path];
+    });
+  };
+  return volatileRoots.flatMap((root) => walk(root));
+}
+
+/** Processes that carry `marker` in their environment, this one apart. */
+export const processes = (marker: string): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/environ`, 'utf8').split('\0').includes(marker);
+      } catch {
+        return false; // it ended while we looked
+      }
+    })
+    .map(Number);
+
+/** Everything there is, on the host and in the pods' namespaces given. */
+export function snapshot(pods: readonly string[], apart: string, marker: string): Set<string> {
+  return new Set([
+    ...kernelLines('host'),
+    ...pods.flatMap((netns) => (netnsExists(netns) ? withNetns(netns, () => kernelLines('pod')) : [])),
+    ...files(apart).map((path) => `file ${path}`),
+    ...processes(marker).map((pid) => `process ${pid}`),
+  ]);
+}
+
+export const added = (before: ReadonlySet<string>, after: ReadonlySet<string>): string[] => [...after].filter((line) => !before.has(line));
+
+/** What is there now and was not in `before`; the kernel has some time to finish deletions it does later. */
+export function leftSince(before: ReadonlySet<string>, take: () => Set<string>, graceMs = 1_000): string[] {
+  const deadline = monotonicMs() + graceMs;
+  for (;;) {
+    const left = added(before, take());
+    if (left.length === 0 || monotonicMs() > deadline) return left;
+    sleepMs(50);
+  }
+}
