@@ -2,12 +2,11 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { monotonicMs } from '../../host/clock.ts';
-import { SIGNAL } from '../../host/linux.ts';
-import { holdProcess, startTimeOf } from '../../host/process.ts';
 import { findExecutable } from '../../host/run-program.ts';
 import { enterThrowawayHost } from '../../host/throwaway.ts';
 import { RuntimeError, isErrno } from '../../model/errors.ts';
-import { ip, processes } from './observe.ts';
+import { endProcess, ip, processes } from './observe.ts';
+import { serveDhcp } from './dhcp.ts';
 import { addressOfPod, recorderGateway, recorderRoute } from './recorder.ts';
 import { requirements } from './requirements.ts';
 import { argumentsOf } from './scenarios/arguments.ts';
@@ -37,7 +36,7 @@ export function conform(request: ConformRequest): ConformReport {
   try {
     const versions = version(session);
     front(session);
-    const lacking = whatIsMissing(subject);
+    const lacking = whatIsMissing(subject) ?? (subject.lan === true ? serveDhcp(session) : undefined);
     for (const command of lacking === undefined ? (subject.host ?? []) : []) ip(command);
     attachments(session, lacking);
     errors(session);
@@ -50,7 +49,8 @@ export function conform(request: ConformRequest): ConformReport {
       ms: Math.round(monotonicMs() - started),
     };
   } finally {
-    for (const pid of processes(marker)) end(pid);
+    // Daemons that a plugin left running end with its host.
+    for (const pid of processes(marker)) endProcess(pid);
   }
 }
 
@@ -133,12 +133,3 @@ function finding(session: Session, number: string, requirement: string): Finding
   return { number, requirement, verdict: 'pass', reason: '', evidence };
 }
 const withoutAdd = new Set(['P1', 'P22', 'P23', 'P24', 'X1', 'X2', 'X3', 'X4', 'X6', 'X7', 'X8', 'V4', 'V6', 'V7', 'R11', 'R13']);
-
-/** A daemon that a plugin left running ends with its host. */
-function end(pid: number): void {
-  const startTime = startTimeOf(pid);
-  if (startTime === undefined) return;
-  const held = holdProcess({ pid, startTime });
-  held?.signal(SIGNAL.KILL);
-  held?.[Symbol.dispose]();
-}

@@ -2,7 +2,9 @@
 import { lstatSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
+import { SIGNAL } from '../../host/linux.ts';
 import { netnsExists, withNetns } from '../../host/netns.ts';
+import { holdProcess, startTimeOf } from '../../host/process.ts';
 import { findExecutable, runProgram } from '../../host/run-program.ts';
 import { volatileRoots } from '../../host/throwaway.ts';
 import { isErrno, RuntimeError } from '../../model/errors.ts';
@@ -127,6 +129,17 @@ export const processes = (marker: string): number[] =>
       }
     })
     .map(Number);
+
+/** Kills, and waits for the end. */
+export function endProcess(pid: number): void {
+  const startTime = startTimeOf(pid);
+  if (startTime === undefined) return;
+  const held = holdProcess({ pid, startTime });
+  if (held === undefined) return;
+  held.signal(SIGNAL.KILL);
+  held.waitEnd(1_000);
+  held[Symbol.dispose]();
+}
 
 /** Everything there is, on the host and in the pods' namespaces given. */
 export function snapshot(pods: readonly string[], apart: string, marker: string): Set<string> {

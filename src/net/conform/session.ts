@@ -48,13 +48,15 @@ export interface Ask {
 export const networkName = 'conform';
 const timeoutMs = 60_000;
 export const benchDir = '/run/rkt-conform';
+/** the bridge with a DHCP server */
+export const lanName = 'lan0';
 
 export class Session {
   readonly subject: Subject;
   readonly recorder: Recorder;
-  readonly #plugin: string;
+  readonly plugin: string;
   readonly #cniPath: string;
-  readonly #marker: string;
+  readonly marker: string;
   readonly #evidence = new Map<string, Evidence[]>();
   readonly #reasons = new Map<string, { verdict: Verdict; reason: string }>();
   readonly calls: Answer[] = [];
@@ -66,8 +68,8 @@ export class Session {
 
   constructor(plugin: string, subject: Subject, searchPath: readonly string[], marker: string) {
     this.subject = subject;
-    this.#plugin = plugin;
-    this.#marker = marker;
+    this.plugin = plugin;
+    this.marker = marker;
     this.recorder = new Recorder(join(benchDir, 'ipam'));
     this.#cniPath = [this.recorder.path, ...searchPath].join(':');
   }
@@ -84,7 +86,7 @@ export class Session {
   /** Writes down one thing tried, for each number of `numbers` (separated by blanks). */
   prove(numbers: string, what: string, holds: boolean, saw: string, ...answers: readonly Answer[]): boolean {
     const evidence: Evidence = { what, holds, saw, calls: answers.map(({ call }) => call) };
-    for (const number of numbers.split(' ')) this.#evidence.set(number, [...(this.#evidence.get(number) ?? []), evidence]);
+    for (const number of new Set(numbers.split(' '))) this.#evidence.set(number, [...(this.#evidence.get(number) ?? []), evidence]);
     return holds;
   }
   /** Says why numbers are not tried; evidence that exists all the same counts more. */
@@ -116,7 +118,12 @@ export class Session {
     const netns = `/run/netns/${id}`;
     createNetns(netns);
     for (const command of this.subject.podHost?.(n) ?? []) ip(command);
-    const { ifName, role } = this.subject;
+    const { ifName, role, lan } = this.subject;
+    if (lan === true) {
+      ip(`link add host${n} type veth peer name ${ifName} netns ${id}`);
+      ip(`link set host${n} master ${lanName} up`);
+      ip(`-n ${id} link set ${ifName} up`);
+    }
     const pod = { n, id, netns, ifName };
     const before = role === 'chained' ? this.#precede(pod) : undefined;
     return { ...pod, before };
@@ -132,7 +139,10 @@ export class Session {
     ip(`link add ${host} type veth peer name ${ifName} netns ${id}`);
     ip(`link set ${host} up`);
     ip(`-n ${id} link set ${ifName} up`);
-    for (const { address } of ips) ip(`-n ${id} addr add ${address} dev ${ifName} nodad`);
+    for (const { address } of ips) {
+      ip(`-n ${id} addr add ${address} dev ${ifName} nodad`);
+      if (!address.includes(':')) ip(`route add ${address.split('/')[0] ?? ''} dev ${host}`);
+    }
     const routes = given?.routes ?? [{ dst: '0.0.0.0/0', gw: recorderGateway }];
     for (const { dst, gw } of routes) ip(`-n ${id} route add ${dst} ${gw === undefined ? `dev ${ifName}` : `via ${gw}`}`);
     const mac = linkHere(host)?.address ?? '';
@@ -183,17 +193,18 @@ export class Session {
     const env = Object.fromEntries(Object.entries(wanted).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
     return { env, stdin: ask.stdin ?? JSON.stringify(this.confOf(pod, ask)) };
   }
-  #environment(env: Readonly<Record<string, string>>): Record<string, string> {
+  /** Environment of everything that runs on the bench: the marker tells what is left of it. */
+  environment(env: Readonly<Record<string, string>>): Record<string, string> {
     const inherited = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || name.startsWith('CNI_') ? [] : [[name, value]]));
-    const [name = '', value = ''] = this.#marker.split('=');
+    const [name = '', value = ''] = this.marker.split('=');
     return { ...(Object.fromEntries(inherited) as Record<string, string>), [name]: value, ...env };
   }
 
   call(verb: string, pod: Pod | undefined, ask: Ask = {}): Answer {
     const { env, stdin } = this.#request(verb, pod, ask);
     const started = monotonicMs();
-    const path = this.#plugin;
-    const outcome = runProgram({ path, argv: [path], env: this.#environment(env), stdin: Buffer.from(stdin), timeoutMs, maxBytes: 4 << 20 });
+    const path = this.plugin;
+    const outcome = runProgram({ path, argv: [path], env: this.environment(env), stdin: Buffer.from(stdin), timeoutMs, maxBytes: 4 << 20 });
     const ms = Math.round(monotonicMs() - started);
     const printed =
       outcome.kind === 'not-started'
@@ -222,13 +233,13 @@ export class Session {
     requests.forEach(({ stdin }, i) => writeFileSync(join(dir, `${i}.in`), stdin));
     const lines = requests.map(({ env }, i) => {
       const variables = Object.entries(env).map(([name, value]) => `${name}=${quote(value)}`);
-      return `(${variables.join(' ')} ${quote(this.#plugin)} <${i}.in >${i}.out 2>${i}.err; echo $? >${i}.exit) &`;
+      return `(${variables.join(' ')} ${quote(this.plugin)} <${i}.in >${i}.out 2>${i}.err; echo $? >${i}.exit) &`;
     });
     const started = monotonicMs();
     runProgram({
       path: '/bin/sh',
       argv: ['sh', '-c', `${lines.join('\n')}\nwait`],
-      env: this.#environment({}),
+      env: this.environment({}),
       cwd: dir,
       timeoutMs,
       maxBytes: 1 << 20,
@@ -256,7 +267,7 @@ export class Session {
       ...snapshot(
         pods.map(({ netns }) => netns),
         benchDir,
-        this.#marker,
+        this.marker,
       ),
       ...this.recorder.leases().map((lease) => `lease ${lease} of the delegate`),
     ]);

@@ -21,6 +21,8 @@ export interface Subject {
   /** commands of `ip` that prepare the host once, and before each pod */
   readonly host?: readonly string[];
   podHost?(n: number): readonly string[];
+  /** works on a link that leads to a DHCP server */
+  readonly lan?: boolean;
   /** asks an IPAM of ours, the recorder */
   readonly delegates: boolean;
   /** a configuration with room for one pod only */
@@ -72,7 +74,7 @@ const known: Readonly<Record<string, Known>> = {
     }),
     twice: { args: { ips: ['10.88.7.7/16'] }, cniArgs: 'IP=10.88.8.8/16', expects: '10.88.7.7/16' },
   },
-  dhcp: { role: 'ipam', conf: () => ({ ipam: { type: 'dhcp' } }) },
+  dhcp: { role: 'ipam', lan: true, conf: () => ({ ipam: { type: 'dhcp' } }) },
   portmap: {
     role: 'chained',
     conf: (n) => ({ snat: true, runtimeConfig: { portMappings: [{ hostPort: 20_000 + n, containerPort: 80, protocol: 'tcp' }] } }),
@@ -152,6 +154,7 @@ export function subjectOf(type: string, confText?: string, prevText?: string, ca
     conf: () => withCaps(replaced),
     delegates: usesIpam(replaced),
     ...(builtIn?.linkKind === undefined ? {} : { linkKind: builtIn.linkKind }),
+    ...(builtIn?.lan === undefined ? {} : { lan: builtIn.lan }),
     ...(builtIn?.host === undefined ? {} : { host: builtIn.host }),
     ...(builtIn?.podHost === undefined ? {} : { podHost: builtIn.podHost }),
     ...(prevResult === undefined ? {} : { prevResult }),

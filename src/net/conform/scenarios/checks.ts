@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { withNetns } from '../../../host/netns.ts';
 import { readSysctl, writeSysctl } from '../../../host/sysctl.ts';
 import { isObject } from '../../../model/cni/known-key.ts';
-import { added, addressesHere, ip, linkHere, tool } from '../observe.ts';
+import { added, addressesHere, endProcess, ip, linkHere, tool } from '../observe.ts';
 import { sawOf, leftText, type Answer, type Pod, type Session } from '../session.ts';
 import type { JsonObject } from '../subjects.ts';
 
@@ -73,6 +73,13 @@ const sabotages: readonly Sabotage[] = [
     },
   },
   {
+    what: 'the process that renews the lease',
+    when: (line, { subject }) => line.startsWith('process ') && subject.role === 'ipam',
+    act: (_pod, made) => {
+      for (const line of made) if (line.startsWith('process ')) endProcess(Number(line.slice('process '.length)));
+    },
+  },
+  {
     what: 'the lease of the delegate',
     when: (line) => line.startsWith('lease '),
     act: (_pod, made) => {
@@ -105,8 +112,8 @@ function taken(session: Session, what: string, act: Sabotage['act']): void {
   try {
     const answer = session.call('ADD', pod);
     act(pod, added(before, session.look(pod)), session);
-    session.expectError('P10', `CHECK after ${what} was taken away`, session.call('CHECK', pod, prev(answer)));
-    session.expectOk('P8', `DEL after ${what} was taken away`, session.del(pod, answer.json));
+    session.expectError('P10', `CHECK after taking away ${what}`, session.call('CHECK', pod, prev(answer)));
+    session.expectOk('P8', `DEL after taking away ${what}`, session.del(pod, answer.json));
     session.endPod(pod);
     const left = session.left(before);
     session.prove('P8', `nothing is left after that DEL (${what})`, left.length === 0, leftText(left));

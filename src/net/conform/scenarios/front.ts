@@ -73,7 +73,8 @@ function configuration(session: Session): void {
   const { name: _name, ...nameless } = conf;
   session.expectError('X2', 'no network name', add(nameless), 7);
   session.expectError('X2', 'network name "../x"', add({ ...conf, name: '../x' }), 7);
-  session.expectError('X3', 'cniVersion "1.2.3.4.5"', add({ ...conf, cniVersion: '1.2.3.4.5' }), 6);
+  session.expectError('X3', 'cniVersion 7, a number', add({ ...conf, cniVersion: 7 }), 6);
+  session.expectError('X3', 'cniVersion "1.2.3.4.5"', add({ ...conf, cniVersion: '1.2.3.4.5' }), 1, 6);
   const unsupported = add({ ...conf, cniVersion: '99.0.0' });
   session.expectError('V4 X3', 'cniVersion "99.0.0"', unsupported, 1);
   const named = unsupported.error;
