@@ -13,7 +13,12 @@ const startMs = 2_000;
 export function serveDhcp(session: Session): string | undefined {
   const server = findExecutable('dnsmasq', ['/usr/sbin', '/usr/bin']);
   if (server === undefined) return 'this machine lacks a DHCP server (dnsmasq)';
-  for (const command of [`link add ${lanName} address 02:00:0a:58:00:01 type bridge`, `addr add 10.88.0.1/16 dev ${lanName}`, `link set ${lanName} up`]) ip(command);
+  for (const command of [
+    `link add ${lanName} address 02:00:0a:58:00:01 type bridge`,
+    `addr add 10.88.0.1/16 dev ${lanName}`,
+    `link set ${lanName} up`,
+  ])
+    ip(command);
   const pidFile = join(benchDir, 'dnsmasq.pid');
   const options = [
     '--conf-file=/dev/null',
