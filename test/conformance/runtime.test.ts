@@ -122,7 +122,7 @@ test('D2: names are looked at before any plugin is called, for DEL as for ADD', 
 test('R12: CNI_NETNS is a path, and empty for DEL when the namespace is gone', () => {
   network.join(two());
   removeNetns(podNetns);
-  expect(network.leave('another boot')).toEqual([]);
+  expect(network.leave()).toEqual([]);
   expect(bench.heard().map(({ env }) => env['CNI_NETNS'])).toEqual([podNetns, podNetns, '', '']);
 });
 test('R13: an interface name has 1 to 15 bytes without "/", ":" and white space', () => {
@@ -306,7 +306,7 @@ test('Z3: an error object is read from stdout; without one, what stderr says is 
 test('D5: the journal announces an attachment before its first plugin runs', () => {
   writeFileSync(
     join(bench.plugins, 'looks'),
-    `#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] && cp ${network.journalPath} ${bench.log}/journal-then\necho '{"cniVersion":"1.1.0"}'\n`,
+    `#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] && [ ! -e ${bench.log}/journal-then ] && cp ${network.journalPath} ${bench.log}/journal-then\necho '{"cniVersion":"1.1.0"}'\n`,
     { mode: 0o755 },
   );
   network.join(bench.network([{ type: 'looks' }]));

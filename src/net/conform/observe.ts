@@ -154,7 +154,7 @@ export function snapshot(pods: readonly string[], apart: string, marker: string)
 export const added = (before: ReadonlySet<string>, after: ReadonlySet<string>): string[] => [...after].filter((line) => !before.has(line));
 
 /** What is there now and was not in `before`; the kernel has some time to finish deletions it does later. */
-export function leftSince(before: ReadonlySet<string>, take: () => Set<string>, graceMs = 1_000): string[] {
+export function leftSince(before: ReadonlySet<string>, take: () => Set<string>, graceMs = 500): string[] {
   const deadline = monotonicMs() + graceMs;
   for (;;) {
     const left = added(before, take());

@@ -43,7 +43,12 @@ function nothingToCollect(session: Session): void {
 
 /** Of two attachments one is told to be valid. The namespace of the stale one is gone, as after a reboot. */
 function staleAndValid(session: Session): void {
-  if (session.subject.single === true) return;
+  if (session.subject.single === true) onlyValid(session);
+  else oneOfTwo(session);
+  noneValid(session);
+}
+
+function oneOfTwo(session: Session): void {
   const before = session.look();
   const [stale, kept] = [session.makePod(), session.makePod()];
   try {
@@ -52,23 +57,36 @@ function staleAndValid(session: Session): void {
     session.endPod(stale);
     const answer = session.call('GC', undefined, { conf: valid(kept) });
     session.expectOk('P14', 'GC with one valid attachment of two', answer);
-    const check = session.call('CHECK', kept, prev(own));
-    session.expectOk('P14', 'the valid one still passes CHECK', check);
+    session.expectOk('P14', 'the valid one still passes CHECK', session.call('CHECK', kept, prev(own)));
     session.del(kept, own.json);
     session.endPod(kept);
-    // The delegate here collects nothing: its lease stays for the DEL below.
-    const left = session.left(before).filter((line) => !line.startsWith('lease '));
+    const left = leftOf(session, before);
     session.prove('P14', 'of the stale one nothing is left', left.length === 0, leftText(left), lost, answer);
     session.expectOk('P9', 'DEL of what GC removed', session.del(stale, lost.json));
   } finally {
     for (const pod of [stale, kept]) session.endPod(pod);
   }
+}
+
+function onlyValid(session: Session): void {
+  session.withPod((pod) => {
+    const own = session.call('ADD', pod);
+    session.expectOk('P14', 'GC with one valid attachment', session.call('GC', undefined, { conf: valid(pod) }));
+    session.expectOk('P14', 'the valid one still passes CHECK', session.call('CHECK', pod, prev(own)));
+    session.del(pod, own.json);
+  });
+}
+
+function noneValid(session: Session): void {
+  const before = session.look();
   const pod = session.makePod();
   const answer = session.call('ADD', pod);
   session.endPod(pod);
   const all = session.call('GC', undefined, { conf: valid() });
   session.expectOk('P14', 'GC without any valid attachment', all);
-  const left = session.left(before).filter((line) => !line.startsWith('lease '));
+  const left = leftOf(session, before);
   session.prove('P14', 'GC without any valid attachment leaves nothing of one', left.length === 0, leftText(left), answer, all);
   session.del(pod, answer.json);
 }
+/** The recorder collects nothing: its leases stay for the DEL that follows. */
+const leftOf = (session: Session, before: ReadonlySet<string>): string[] => session.left(before).filter((line) => !line.startsWith('lease '));
