@@ -141,8 +141,9 @@ function staticAddress(session: Session): void {
   if (session.subject.type !== 'static') return;
   session.withPod((pod) => {
     const answer = session.call('ADD', pod);
-    const other = { ...answer.json, ips: [{ address: '10.1.2.3/24', gateway: '10.1.2.1' }] };
-    session.expectError('P10', 'CHECK with a prevResult that has another address', session.call('CHECK', pod, { prevResult: other }));
+    const ips = Array.isArray(answer.json?.['ips']) ? answer.json['ips'].filter(isObject) : [];
+    const other = { ...answer.json, ips: ips.map((one) => ({ ...one, gateway: '10.88.0.254' })) };
+    session.expectError('P10', 'CHECK with a prevResult that has another gateway', session.call('CHECK', pod, { prevResult: other }));
     session.del(pod, answer.json);
   });
 }

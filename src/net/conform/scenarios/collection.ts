@@ -49,8 +49,8 @@ function staleAndValid(session: Session): void {
 }
 
 function oneOfTwo(session: Session): void {
-  const before = session.look();
   const [stale, kept] = [session.makePod(), session.makePod()];
+  const before = session.look();
   try {
     const lost = session.call('ADD', stale);
     const own = session.call('ADD', kept);
@@ -78,8 +78,8 @@ function onlyValid(session: Session): void {
 }
 
 function noneValid(session: Session): void {
-  const before = session.look();
   const pod = session.makePod();
+  const before = session.look();
   const answer = session.call('ADD', pod);
   session.endPod(pod);
   const all = session.call('GC', undefined, { conf: valid() });
