@@ -38,7 +38,7 @@ beforeAll(async () => {
     for (let type = waiting.shift(); type !== undefined; type = waiting.shift()) reports.set(type, await conform(type));
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
-}, 300_000);
+}, 900_000);
 
 const findings = (number: string): [string, Finding][] =>
   [...reports].flatMap(([type, report]) =>

@@ -5,7 +5,7 @@ import { monotonicMs } from '../../host/clock.ts';
 import { findExecutable } from '../../host/run-program.ts';
 import { enterThrowawayHost } from '../../host/throwaway.ts';
 import { RuntimeError, isErrno } from '../../model/errors.ts';
-import { endProcess, ip, processes } from './observe.ts';
+import { endProcess, ip, processes, requireTools } from './observe.ts';
 import { serveDhcp } from './dhcp.ts';
 import { addressOfPod, recorderGateway, recorderRoute } from './recorder.ts';
 import { requirements } from './requirements.ts';
@@ -29,6 +29,7 @@ export function conform(request: ConformRequest): ConformReport {
   const plugin = findPlugin(request);
   const subject = subjectOf(basename(plugin), request.conf, request.prevResult, request.capArgs);
   const searchPath = [dirname(plugin), ...request.searchPath.filter((path) => path !== dirname(plugin))];
+  requireTools();
   enterThrowawayHost(searchPath);
   mkdirSync(benchDir, { recursive: true });
   const marker = `RKT_CONFORM=${process.pid}`;

@@ -23,6 +23,11 @@ export function tool(name: string, args: readonly string[]): { readonly ok: bool
   return { ok: outcome.kind === 'exited' && outcome.status === 0, text: outcome.stdout.toString(), error: outcome.stderr.toString().trim() };
 }
 
+/** @throws ERR_HOST_PROGRAM_MISSING */
+export function requireTools(): void {
+  for (const name of ['ip', 'tc', 'nft', 'sh']) tool(name, name === 'sh' ? ['-c', ':'] : ['--version']);
+}
+
 /** `ip` with words separated by blanks. @throws Error with what ip said */
 export function ip(command: string): string {
   const { ok, text, error } = tool('ip', command.split(' '));
@@ -39,12 +44,7 @@ interface LinkJson {
   readonly linkinfo?: { readonly info_kind?: string };
   readonly addr_info: readonly { readonly local: string; readonly prefixlen: number; readonly scope: string; readonly family: string }[];
 }
-const json = <T>(program: string, ...args: string[]): T[] => {
-  const { text } = tool(program, args);
-  return text.trim() === '' ? [] : (JSON.parse(text) as T[]);
-};
-
-export const linksHere = (): LinkJson[] => json<LinkJson>('ip', '-d', '-j', 'addr').filter(({ ifname }) => ifname !== undefined);
+const linksHere = (): LinkJson[] => (JSON.parse(tool('ip', ['-d', '-j', 'addr']).text) as LinkJson[]).filter(({ ifname }) => ifname !== undefined);
 export const linkHere = (name: string): LinkJson | undefined => linksHere().find(({ ifname }) => ifname === name);
 export const addressesHere = (name: string): string[] =>
   (linkHere(name)?.addr_info ?? []).filter(({ scope }) => scope !== 'link').map(({ local, prefixlen }) => `${local}/${prefixlen}`);
@@ -56,33 +56,46 @@ interface RouteJson {
   readonly dev?: string;
   readonly table?: string;
 }
-export const routesHere = (): RouteJson[] =>
-  ['-4', '-6']
-    .flatMap((family) => json<RouteJson>('ip', family, '-j', 'route', 'show', 'table', 'all'))
-    .filter(({ type = 'unicast', table, dst }) => type === 'unicast' && table !== 'local' && !dst.startsWith('fe80') && !dst.startsWith('ff00'));
+const separator = '@@';
+/** All that is asked in one go: a look costs one program of ours, and there are many. */
+const questions = [
+  'ip -d -j addr',
+  'ip -4 -j route show table all',
+  'ip -6 -j route show table all',
+  'ip -j rule',
+  'tc -j qdisc',
+  'nft -j list ruleset',
+];
+const script = questions.join(`; echo; echo ${separator}; `);
 
 /** Lines of the namespace this thread is in. */
 function kernelLines(where: string): string[] {
+  const { text } = tool('sh', ['-c', script]);
+  const [links = [], routes4 = [], routes6 = [], rules = [], qdiscs = [], ruleset] = text
+    .split(`\n${separator}\n`)
+    .map((part) => (part.trim() === '' ? [] : (JSON.parse(part) as unknown[])));
   const lines: string[] = [];
-  for (const link of linksHere()) {
+  for (const link of (links as LinkJson[]).filter(({ ifname }) => ifname !== undefined)) {
     const up = link.flags.includes('UP') ? 'up' : 'down';
     lines.push(`${where} link ${link.ifname} ${link.linkinfo?.info_kind ?? ''} mtu ${link.mtu} ${link.address ?? ''} ${up}`);
     for (const { local, prefixlen, scope } of link.addr_info)
       if (scope !== 'link') lines.push(`${where} address ${local}/${prefixlen} on ${link.ifname}`);
   }
-  for (const { dst, gateway, dev, table } of routesHere())
+  for (const { dst, gateway, dev, table } of ([...routes4, ...routes6] as RouteJson[]).filter(isOurs))
     lines.push(`${where} route ${dst} via ${gateway ?? '-'} dev ${dev ?? '-'} table ${table ?? 'main'}`);
-  for (const rule of json<{ priority: number; src?: string; table?: string }>('ip', '-j', 'rule'))
+  for (const rule of rules as { priority: number; src?: string; table?: string }[])
     lines.push(`${where} policy rule ${rule.priority} from ${rule.src ?? 'all'} table ${rule.table ?? ''}`);
-  for (const qdisc of json<{ kind: string; dev: string; root?: boolean }>('tc', '-j', 'qdisc'))
+  for (const qdisc of qdiscs as { kind: string; dev: string }[])
     if (!['noqueue', 'mq', 'pfifo_fast', 'fq_codel'].includes(qdisc.kind)) lines.push(`${where} qdisc ${qdisc.kind} on ${qdisc.dev}`);
-  return [...lines, ...ruleLines(where)];
+  return [...lines, ...ruleLines(where, ruleset)];
 }
+/** The kernel's own routes come and go with addresses. */
+const isOurs = ({ type = 'unicast', table, dst }: RouteJson): boolean =>
+  type === 'unicast' && table !== 'local' && !dst.startsWith('fe80') && !dst.startsWith('ff00');
 
 /** Each nftables object and each element of a set or map is a line; handles and counters say nothing. */
-function ruleLines(where: string): string[] {
-  const { text } = tool('nft', ['-j', 'list', 'ruleset']);
-  const { nftables = [] } = (text.trim() === '' ? {} : JSON.parse(text)) as { nftables?: Record<string, Record<string, unknown>>[] };
+function ruleLines(where: string, ruleset: unknown): string[] {
+  const { nftables = [] } = (ruleset ?? {}) as { nftables?: Record<string, Record<string, unknown>>[] };
   return nftables.flatMap((object) =>
     Object.entries(object).flatMap(([kind, { handle: _handle, elem, ...rest }]) =>
       kind === 'metainfo'
