@@ -258,7 +258,14 @@ export const mutants: readonly Mutant[] = [
     numbers: ['P25'],
     types: ['loopback'],
   },
-  { file: links, find: 'if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);', replace: '', numbers: ['P5'], types: ['ptp'] },
+  {
+    file: links,
+    find: 'if (podLink(netns, ifName) !== undefined) throw nameTaken(netns, ifName);',
+    replace:
+      'if (podLink(netns, ifName) !== undefined) withNetns(netns, () => { using s = new RouteSocket(); const l = linkByName(s, ifName); if (l !== undefined) s.request([deleteLink(l.index, ifName)]); });',
+    numbers: ['P5'],
+    types: ['ptp'],
+  },
   {
     file: hostLocal,
     find: 'store.release({ id: req.containerId, ifName }, ips);',
