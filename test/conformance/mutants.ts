@@ -34,11 +34,11 @@ export const mutants: readonly Mutant[] = [
   // configurations
   {
     file: parse,
-    find: 'conf.cniVersion ?? (conf.cniVersions',
-    replace: "(conf.cniVersion === 'one.two' ? '1.0.0' : conf.cniVersion) ?? (conf.cniVersions",
+    find: 'own ?? (conf.cniVersions',
+    replace: "(own === 'one.two' ? '1.0.0' : own) ?? (conf.cniVersions",
     numbers: ['C1'],
   },
-  { file: parse, find: '    ...(conf.cniVersions ?? []),', replace: '', numbers: ['C2', 'V1'] },
+  { file: parse, find: ', ...(conf.cniVersions ?? [])]', replace: ']', numbers: ['C2', 'V1'] },
   {
     file: ids,
     find: 'isNetworkName = (text: string): boolean => /^[a-zA-Z0-9]',
@@ -147,8 +147,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: list,
-    find: 'services: CniServices, known: CniResult | undefined): void {\n  validate(network, attachment);',
-    replace: 'services: CniServices, known: CniResult | undefined): void {',
+    find: '  validate(network, attachment);\n  const prev',
+    replace: '  const prev',
     numbers: ['D2'],
   },
   { file: list, find: "netnsExists(attachment.netns) ? attachment.netns : '' }", replace: 'true ? attachment.netns : "" }', numbers: ['R12'] },
@@ -199,6 +199,23 @@ export const mutants: readonly Mutant[] = [
     find: "    throw new RuntimeError('ERR_POD_IO', `cannot write the CNI result cache",
     replace: "    void new RuntimeError('ERR_POD_IO', `cannot write the CNI result cache",
     numbers: ['D10'],
+  },
+  // CHECK and STATUS
+  { file: list, find: "? 'disabled' : undefined", replace: '? undefined : undefined', numbers: ['C4'] },
+  { file: list, find: "stdinFor(network, index, 'CHECK', prev, [])", replace: "stdinFor(network, index, 'CHECK', undefined, [])", numbers: ['R22'] },
+  { file: 'src/compose/pod-network.ts', find: '!undone', replace: 'step !== undefined', numbers: ['R23'] },
+  {
+    file: list,
+    find: "    callPlugin(calleeOf(network, index, services), 'CHECK', input, services);",
+    replace: "    try { callPlugin(calleeOf(network, index, services), 'CHECK', input, services); } catch (error) { if (index > 0) throw error; }",
+    numbers: ['R24'],
+  },
+  {
+    file: list,
+    find: '  let result: CniResult | undefined;\n',
+    replace:
+      '  let result: CniResult | undefined;\n  if (statusList(network, services).some(({ failure }) => failure !== undefined)) throw new Error();\n',
+    numbers: ['R28'],
   },
   // capability arguments
   { file: 'cni-plugins/portmap/conf.ts', find: "'portMappings'", replace: "'portmappings2'", numbers: ['A1'] },
