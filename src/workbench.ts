@@ -26,7 +26,6 @@ import { layOut } from './net/diagram/layout.ts';
 import { pictureOf } from './net/diagram/picture.ts';
 import { renderSvg } from './net/diagram/svg.ts';
 import { renderText } from './net/diagram/text.ts';
-
 import { conform } from './net/conform/conform.ts';
 import type { ConformReport, ConformRequest } from './net/conform/types.ts';
 import { pluginSearchPath } from './net/facts/plugins.ts';

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConf as bandwidthConf } from '../../cni-plugins/bandwidth/conf.ts';
 import { readConf as bridgeConf } from '../../cni-plugins/bridge/conf.ts';
 import { readConf as portmapConf } from '../../cni-plugins/portmap/conf.ts';
 import { builtinPlugins } from '../../src/compose/plugins.ts';
@@ -43,6 +44,13 @@ test("A2: ipRanges come before host-local's own ranges", () => {
     { address: '10.8.0.9/24', gateway: '10.8.0.254' },
     { address: '10.9.0.2/24', gateway: '10.9.0.1' },
   ]);
+});
+test('A3: bandwidth are rates and bursts in bits, unless the configuration has its own', () => {
+  const runtimeConfig = { bandwidth: { ingressRate: 8_000, ingressBurst: 80_000 } };
+  const { ingress, egress } = bandwidthConf(request('ADD', { runtimeConfig }).conf);
+  expect([ingress?.rate, ingress?.burst, egress]).toEqual([1_000, 10_000, undefined]);
+  const own = bandwidthConf(request('ADD', { runtimeConfig, egressRate: 16_000, egressBurst: 16_000 }).conf);
+  expect([own.ingress, own.egress?.rate]).toEqual([undefined, 2_000]);
 });
 test("A5: ips ask for an address; host-local's may be without prefix length", () => {
   for (const ip of ['10.9.0.77', '10.9.0.77/24'])
