@@ -26,6 +26,9 @@ import { layOut } from './net/diagram/layout.ts';
 import { pictureOf } from './net/diagram/picture.ts';
 import { renderSvg } from './net/diagram/svg.ts';
 import { renderText } from './net/diagram/text.ts';
+import { conform } from './net/conform/conform.ts';
+import type { ConformReport, ConformRequest } from './net/conform/types.ts';
+import { pluginSearchPath } from './net/facts/plugins.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
 import { supervisorLives } from './state/pod/changes.ts';
 import { findPod, listPods } from './state/pod/lifecycle.ts';
@@ -36,6 +39,7 @@ export { inspectNetwork, type InspectedNetwork } from './compose/inspect.ts';
 export { collectNetworks, type CollectedNetwork } from './compose/network-gc.ts';
 export { checkPod, explainPod, type CheckedPod, type ExplainedAttachment, type ExplainedPod } from './compose/pod-network.ts';
 export { networkStatus, type NetworkReadiness } from './compose/status.ts';
+export { failureText, junit } from './net/conform/render.ts';
 export { elementText } from './model/ruleset/text.ts';
 export { toolAdd, toolCheck, toolDel, toolGc } from './compose/tool.ts';
 
@@ -113,3 +117,7 @@ export function diagram({ dataDir }: Settings, format: 'text' | 'svg'): string {
 
 /** Becomes tcpdump in a running pod's network; never returns. */
 export const capturePackets = ({ dataDir }: Settings, uuid: string, options: CaptureOptions): never => capture(findPod(dataDir, uuid), options);
+
+/** Holds a plugin to CNI's requirements; this process must end afterwards. CNI_PATH comes before rkt's own search path. */
+export const conformPlugin = ({ localConfig }: Settings, cniPath: string, request: Omit<ConformRequest, 'searchPath'>): ConformReport =>
+  conform({ ...request, searchPath: [...cniPath.split(':').filter((path) => path !== ''), ...pluginSearchPath(localConfig)] });

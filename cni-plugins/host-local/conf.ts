@@ -9,7 +9,7 @@ import { type RangeSet, badConf, checkSets, readRange } from './range.ts';
 
 export interface HostLocalConf {
   readonly sets: readonly RangeSet[];
-  /** asked for by CNI_ARGS, args.cni.ips and runtimeConfig.ips, in this order, each once */
+  /** asked for by CNI_ARGS (unless args.cni.ips does), args.cni.ips and runtimeConfig.ips, in this order, each once */
   readonly requested: readonly Ip[];
   readonly routes: readonly CniRoute[];
   readonly resolvConf: string | undefined;
@@ -44,10 +44,12 @@ function rangeSets(fields: ConfReader, key: string): RangeSet[] {
 }
 
 function requestedIps({ args, conf }: PluginRequest): Ip[] {
-  const fromArgs = args.get('IP') ?? '';
+  const fromConf = new ConfReader(conf.args?.cni ?? {}, 'args.cni').texts('ips') ?? [];
+  // P26: who understands args does not listen to CNI_ARGS about the same thing.
+  const fromArgs = fromConf.length > 0 ? '' : (args.get('IP') ?? '');
   const texts = [
     ...(fromArgs === '' ? [] : [fromArgs]),
-    ...(new ConfReader(conf.args?.cni ?? {}, 'args.cni').texts('ips') ?? []),
+    ...fromConf,
     ...(new ConfReader(conf.runtimeConfig ?? {}, 'runtimeConfig').texts('ips') ?? []),
   ];
   const found = new Map<string, Ip>();

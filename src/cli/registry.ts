@@ -31,6 +31,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net diagram': () => load(import('./commands/net-diagram.ts')),
   'net capture': () => load(import('./commands/net-capture.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
+  'net conform': () => load(import('./commands/net-conform.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 
