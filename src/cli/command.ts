@@ -7,6 +7,8 @@
 export interface Flag {
   readonly type: 'boolean' | 'string' | 'list';
   readonly help: string;
+  /** one letter that stands for it: `-o FILE` */
+  readonly short?: string;
   /** placeholder in help: `NAME`, `K=V` */
   readonly value?: string;
   readonly bare?: string;

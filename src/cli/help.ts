@@ -19,7 +19,7 @@ function describe(flag: Flag): string {
 function addFlags(parser: ReturnType<typeof yargs>, flags: Flags, group: string): void {
   for (const [name, flag] of Object.entries(flags)) {
     const shown = flag.value === undefined ? name : `${name}${flag.bare === undefined ? '' : '['}=${flag.value}${flag.bare === undefined ? '' : ']'}`;
-    parser.option(shown, { describe: describe(flag), group });
+    parser.option(shown, { describe: describe(flag), group, ...(flag.short === undefined ? {} : { alias: flag.short }) });
   }
 }
 

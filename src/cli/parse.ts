@@ -22,8 +22,10 @@ function readFlags(command: string, flags: Flags, tokens: readonly string[]): Se
   const parsed = yargsParser(head, {
     boolean: ofType('boolean'),
     string: [...ofType('string'), ...ofType('list')],
+    alias: Object.fromEntries(names.flatMap((name) => (flags[name]?.short === undefined ? [] : [[name, [flags[name].short]]]))),
     configuration: {
       'halt-at-non-option': true,
+      'strip-aliased': true,
       'camel-case-expansion': false,
       'dot-notation': false,
       'parse-numbers': false,

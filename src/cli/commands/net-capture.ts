@@ -15,14 +15,14 @@ export const command = defineCommand({
     ['rkt net capture 5f3c -w - | wireshark -k -i -', 'into a program'],
   ],
   flags: {
-    w: { type: 'string', value: 'FILE', help: 'write packets to FILE (pcap) instead of printing them; - is standard output' },
+    write: { type: 'string', short: 'w', value: 'FILE', help: 'write packets to FILE (pcap) instead of printing them; - is standard output' },
     interface: { type: 'string', value: 'IFACE', default: 'that of its first network', help: 'interface in the pod, or any' },
   },
   run({ flags, global, operands }) {
     const [uuid, ...filter] = operands;
     return capturePackets(settingsFrom(global), podArgument(uuid === undefined ? [] : [uuid], undefined), {
       ifName: flags.interface,
-      file: flags.w,
+      file: flags.write,
       filter,
     });
   },

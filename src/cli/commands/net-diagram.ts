@@ -16,17 +16,17 @@ export const command = defineCommand({
   ],
   flags: {
     format: { type: 'string', value: 'FORMAT', choices: ['text', 'svg'], default: 'text; svg for a file that ends in .svg', help: 'how to draw' },
-    o: { type: 'string', value: 'FILE', help: 'write to FILE' },
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'write to FILE' },
   },
   run({ flags, global }) {
-    const isSvg = flags.format === undefined ? flags.o?.endsWith('.svg') === true : flags.format === 'svg';
+    const isSvg = flags.format === undefined ? flags.output?.endsWith('.svg') === true : flags.format === 'svg';
     const drawn = diagram(settingsFrom(global), isSvg ? 'svg' : 'text');
-    if (flags.o === undefined) out(drawn);
+    if (flags.output === undefined) out(drawn);
     else
       try {
-        writeFileSync(flags.o, drawn);
+        writeFileSync(flags.output, drawn);
       } catch (cause) {
-        throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${flags.o}: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
+        throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${flags.output}: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
       }
     return 0;
   },

@@ -119,6 +119,10 @@ describe('operands', () => {
       flags: { force: false },
     });
   });
+  test.each([[['-o', 'f', 'u1']], [['--output=f', 'u1']], [['u1', '-o=f']]])('a short name: %j', (tokens) => {
+    const flags = { output: { type: 'string', short: 'o', help: '' } } as const;
+    expect(parseInvocation({ ...stop, flags }, tokens)).toMatchObject({ operands: ['u1'], flags: { output: 'f' } });
+  });
   test('bare values', () => {
     expect(parseInvocation(stop, ['--wait', 'u1'])).toMatchObject({ operands: ['u1'], flags: { wait: 'true' } });
   });
