@@ -31,10 +31,17 @@ export function isUserspaceDriven(pciAddress: string): boolean {
   }
 }
 
-/** The link. @throws CniError when there is none */
+/** No link of the host is what the configuration means: a pod may have it. */
+export class NoDevice extends CniError {
+  constructor(selector: Selector) {
+    super(cniCode.internal, `failed to find host device: no link with ${wanted(selector)}`, 'is it with another pod?');
+  }
+}
+
+/** The link. @throws NoDevice */
 export function findDevice(socket: RouteSocket, selector: Selector): Link {
   const found = lookUp(socket, selector);
-  if (found === undefined) throw new CniError(cniCode.internal, `failed to find host device: no link with ${wanted(selector)}`);
+  if (found === undefined) throw new NoDevice(selector);
   if (found.name === 'lo') throw new CniError(cniCode.config, 'lo cannot be given to a pod');
   return found;
 }

@@ -1,15 +1,17 @@
 /** host-device: a device of the host becomes the pod's, and comes back. @see cni.md 3.7 */
+import { monotonicMs, sleepMs } from '../../src/host/clock.ts';
 import { linkByName, setUp, type Link } from '../../src/host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { cidrText } from '../../src/model/cidr.ts';
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, cniCode, cniVersions, type CniResult } from '../../src/model/cni/types.ts';
 import { allOf, checkPodEnd, dnsOf, ipamTypeOf, leasesOf, ownLeases, refuseTaken, type Lease } from '../skel/interface.ts';
+import { deletionOf } from '../skel/deletion.ts';
 import { withIpam } from '../skel/ipam.ts';
 import { deviceMark } from '../skel/naming.ts';
-import { checkMac, configurePodLink, resultOf } from '../skel/pod-link.ts';
-import { readConf, type HostDeviceConf } from './conf.ts';
-import { findDevice, isUserspaceDriven, pciAddressOf } from './device.ts';
+import { checkMac, configurePodLink, repairPodLink, resultOf } from '../skel/pod-link.ts';
+import { readConf, type HostDeviceConf, type Selector } from './conf.ts';
+import { findDevice, isUserspaceDriven, NoDevice, pciAddressOf } from './device.ts';
 import { bringBack, moveIn, refuseHeld, settleFallen, settleStale } from './move.ts';
 
 /** Whether the device has no link to move, because a program drives it. */
@@ -75,6 +77,11 @@ export const plugin: Plugin = {
     allOf(withIpam(ipamType, () => void ctx.delegate(ipamType, 'DEL', req), [() => bringBack(req, { foreign: true })]));
   },
 
+  // Before the namespace ends: a virtual device would end with it, a physical one come back under the pod's name for it.
+  release: (req) => [deletionOf('host-device', req)],
+
+  repair: (req, _ctx, apply) => repairPodLink(req, apply),
+
   gc(req, ctx) {
     const ipamType = ipamTypeOf(req);
     const network = req.conf.name;
@@ -93,8 +100,7 @@ function take(req: PluginRequest, { selector }: HostDeviceConf): (() => void)[] 
   // What an attachment of the same name left on the host when nobody could clean up after it.
   bringBack({ ...req, netns: '' }, { foreign: false });
   using socket = new RouteSocket();
-  if (selector.by === 'device' && linkByName(socket, selector.name) === undefined) settleFallen(socket, selector.name);
-  const device = findDevice(socket, selector);
+  const device = awaitDevice(socket, selector);
   const giveBack = (): void => {
     bringBack(req, { foreign: false });
     if (device.up) setUpAgain(device);
@@ -106,6 +112,23 @@ function take(req: PluginRequest, { selector }: HostDeviceConf): (() => void)[] 
     throw error;
   }
   return [giveBack];
+}
+
+/** How long a device that is not there may still be on its way back from a pod that has ended. */
+const returnMs = 2_000;
+const returnPollMs = 20;
+
+function awaitDevice(socket: RouteSocket, selector: Selector): Link {
+  const patientUntilMs = monotonicMs() + returnMs;
+  for (;;) {
+    if (selector.by === 'device' && linkByName(socket, selector.name) === undefined) settleFallen(socket, selector.name);
+    try {
+      return findDevice(socket, selector);
+    } catch (error) {
+      if (!(error instanceof NoDevice) || monotonicMs() > patientUntilMs) throw error;
+    }
+    sleepMs(returnPollMs);
+  }
 }
 
 /** A failed ADD leaves the device as it found it, apart from addresses: the kernel drops those when it moves. */

@@ -1,5 +1,6 @@
 /** The link that a pod's link stands on (macvlan, ipvlan, vlan), and making one on it. @see cni.md 3.3-3.5 */
 import { closeSync, openSync } from 'node:fs';
+import { monotonicMs, sleepMs } from '../../src/host/clock.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { createLink, hasLinkKind, type LinkKind, type LinkSpec } from '../../src/host/netlink/link-kinds.ts';
 import { defaultRouteLink, linkByIndex, linkByName, type Link, type LinkFields } from '../../src/host/netlink/rtnetlink.ts';
@@ -94,11 +95,21 @@ export function createInPod(
   });
 }
 
+/** How long what a link of an ended pod takes from its master may stay taken: the kernel takes namespaces apart when it has time. */
+const lingerMs = 500;
+const lingerPollMs = 10;
+/** How the kernel says that a VLAN's id, or a master that one link has for itself, is taken. */
+function takenErrnos(spec: LinkSpec): readonly string[] {
+  if (spec.kind === 'vlan') return ['EEXIST'];
+  return spec.kind === 'macvlan' && spec.mode === 'passthru' ? ['EINVAL', 'EBUSY'] : [];
+}
+
 function createFromHost(req: PluginRequest, spec: LinkSpec, parent: number, fields: LinkFields): string {
   using socket = new RouteSocket();
   const netnsFd = openSync(req.netns, 'r');
+  const patientUntilMs = monotonicMs() + lingerMs;
   try {
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0; ;) {
       const name = stagingName(keyOf(req), attempt);
       try {
         socket.request([createLink(name, spec, { parent, netnsFd }, fields)]);
@@ -106,7 +117,9 @@ function createFromHost(req: PluginRequest, spec: LinkSpec, parent: number, fiel
       } catch (error) {
         // The same errno says that a vlan's id is taken on its master.
         const nameTaken = isErrno(error, 'EEXIST') && (linkByName(socket, name) ?? withNetns(req.netns, () => inThisNetns(name))) !== undefined;
-        if (!nameTaken || attempt + 1 >= linkNameAttempts) throw failed(socket, spec.kind, error);
+        if (nameTaken && attempt + 1 < linkNameAttempts) attempt++;
+        else if (isErrno(error, ...takenErrnos(spec)) && monotonicMs() < patientUntilMs) sleepMs(lingerPollMs);
+        else throw failed(socket, spec.kind, error);
       }
     }
   } finally {

@@ -4,7 +4,7 @@
  * so GC has nothing to look for on the host.
  * @see cni.md 3 (common), 3.3-3.5, 3.8, 3.9
  */
-import { addAddress, changeLink, IFLA, linkByName, listLinks, setUp, text, type Link } from '../../src/host/netlink/rtnetlink.ts';
+import { addAddress, addRoute, changeLink, IFLA, linkByName, listLinks, setUp, text, type Link } from '../../src/host/netlink/rtnetlink.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { netnsExists, withNetns } from '../../src/host/netns.ts';
@@ -32,6 +32,7 @@ import {
 } from './interface.ts';
 import { withIpam } from './ipam.ts';
 import { linkNameAttempts, stagingName } from './naming.ts';
+import { Repairs, repairAddress, repairInPod, repairRoutes, repairUp } from './repair.ts';
 
 /** What every such plugin reads of its configuration. */
 export interface PodLinkConf {
@@ -112,6 +113,14 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
       allOf(withIpam(ipamType, () => void ctx.delegate(ipamType, 'DEL', req), [unlink]));
     },
 
+    // The link ends with the namespace, which the supervisor lets go of next.
+    release(req, delegate) {
+      const ipamType = ipamTypeOf(req);
+      return ipamType === '' ? [] : delegate(ipamType);
+    },
+
+    repair: (req, _ctx, apply) => repairPodLink(req, apply),
+
     gc(req, ctx) {
       const ipamType = ipamTypeOf(req);
       if (ipamType !== '') ctx.delegate(ipamType, 'GC', req);
@@ -189,6 +198,20 @@ export function resultOf(
     ...(ipam?.routes === undefined ? {} : { routes: ipam.routes }),
     ...(dns === undefined ? {} : { dns }),
   };
+}
+
+/** Up, addresses and routes of prevResult are put back. @see Plugin.repair */
+export function repairPodLink(req: PluginRequest, apply: boolean): readonly string[] {
+  const repairs = new Repairs(apply);
+  const { prevResult } = req;
+  if (prevResult === undefined) return repairs.found;
+  const leases = ownLeases(prevResult, req.ifName);
+  repairInPod(req, (socket, link) => {
+    repairUp(repairs, socket, link, ' in the pod');
+    for (const { address } of leases) repairAddress(repairs, socket, link, address, ' in the pod');
+    repairRoutes(repairs, socket, link, routesOf(prevResult, leases), ' in the pod', (route) => addRoute(link.index, route));
+  });
+  return repairs.found;
 }
 
 /** CHECK: the hardware address is that of prevResult, where it has one. */

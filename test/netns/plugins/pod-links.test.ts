@@ -101,12 +101,16 @@ describe.each(kinds)('%s', (type, plugin, conf) => {
     check();
     inNetns(one.netns, 'ip', 'addr', 'del', '10.9.0.5/24', 'dev', 'eth0');
     expect(check).toThrow(/address 10.9.0.5\/24 is missing/);
+    const repair = (apply: boolean): unknown => plugin.repair?.(one.request('CHECK', conf, { prevResult: result }), one.ctx, apply);
+    const missing = ['address 10.9.0.5/24 of eth0 in the pod', 'route 0.0.0.0/0 via 10.9.0.1 on eth0 in the pod'];
+    expect([repair(false), repair(true), repair(true)]).toEqual([missing, missing, []]);
+    check();
     for (const more of [{ prevResult: result }, {}, { netns: '' }]) plugin.del(one.request('DEL', conf, more), one.ctx);
     expect(podLinks(one.netns)).toEqual(['lo']);
     removeNetns(one.netns);
     plugin.del(one.request('DEL', conf), one.ctx);
     plugin.gc(one.request('GC', conf, { netns: '', ifName: '', containerId: '' }), one.ctx);
-    expect(one.heard).toEqual(['STATUS', 'ADD', 'CHECK', 'CHECK', 'DEL', 'DEL', 'DEL', 'DEL', 'GC']);
+    expect(one.heard).toEqual(['STATUS', 'ADD', 'CHECK', 'CHECK', 'CHECK', 'DEL', 'DEL', 'DEL', 'DEL', 'GC']);
   });
 
   test.each([
@@ -359,6 +363,20 @@ describe('macvlan', () => {
       macvlan.del(one.request('DEL', passthru), one.ctx);
     }
     for (const id of ['first', 'next']) removeNetns(`/run/netns/${id}`);
+  });
+  test('and when its last pod has ended and the kernel is still taking the namespace apart', () => {
+    const passthru = { ...conf, mode: 'passthru' };
+    const one = world('ended', dual);
+    macvlan.add(one.request('ADD', passthru), one.ctx);
+    const two = world('after', dual);
+    removeNetns(one.netns);
+    macvlan.add(two.request('ADD', passthru), two.ctx);
+    const three = world('busy', dual);
+    const before = performance.now();
+    expect(() => macvlan.add(three.request('ADD', passthru), three.ctx)).toThrow(/failed to create macvlan/);
+    expect(performance.now() - before).toBeLessThan(5_000);
+    macvlan.del(two.request('DEL', passthru), two.ctx);
+    for (const { netns } of [two, three]) removeNetns(netns);
   });
   test('without IPAM: layer 2, up', () => {
     const one = world('layer2', dual);
