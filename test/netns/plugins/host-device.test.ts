@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, onTestFailed, test } from 'vitest';
 import { plugin } from '../../../cni-plugins/host-device/plugin.ts';
@@ -123,6 +123,18 @@ describe('life', () => {
     plugin.add(one.request('ADD', ipam), ctx);
     plugin.del(one.request('DEL', ipam), ctx);
     expect(seen).toEqual([there]);
+    removeNetns(one.netns);
+  });
+  test('a device that is on its way back from a pod that has ended is waited for', async () => {
+    const one = world('late', dual);
+    ip('link', 'set', 'dev0', 'down');
+    ip('link', 'set', 'dev0', 'name', 'away0');
+    const child = spawn('sh', ['-c', 'sleep 0.4; ip link set away0 name dev0']);
+    const ended = new Promise((done) => child.on('close', done));
+    add(one);
+    del(one);
+    await ended;
+    expectHome();
     removeNetns(one.netns);
   });
   test('a pod that has an interface of the device’s own name, and a host that has one of the pod’s', () => {
