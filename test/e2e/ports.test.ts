@@ -5,6 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { plain, writeLayout } from '../netns/images/image-rig.ts';
 import { useHost } from '../rig/host.ts';
 import { page, untilServed } from '../rig/http.ts';
 import { Rkt, rktPath } from '../rig/rkt.ts';
@@ -48,6 +49,12 @@ describe('a port that somebody has', () => {
     refused(['--net=bridge', '--port=8080:81'], holder, /rkt rm/);
     rkt.ok('rm', pod.uuid);
     rkt.ok('net', 'plan', '--net=bridge', '--port=8080:81');
+    // A pod that ends by itself gives its ports back, unless it was told not to.
+    const once = (...flags: string[]): string => rkt.ok('run', '--net=bridge', '--port=8080:80', ...flags, 'busybox', '--exec=/bin/true');
+    once();
+    once('--net-release=gc');
+    refused(['--net=bridge', '--port=8080:81'], /is published by pod/, /rkt rm/);
+    rkt.gc();
   });
 
   test('a process of the host: pid and command', async () => {
@@ -109,6 +116,16 @@ test('host port 0: chosen, printed, shown by list and status, and it leads to th
   expect(await page(`http://${ip.replace(/\.\d+$/, '.1')}:${port}/`)).toBe('chosen');
   await pod.stop('SIGKILL');
   rkt.gc();
+});
+
+test('a port by the name its image gives it, in the plan as in the pod', () => {
+  const layout = join(rkt.config, 'layout');
+  writeLayout(layout, [plain(execFileSync('tar', ['-C', '/', '-c', 'etc/hostname']))], { config: { ExposedPorts: { '80/tcp': {} }, Cmd: ['/x'] } });
+  const flags = ['--net=bridge', '--port=80-tcp:127.0.0.1:8080', '--pod-name=x', '--interactive'];
+  expect(rkt.run(['net', 'plan', ...flags, `oci:${layout}`]).stderr).toMatch(/is not in the store \[ERR_IMAGE_NOT_FOUND\]\nhint: rkt fetch oci:/);
+  const id = rkt.ok('fetch', `oci:${layout}`).trim();
+  expect(rkt.ok('net', 'plan', ...flags, id)).toContain('127.0.0.1, tcp 8080 of the host -> 80 of the pod');
+  expect(rkt.run(['net', 'plan', '--port=81-tcp:1', id]).stderr).toContain('did you mean "80-tcp"?');
 });
 
 test('addresses this machine does not have, families the pod does not have, [::1]', () => {
