@@ -159,6 +159,20 @@ describe('what ADD would refuse is refused at planning', () => {
       [],
       [/plugin static: .*10\.5\.0\.1/],
     ],
+    [
+      'every plugin is asked',
+      { type: 'macvlan', mode: 'x' },
+      [
+        { type: 'bandwidth', ingressRate: 800 },
+        { type: 'tuning', dataDir: 'x' },
+        { type: 'sbr', table: 'x' },
+        { type: 'vrf' },
+        { type: 'dnsname', domainName: '..' },
+        { type: 'host-device' },
+      ],
+      [],
+      [/7 faults/, 'unknown macvlan mode', 'burst must also be set', 'dataDir', 'plugin sbr: ', 'vrf name', 'domainName', 'specify either "device"'],
+    ],
     ['ptp without addresses', { type: 'ptp' }, [], [], ['ptp needs an ipam section']],
     [
       'several at once',
