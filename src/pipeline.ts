@@ -20,7 +20,7 @@ import type { StoredImage } from './model/oci.ts';
 import type { Progress, RunOptions } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
 import { checkFlags, planPodNetwork } from './net/plan-pod.ts';
-import { podManifest } from './stage0/prepare/manifest.ts';
+import { declaredPorts, podManifest, withImages } from './stage0/prepare/manifest.ts';
 import { chosenPorts } from './net/ports.ts';
 import { etcFiles } from './stage0/prepare/etc-files.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
@@ -46,9 +46,8 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     options.apps.map((app) => app.reference),
     options.progress,
   );
-  const manifest = podManifest(options.apps.flatMap((app, i) => (images[i] === undefined ? [] : [{ ...app, image: images[i] }])));
-  const ports = manifest.apps.map((app) => ({ app: app.name, ports: app.app.ports ?? [] }));
-  const plan = planPodNetwork(settings, options, ports, planServices(settings));
+  const manifest = podManifest(withImages(options.apps, images));
+  const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
   for (const port of chosenPorts(options.ports, plan)) options.note(port);
 

@@ -15,7 +15,7 @@ import { refuseUsedNetworks, retireNetwork } from './gc/networks.ts';
 import { SIGNAL, pendingSignal, trapSignals } from './host/linux.ts';
 import { RuntimeError, isCode, messageOf } from './model/errors.ts';
 import type { NetInfo } from './model/net-info.ts';
-import type { NetOptions } from './model/options.ts';
+import type { AppOptions, NetOptions, RunOptions } from './model/options.ts';
 import type { NetPlan } from './model/plan.ts';
 import type { Settings } from './model/settings.ts';
 import { attachmentTo, planConnection } from './net/connect.ts';
@@ -30,8 +30,10 @@ import { conform } from './net/conform/conform.ts';
 import type { ConformReport, ConformRequest } from './net/conform/types.ts';
 import { pluginSearchPath } from './net/facts/plugins.ts';
 import { planPodNetwork } from './net/plan-pod.ts';
+import { declaredPorts, podManifest, withImages } from './stage0/prepare/manifest.ts';
+import { openStore, requireStored } from './state/images/store.ts';
 import { supervisorLives } from './state/pod/changes.ts';
-import { findPod, listPods } from './state/pod/lifecycle.ts';
+import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
 
 export { listNetworks } from './net/plan-pod.ts';
 export { renderPlan } from './net/plan/render.ts';
@@ -43,8 +45,18 @@ export { failureText, junit } from './net/conform/render.ts';
 export { elementText } from './model/ruleset/text.ts';
 export { toolAdd, toolCheck, toolDel, toolGc } from './compose/tool.ts';
 
-/** What `run` would do to the network. Touches nothing, needs no root. */
-export const planNetwork = (settings: Settings, options: NetOptions): NetPlan => planPodNetwork(settings, options, [], planServices(settings, false));
+/** What `run` would do to the network; images, for the names of their ports, must be in the store. Touches nothing, needs no root. */
+export function planNetwork(
+  settings: Settings,
+  options: NetOptions & Partial<Pick<RunOptions, 'podName'>>,
+  apps: readonly AppOptions[] = [],
+): NetPlan {
+  if (options.podName !== undefined) refuseTakenName(settings.dataDir, options.podName);
+  const store = openStore(settings.dataDir);
+  const images = apps.map(({ reference }) => requireStored(store, reference));
+  const ports = apps.length === 0 ? [] : declaredPorts(podManifest(withImages(apps, images)));
+  return planPodNetwork(settings, options, ports, planServices(settings, false));
+}
 
 /** Makes a configuration file, and nothing else: the first pod makes the bridge. `write` false: nothing is touched. */
 export const createNetwork = (settings: Settings, request: NetworkRequest, write: boolean): DefinedNetwork =>

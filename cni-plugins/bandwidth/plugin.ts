@@ -21,6 +21,7 @@ import { applyInParts, faultOf, limitDevice } from './shaping.ts';
 export const plugin: Plugin = {
   type: 'bandwidth',
   versions: cniVersions.filter((version) => version !== '0.1.0' && version !== '0.2.0'),
+  validate: (req) => void readConf(req.conf),
 
   add(req, ctx) {
     const conf = readConf(req.conf);

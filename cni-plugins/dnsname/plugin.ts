@@ -23,6 +23,7 @@ function derive(req: PluginRequest, conf: DnsnameConf, result: CniResult): { tex
 export const plugin: Plugin = {
   type: 'dnsname',
   versions: cniVersions,
+  validate: (req) => void readConf(req),
 
   add(req, ctx) {
     const conf = readConf(req);

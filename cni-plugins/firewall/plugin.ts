@@ -135,7 +135,14 @@ export const plugin: Plugin = {
 
   repair(req, _ctx, apply) {
     const repairs = new Repairs(apply);
-    if (req.prevResult !== undefined) repairElements(repairs, elementsFor(req, readConf(req.conf), req.prevResult));
+    const { prevResult } = req;
+    if (prevResult === undefined) return repairs.found;
+    repairElements(repairs, elementsFor(req, readConf(req.conf), prevResult));
+    const name = attachmentText(keyOf(req));
+    withRuleset('open FORWARD', () => {
+      if (isForwardClosed(name, addressesOf(prevResult)))
+        repairs.add('rules in chain FORWARD of iptables, which drops by default', () => void openForward(name, addressesOf(prevResult)));
+    });
     return repairs.found;
   },
 };

@@ -33,6 +33,7 @@ function addresses(req: PluginRequest, { ipamType }: HostDeviceConf, ctx: Plugin
 export const plugin: Plugin = {
   type: 'host-device',
   versions: cniVersions,
+  validate: (req) => void readConf(req),
 
   add(req, ctx) {
     const conf = readConf(req);

@@ -37,6 +37,7 @@ const everywhere = ({ family }: Ip): Cidr => ({ ip: ipFromValue(family, 0n), pre
 export const plugin: Plugin = {
   type: 'sbr',
   versions: cniVersions,
+  validate: (req) => void readConf(req.conf),
 
   add(req) {
     const conf = readConf(req.conf);

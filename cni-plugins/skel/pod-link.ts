@@ -64,6 +64,7 @@ export function podLinkPlugin<Conf extends PodLinkConf>(own: PodLinkPlugin<Conf>
   return {
     type: own.type,
     versions: cniVersions,
+    validate: (req) => void own.readConf(req),
 
     add(req, ctx) {
       const conf = own.readConf(req);

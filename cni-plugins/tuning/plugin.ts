@@ -19,6 +19,7 @@ import { type ChangedSetting, forget, otherOwner, save, saved, type Saved, saved
 export const plugin: Plugin = {
   type: 'tuning',
   versions: cniVersions,
+  validate: (req) => void readConf(req),
 
   add(req) {
     const conf = readConf(req);

@@ -24,6 +24,7 @@ const RTPROT_KERNEL = 2;
 export const plugin: Plugin = {
   type: 'vrf',
   versions: cniVersions.filter((version) => atLeast(version, '0.3.1')),
+  validate: (req) => void readConf(req.conf),
 
   add(req) {
     const conf = readConf(req.conf);

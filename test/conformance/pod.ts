@@ -35,7 +35,7 @@ export class PodNetwork {
   join(...networks: PlannedNetwork[]): void {
     makeDirectory(this.dir);
     using journal = Journal.open(this.journalPath, bootId());
-    applySteps(networkSteps(podId, { mode: 'contained', networks, warnings: [] }), this.#actions, journal, () => 0);
+    applySteps(networkSteps(podId, { mode: 'contained', networks, warnings: [] }, []), this.#actions, journal, () => 0);
   }
   /** What gc, rm and recovery do. @param boot - another one: as after a reboot */
   leave(boot = bootId()): Kept[] {

@@ -29,7 +29,7 @@ const three = () => bench.network([{ type: 'a' }, { type: 'b' }, { type: 'c' }])
 const failing = { code: 100, msg: 'no luck today' };
 
 test('R1: the namespace is made before any plugin is called', () => {
-  expect(networkSteps('x', { mode: 'contained', networks: [two()], warnings: [] }).map(({ kind }) => kind)).toEqual([
+  expect(networkSteps('x', { mode: 'contained', networks: [two()], warnings: [] }, []).map(({ kind }) => kind)).toEqual([
     'netns.create',
     'network.attach',
   ]);

@@ -5,6 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { plain, writeLayout } from '../netns/images/image-rig.ts';
 import { useHost } from '../rig/host.ts';
 import { page, untilServed } from '../rig/http.ts';
 import { Rkt, rktPath } from '../rig/rkt.ts';
@@ -48,6 +49,12 @@ describe('a port that somebody has', () => {
     refused(['--net=bridge', '--port=8080:81'], holder, /rkt rm/);
     rkt.ok('rm', pod.uuid);
     rkt.ok('net', 'plan', '--net=bridge', '--port=8080:81');
+    // A pod that ends by itself gives its ports back, unless it was told not to.
+    const once = (...flags: string[]): string => rkt.ok('run', '--net=bridge', '--port=8080:80', ...flags, 'busybox', '--exec=/bin/true');
+    once();
+    once('--net-release=gc');
+    refused(['--net=bridge', '--port=8080:81'], /is published by pod/, /rkt rm/);
+    rkt.gc();
   });
 
   test('a process of the host: pid and command', async () => {
@@ -111,6 +118,16 @@ test('host port 0: chosen, printed, shown by list and status, and it leads to th
   rkt.gc();
 });
 
+test('a port by the name its image gives it, in the plan as in the pod', () => {
+  const layout = join(rkt.config, 'layout');
+  writeLayout(layout, [plain(execFileSync('tar', ['-C', '/', '-c', 'etc/hostname']))], { config: { ExposedPorts: { '80/tcp': {} }, Cmd: ['/x'] } });
+  const flags = ['--net=bridge', '--port=80-tcp:127.0.0.1:8080', '--pod-name=x', '--interactive'];
+  expect(rkt.run(['net', 'plan', ...flags, `oci:${layout}`]).stderr).toMatch(/is not in the store \[ERR_IMAGE_NOT_FOUND\]\nhint: rkt fetch oci:/);
+  const id = rkt.ok('fetch', `oci:${layout}`).trim();
+  expect(rkt.ok('net', 'plan', ...flags, id)).toContain('127.0.0.1, tcp 8080 of the host -> 80 of the pod');
+  expect(rkt.run(['net', 'plan', '--port=81-tcp:1', id]).stderr).toContain('did you mean "80-tcp"?');
+});
+
 test('addresses this machine does not have, families the pod does not have, [::1]', () => {
   rkt.ok('fetch', 'busybox');
   refused(['--net=bridge', '--port=192.0.2.99:80:80', '--port=[::]:81:80'], 'no address 192.0.2.99', 'gives the pod no IPv6 address');
@@ -141,6 +158,20 @@ describe('what ADD would refuse is refused at planning', () => {
       [],
       [],
       [/plugin static: .*10\.5\.0\.1/],
+    ],
+    [
+      'every plugin is asked',
+      { type: 'macvlan', mode: 'x' },
+      [
+        { type: 'bandwidth', ingressRate: 800 },
+        { type: 'tuning', dataDir: 'x' },
+        { type: 'sbr', table: 'x' },
+        { type: 'vrf' },
+        { type: 'dnsname', domainName: '..' },
+        { type: 'host-device' },
+      ],
+      [],
+      [/7 faults/, 'unknown macvlan mode', 'burst must also be set', 'dataDir', 'plugin sbr: ', 'vrf name', 'domainName', 'specify either "device"'],
     ],
     ['ptp without addresses', { type: 'ptp' }, [], [], ['ptp needs an ipam section']],
     [

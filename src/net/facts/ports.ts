@@ -2,6 +2,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { readJournal } from '../../effects/journal.ts';
 import { readText } from '../../host/files.ts';
+import { netnsExists } from '../../host/netns.ts';
 import { randomBelow } from '../../host/uuid.ts';
 import { ipFromBytes } from '../../model/cidr.ts';
 import type { PortMapping } from '../../model/cni/types.ts';
@@ -93,7 +94,7 @@ function socketsOf(pid: string): string[] {
   }
 }
 
-/** Ports of pods, until they are given back (by gc or rm, not by the pod's end). */
+/** Ports of pods, until they are given back: by the pod's end, by gc or rm, by a reboot. The namespace goes with them. */
 function readPublished(dataDir: string, warnings: string[]): PublishedPort[] {
   try {
     return listPods(dataDir).flatMap((pod) => {
@@ -101,7 +102,7 @@ function readPublished(dataDir: string, warnings: string[]): PublishedPort[] {
       if (text?.includes('"portMappings"') !== true) return [];
       try {
         const networks = readJournal(podFiles(pod.dir).journal).flatMap(({ step, undone }) =>
-          step.kind === 'network.attach' && !undone ? [step.network] : [],
+          step.kind === 'network.attach' && !undone && netnsExists(step.netns) ? [step.network] : [],
         );
         const apps = podInfo(pod).manifest?.apps.map(({ name }) => name) ?? [];
         return networks.flatMap((network) =>

@@ -22,6 +22,14 @@ export interface AppRequest {
   readonly readonlyRootfs?: boolean;
 }
 
+/** Apps with their images, which were asked for in the same order. */
+export const withImages = <A extends object>(apps: readonly A[], images: readonly StoredImage[]): (A & { readonly image: StoredImage })[] =>
+  apps.flatMap((app, i) => (images[i] === undefined ? [] : [{ ...app, image: images[i] }]));
+
+/** Ports by app, as the images declare them. */
+export const declaredPorts = ({ apps }: PodManifest): { app: string; ports: readonly PodPort[] }[] =>
+  apps.map(({ name, app }) => ({ app: name, ports: app.ports ?? [] }));
+
 /** Makes the pod's manifest. @throws ERR_POD_MANIFEST listing every fault of every app */
 export function podManifest(requests: readonly AppRequest[]): PodManifest {
   const faults: string[] = [];

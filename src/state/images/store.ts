@@ -70,6 +70,16 @@ function exists(path: string): boolean {
   }
 }
 
+/** The image of `reference`; nothing is fetched. @throws ERR_IMAGE_NOT_FOUND */
+export function requireStored(store: ImageStore, reference: string): StoredImage {
+  const image = store.find(reference);
+  if (image === undefined)
+    throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${reference} is not in the store`, {
+      hint: `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`,
+    });
+  return image;
+}
+
 export function openStore(dataDir: string): ImageStore {
   const paths = imagePaths(dataDir);
 

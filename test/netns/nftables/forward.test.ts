@@ -85,6 +85,15 @@ describe('FORWARD', () => {
     firewall.del(request('DEL', 'p1'), context([]));
   });
 
+  test('a policy that is set after ADD: repair opens, once', () => {
+    add('p1');
+    drop();
+    const repair = (apply: boolean): readonly string[] | undefined => firewall.repair?.(request('CHECK', 'p1'), context([]), apply);
+    const words = ['rules in chain FORWARD of iptables, which drops by default'];
+    expect([repair(false), repair(true), repair(true)]).toEqual([words, words, []]);
+    expect(saved()).toEqual(ordered(p1, []));
+  });
+
   test('CHECK tells', () => {
     drop();
     add('p1');

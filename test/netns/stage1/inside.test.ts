@@ -1,6 +1,6 @@
 /** What an app finds around itself. @see rkt.md 2.5, 2.6, 2.7, 2.11 */
 import { execFileSync } from 'node:child_process';
-import { statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { useHost } from '../../rig/host.ts';
@@ -174,6 +174,21 @@ describe('file system', () => {
       '../proc/self/mounts',
       '1777',
     ]);
+  });
+  test('a resolver for whoever has none: an image that names one keeps it; an empty file and a link out of the image name none', async () => {
+    const imageWith = (name: string, make: (etc: string) => void): string[] => {
+      const layer = join(rig.root, 'layers', name);
+      mkdirSync(join(layer, 'etc'), { recursive: true });
+      make(join(layer, 'etc/resolv.conf'));
+      return [layer, ...rig.layers];
+    };
+    writeFileSync(join(rig.root, 'outside'), 'nameserver 192.0.2.66\n');
+    const seen = (layers: string[]): Promise<string> => inside('cat /etc/resolv.conf', { layers }, { fallbackResolvConf: 'nameserver 192.0.2.1\n' });
+    expect(await seen(imageWith('own', (path) => writeFileSync(path, '# x\nnameserver 192.0.2.9\n')))).toBe('# x\nnameserver 192.0.2.9\n');
+    expect(await seen(imageWith('empty', (path) => writeFileSync(path, '')))).toBe('nameserver 192.0.2.1\n');
+    expect(await seen(imageWith('link', (path) => symlinkSync(join(rig.root, 'outside'), path)))).toBe('nameserver 192.0.2.1\n');
+    expect(await seen(imageWith('fifo', (path) => execFileSync('mkfifo', [path])))).toBe('nameserver 192.0.2.1\n');
+    expect(await seen([...rig.layers])).toBe('nameserver 192.0.2.1\n');
   });
   test('a missing working directory is made', async () => {
     expect(await inside('pwd', { spec: { workingDirectory: '/srv/a/b' } })).toBe('/srv/a/b\n');

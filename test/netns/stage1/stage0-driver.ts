@@ -25,6 +25,7 @@ export interface DriverInput {
   readonly resolvConf?: string;
   /** base64 of an encoded release */
   readonly release?: string;
+  readonly fallbackResolvConf?: string;
   readonly insecure: readonly Insecure[];
 }
 
@@ -38,7 +39,7 @@ function main(): never {
     netns: input.netns,
     hosts: undefined,
     resolvConf: input.resolvConf,
-    fallbackResolvConf: undefined,
+    fallbackResolvConf: input.fallbackResolvConf,
     insecure: new Set(input.insecure),
     apps: input.apps.map(({ spec, layers, stopSignal }) => ({
       spec,
