@@ -7,6 +7,7 @@ import { Journal } from '../../src/effects/journal.ts';
 import { bootId } from '../../src/host/clock.ts';
 import { makeDirectory } from '../../src/host/files.ts';
 import type { PlannedNetwork } from '../../src/model/plan.ts';
+import type { PodManifest } from '../../src/model/pod.ts';
 import { netnsPath, networkSteps } from '../../src/stage0/prepare/steps.ts';
 import { podFiles } from '../../src/state/pod/layout.ts';
 import { ociFlavor } from '../../src/stage1/flavors/oci/flavor.ts';
@@ -14,6 +15,9 @@ import type { Bench } from './recorder.ts';
 
 export const podId = '11111111-2222-3333-4444-555555555555';
 export const podNetns = netnsPath(podId);
+
+/** A pod without apps: only its network is looked at. */
+export const manifest: PodManifest = { acVersion: '0.8.11', acKind: 'PodManifest', apps: [] };
 
 export class PodNetwork {
   readonly #bench: Bench;
@@ -35,7 +39,7 @@ export class PodNetwork {
   join(...networks: PlannedNetwork[]): void {
     makeDirectory(this.dir);
     using journal = Journal.open(this.journalPath, bootId());
-    applySteps(networkSteps(podId, { mode: 'contained', networks, warnings: [] }), this.#actions, journal, () => 0);
+    applySteps(networkSteps(podId, { mode: 'contained', networks, warnings: [] }, manifest), this.#actions, journal, () => 0);
   }
   /** What gc, rm and recovery do. @param boot - another one: as after a reboot */
   leave(boot = bootId()): Kept[] {

@@ -12,7 +12,7 @@ import { networkSteps } from '../../src/stage0/prepare/steps.ts';
 import { cachedAttachments } from '../../src/net/cni/cache.ts';
 import { useHost } from '../rig/host.ts';
 import { ownPods } from '../rig/namespaces.ts';
-import { PodNetwork, podId, podNetns } from './pod.ts';
+import { PodNetwork, manifest, podId, podNetns } from './pod.ts';
 import { Bench, pod } from './recorder.ts';
 
 useHost();
@@ -29,7 +29,7 @@ const three = () => bench.network([{ type: 'a' }, { type: 'b' }, { type: 'c' }])
 const failing = { code: 100, msg: 'no luck today' };
 
 test('R1: the namespace is made before any plugin is called', () => {
-  expect(networkSteps('x', { mode: 'contained', networks: [two()], warnings: [] }).map(({ kind }) => kind)).toEqual([
+  expect(networkSteps('x', { mode: 'contained', networks: [two()], warnings: [] }, manifest).map(({ kind }) => kind)).toEqual([
     'netns.create',
     'network.attach',
   ]);

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { runDetached } from '../../host/linux.ts';
 import { findExecutable } from '../../host/run-program.ts';
-import { ip, processes } from './observe.ts';
+import { ip, processes, programPath } from './observe.ts';
 import { benchDir, lanName, type Session } from './session.ts';
 
 const startMs = 2_000;
 
 /** @returns why there is none */
 export function serveDhcp(session: Session): string | undefined {
-  const server = findExecutable('dnsmasq', ['/usr/sbin', '/usr/bin']);
+  const server = findExecutable('dnsmasq', programPath);
   if (server === undefined) return 'this machine lacks a DHCP server (dnsmasq)';
   for (const command of [
     `link add ${lanName} address 02:00:0a:58:00:01 type bridge`,

@@ -10,7 +10,8 @@ import { volatileRoots } from '../../host/throwaway.ts';
 import { isErrno, RuntimeError } from '../../model/errors.ts';
 import { isObject } from '../../model/cni/known-key.ts';
 
-const programPath = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
+/** where programs of the machine are looked for */
+export const programPath = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
 const timeoutMs = 20_000;
 
 /** Runs a program of the machine in the namespace this thread is in. @throws ERR_HOST_PROGRAM_MISSING */

@@ -73,8 +73,8 @@ const sabotages: readonly Sabotage[] = [
     },
   },
   {
-    what: 'the process that renews the lease',
-    when: (line, { subject }) => line.startsWith('process ') && subject.role === 'ipam',
+    what: 'the process it keeps running',
+    when: (line) => line.startsWith('process '),
     act: (_pod, made) => {
       for (const line of made) if (line.startsWith('process ')) endProcess(Number(line.slice('process '.length)));
     },
