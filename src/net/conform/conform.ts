@@ -32,8 +32,7 @@ export function conform(request: ConformRequest): ConformReport {
   requireTools();
   enterThrowawayHost(searchPath);
   mkdirSync(benchDir, { recursive: true });
-  const marker = `RKT_CONFORM=${process.pid}`;
-  const session = new Session(plugin, subject, searchPath, marker);
+  const session = new Session(plugin, subject, searchPath);
   try {
     const versions = version(session);
     front(session);
@@ -51,7 +50,7 @@ export function conform(request: ConformRequest): ConformReport {
     };
   } finally {
     // Daemons that a plugin left running end with its host.
-    for (const pid of processes(marker)) endProcess(pid);
+    for (const pid of processes()) endProcess(pid);
   }
 }
 

@@ -47,12 +47,12 @@ export function serveDhcp(session: Session): string | undefined {
 
 /** `dhcp daemon`, where the plugin knows such a thing: one that does not says what it is, and ends. */
 function daemon(session: Session): void {
-  const before = new Set(processes(session.marker));
+  const before = new Set(processes());
   runDetached(session.plugin, [session.plugin, 'daemon'], session.environment({}));
   const deadline = monotonicMs() + startMs;
   sleepMs(50);
   while (!existsSync('/run/cni/dhcp.sock') && monotonicMs() < deadline) {
-    if (processes(session.marker).every((pid) => before.has(pid))) return;
+    if (processes().every((pid) => before.has(pid))) return;
     sleepMs(20);
   }
 }

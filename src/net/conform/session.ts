@@ -58,7 +58,6 @@ export class Session {
   readonly recorder: Recorder;
   readonly plugin: string;
   readonly #cniPath: string;
-  readonly marker: string;
   readonly #evidence = new Map<string, Evidence[]>();
   readonly #reasons = new Map<string, { verdict: Verdict; reason: string }>();
   readonly calls: Answer[] = [];
@@ -68,10 +67,9 @@ export class Session {
   #shared: ReadonlySet<string> = new Set();
   #pods = 0;
 
-  constructor(plugin: string, subject: Subject, searchPath: readonly string[], marker: string) {
+  constructor(plugin: string, subject: Subject, searchPath: readonly string[]) {
     this.subject = subject;
     this.plugin = plugin;
-    this.marker = marker;
     this.recorder = new Recorder(join(benchDir, 'ipam'));
     this.#cniPath = [this.recorder.path, ...searchPath].join(':');
   }
@@ -196,11 +194,9 @@ export class Session {
     const env = Object.fromEntries(Object.entries(wanted).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
     return { env, stdin: ask.stdin ?? JSON.stringify(this.confOf(pod, ask)) };
   }
-  /** Environment of everything that runs on the bench: the marker tells what is left of it. */
   environment(env: Readonly<Record<string, string>>): Record<string, string> {
     const inherited = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || name.startsWith('CNI_') ? [] : [[name, value]]));
-    const [name = '', value = ''] = this.marker.split('=');
-    return { ...(Object.fromEntries(inherited) as Record<string, string>), [name]: value, ...env };
+    return { ...(Object.fromEntries(inherited) as Record<string, string>), ...env };
   }
 
   call(verb: string, pod: Pod | undefined, ask: Ask = {}): Answer {
@@ -270,7 +266,6 @@ export class Session {
       ...snapshot(
         pods.map(({ netns }) => netns),
         benchDir,
-        this.marker,
       ),
       ...this.recorder.leases().map((lease) => `lease ${lease} of the delegate`),
     ]);
