@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConf as bandwidthConf } from '../../cni-plugins/bandwidth/conf.ts';
 import { readConf as bridgeConf } from '../../cni-plugins/bridge/conf.ts';
+import { readConf as dnsnameConf } from '../../cni-plugins/dnsname/conf.ts';
+import { readConf as hostDeviceConf } from '../../cni-plugins/host-device/conf.ts';
 import { readConf as portmapConf } from '../../cni-plugins/portmap/conf.ts';
 import { builtinPlugins } from '../../src/compose/plugins.ts';
 import type { PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
@@ -62,6 +64,14 @@ test('A6: mac is the hardware address bridge gives, and stands above args and CN
   expect(mac({ runtimeConfig, args }, 'MAC=02:00:00:00:00:03')).toBe('02:00:00:00:00:01');
   expect(mac({ args }, 'MAC=02:00:00:00:00:03')).toBe('02:00:00:00:00:02');
   expect(mac({}, 'MAC=02:00:00:00:00:03')).toBe('02:00:00:00:00:03');
+});
+test('A8: deviceID is the device host-device moves, whatever the configuration says', () => {
+  const runtimeConfig = { deviceID: '0000:00:1f.6' };
+  expect(hostDeviceConf(request('ADD', { runtimeConfig, device: 'eth9' })).selector).toEqual({ by: 'deviceID', id: '0000:00:1f.6' });
+  expect(hostDeviceConf(request('ADD', { device: 'eth9' })).selector).toEqual({ by: 'device', name: 'eth9' });
+});
+test('A9: aliases are names by which dnsname makes the pod known', () => {
+  expect(dnsnameConf(request('ADD', { runtimeConfig: { aliases: ['web', 'WWW'] } })).names).toEqual(['web', 'www']);
 });
 test('A11: args.cni.ips ask for an address; labels are nobody else’s business', () => {
   const args = { cni: { ips: ['10.9.0.66'], labels: [{ key: 'a', value: 'b' }] } };

@@ -166,7 +166,6 @@ export const notApplicable: Readonly<Record<string, string>> = {
   V8: 'a MAY: rkt asks for the versions first where a list leaves a choice (V2), so that code 1 is final',
   A4: 'only the Windows plugins take dns as a capability',
   A7: 'only ib-sriov takes infinibandGUID: no plugin of ours',
-  A9: 'only alias and dnsname take aliases: no plugins of ours',
   A10: 'no plugin reads cgroupPath, the reference’s neither',
 };
 

@@ -114,8 +114,8 @@ export const mutants: readonly Mutant[] = [
   { file: 'src/gc/networks.ts', find: 'if (held === undefined) continue;', replace: '', numbers: ['R3'] },
   {
     file: execute,
-    find: 'throw withKept(asRuntimeError(error), undoAll(journal, actions));',
-    replace: 'throw withKept(asRuntimeError(error), []);',
+    find: 'undoAll(journal, actions, ({ n }) => n >= from),',
+    replace: '[],',
     numbers: ['R4', 'D4', 'D10'],
   },
   {
@@ -133,8 +133,8 @@ export const mutants: readonly Mutant[] = [
   { file: actions, find: 'undo: ({ path }) => removeNetns(path),', replace: 'undo: () => undefined,', numbers: ['R7'] },
   {
     file: actions,
-    find: 'return { result: addList(network, { containerId, netns }, cni) };',
-    replace: 'return { result: withNetns(netns, () => addList(network, { containerId, netns }, cni)) };',
+    find: 'return { result: addList(network, attachment, cni) };',
+    replace: 'return { result: withNetns(attachment.netns, () => addList(network, attachment, cni)) };',
     numbers: ['R8'],
   },
   { file: invoke, find: 'stderr: kept(stderr),', replace: "stderr: '',", numbers: ['R9'] },
@@ -158,12 +158,12 @@ export const mutants: readonly Mutant[] = [
   { file: request, find: "CNI_PATH: network.pluginPath.join(':'),", replace: "CNI_PATH: network.pluginPath.join(','),", numbers: ['R15'] },
   { file: request, find: '          CNI_IFNAME: network.ifName,\n', replace: '', numbers: ['R16', 'R17'] },
   { file: plan, find: 'ifName: `eth${index}`', replace: "ifName: 'eth0'", numbers: ['R17'] },
-  { file: list, find: "stdinFor(network, index, 'ADD', result, [])", replace: "stdinFor(network, index, 'ADD', undefined, [])", numbers: ['R18'] },
+  { file: list, find: "stdinFor(network, index, 'ADD', result, []", replace: "stdinFor(network, index, 'ADD', undefined, []", numbers: ['R18'] },
   { file: cache, find: 'result: formatResult(result, network.cniVersion),', replace: '', numbers: ['R19'] },
   {
     file: list,
-    find: "stdinFor(network, index, 'DEL', prev, [])",
-    replace: "stdinFor(network, index, 'DEL', undefined, [])",
+    find: "stdinFor(network, index, 'DEL', prev, []",
+    replace: "stdinFor(network, index, 'DEL', undefined, []",
     numbers: ['R20', 'R21'],
   },
   { file: list, find: '      failures.push(messageOf(error));\n      cause = error;', replace: '      throw error;', numbers: ['D3', 'Z9'] },

@@ -15,6 +15,8 @@ import type { Bench } from './recorder.ts';
 export const podId = '11111111-2222-3333-4444-555555555555';
 export const podNetns = netnsPath(podId);
 
+/** A pod without apps: only its network is looked at. */
+
 export class PodNetwork {
   readonly #bench: Bench;
   constructor(bench: Bench) {

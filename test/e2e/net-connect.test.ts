@@ -1,7 +1,7 @@
 /** Networks that a running pod gets and loses. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readJournal } from '../../src/effects/journal.ts';
 import { useHost } from '../rig/host.ts';
@@ -100,9 +100,10 @@ describe('what is refused leaves the pod as it was', () => {
   test('a plugin that fails: only the new attachment is undone', async () => {
     const plugins = [
       { type: 'bridge', bridge: 'db0', ipam: { type: 'host-local', subnet: '10.66.0.0/24' } },
-      { type: 'firewall', backend: 'nonsense' },
+      { type: 'behave', add: 'error', del: 'ok' },
     ];
-    writeFileSync(join(netd(), '50-db.conflist'), JSON.stringify({ cniVersion: '1.1.0', name: 'db', plugins }));
+    writeFileSync(join(netd(), '50-db.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'db', plugins }));
+    copyFileSync(resolve(import.meta.dirname, '../fixtures/plugins/behave'), join(netd(), 'behave'));
     const pod = sleeper('--net=bridge');
     expect(refused('net', 'connect', pod.uuid, 'db')).toContain('ERR_PLUGIN_FAILED');
     expect([networks(), leases()]).toEqual([['bridge:eth0'], []]);

@@ -114,7 +114,7 @@ describe('net check and net explain', () => {
         { type: 'portmap', capabilities: { portMappings: true } },
       ],
     });
-    const odd = web('--net=odd', '--port=192.0.2.1:8081:80');
+    const odd = web('--net=odd', '--port=172.16.29.1:8081:80');
     expect(status('net', 'check', odd.uuid).text).toContain('CHECK passed');
     expect(findings(odd)).toMatch(
       /the host's way to 10\.66\.0\.2 was through rkt0 is none \(no route\)\n +so: +the host sends what is for the pod, published ports included, somewhere else/,
@@ -292,7 +292,7 @@ test('plugins are asked for their versions once, whatever command asks; net plan
 describe('net gc', () => {
   /** What is left when a pod's directory is deleted by hand. */
   async function orphan(...flags: string[]): Promise<{ uuid: string; ip: string }> {
-    const pod = rkt.start([...flags, 'busybox', '--exec=/bin/sleep', '--', '60']);
+    const pod = rkt.start(['--net-release=gc', ...flags, 'busybox', '--exec=/bin/sleep', '--', '60']);
     const { uuid, ip } = pod;
     await pod.stop();
     sh(

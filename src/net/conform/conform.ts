@@ -5,7 +5,7 @@ import { monotonicMs } from '../../host/clock.ts';
 import { findExecutable } from '../../host/run-program.ts';
 import { enterThrowawayHost } from '../../host/throwaway.ts';
 import { RuntimeError, isErrno } from '../../model/errors.ts';
-import { endProcess, ip, processes, requireTools } from './observe.ts';
+import { endProcess, ip, processes, programPath, requireTools } from './observe.ts';
 import { serveDhcp } from './dhcp.ts';
 import { addressOfPod, recorderGateway, recorderRoute } from './recorder.ts';
 import { requirements } from './requirements.ts';
@@ -32,8 +32,7 @@ export function conform(request: ConformRequest): ConformReport {
   requireTools();
   enterThrowawayHost(searchPath);
   mkdirSync(benchDir, { recursive: true });
-  const marker = `RKT_CONFORM=${process.pid}`;
-  const session = new Session(plugin, subject, searchPath, marker);
+  const session = new Session(plugin, subject, searchPath);
   try {
     const versions = version(session);
     front(session);
@@ -51,7 +50,7 @@ export function conform(request: ConformRequest): ConformReport {
     };
   } finally {
     // Daemons that a plugin left running end with its host.
-    for (const pid of processes(marker)) endProcess(pid);
+    for (const pid of processes()) endProcess(pid);
   }
 }
 
@@ -74,8 +73,9 @@ function findPlugin({ plugin, searchPath }: ConformRequest): string {
 }
 
 /** What this kernel lacks for the subject to work at all. */
-function whatIsMissing({ linkKind, device }: Subject): string | undefined {
+function whatIsMissing({ linkKind, device, program }: Subject): string | undefined {
   if (device !== undefined && statSync(device, { throwIfNoEntry: false }) === undefined) return `this machine lacks ${device}`;
+  if (program !== undefined && findExecutable(program, programPath) === undefined) return `this machine lacks ${program}`;
   if (linkKind === undefined) return undefined;
   try {
     ip(`link add probe0 type ${linkKind}${linkKind === 'vrf' ? ' table 999' : ''}`);

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { runDetached } from '../../host/linux.ts';
 import { findExecutable } from '../../host/run-program.ts';
-import { ip, processes } from './observe.ts';
+import { ip, processes, programPath } from './observe.ts';
 import { benchDir, lanName, type Session } from './session.ts';
 
 const startMs = 2_000;
 
 /** @returns why there is none */
 export function serveDhcp(session: Session): string | undefined {
-  const server = findExecutable('dnsmasq', ['/usr/sbin', '/usr/bin']);
+  const server = findExecutable('dnsmasq', programPath);
   if (server === undefined) return 'this machine lacks a DHCP server (dnsmasq)';
   for (const command of [
     `link add ${lanName} address 02:00:0a:58:00:01 type bridge`,
@@ -47,12 +47,12 @@ export function serveDhcp(session: Session): string | undefined {
 
 /** `dhcp daemon`, where the plugin knows such a thing: one that does not says what it is, and ends. */
 function daemon(session: Session): void {
-  const before = new Set(processes(session.marker));
+  const before = new Set(processes());
   runDetached(session.plugin, [session.plugin, 'daemon'], session.environment({}));
   const deadline = monotonicMs() + startMs;
   sleepMs(50);
   while (!existsSync('/run/cni/dhcp.sock') && monotonicMs() < deadline) {
-    if (processes(session.marker).every((pid) => before.has(pid))) return;
+    if (processes().every((pid) => before.has(pid))) return;
     sleepMs(20);
   }
 }

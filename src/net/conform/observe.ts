@@ -1,5 +1,5 @@
 /** What the kernel and the file system hold, as comparable lines. `ip`, `nft` and `tc` are asked: a plugin is judged by other eyes than its own. */
-import { lstatSync, readFileSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { SIGNAL } from '../../host/linux.ts';
@@ -10,7 +10,8 @@ import { volatileRoots } from '../../host/throwaway.ts';
 import { isErrno, RuntimeError } from '../../model/errors.ts';
 import { isObject } from '../../model/cni/known-key.ts';
 
-const programPath = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
+/** where programs of the machine are looked for */
+export const programPath = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
 const timeoutMs = 20_000;
 
 /** Runs a program of the machine in the namespace this thread is in. @throws ERR_HOST_PROGRAM_MISSING */
@@ -130,18 +131,20 @@ export function files(apart: string): string[] {
   return volatileRoots.flatMap((root) => walk(root));
 }
 
-/** Processes that carry `marker` in their environment, this one apart. */
-export const processes = (marker: string): number[] =>
-  readdirSync('/proc')
+/** Processes born on the throw-away host, this one apart: whatever else they changed, they share its mounts. */
+export function processes(): number[] {
+  const own = readlinkSync('/proc/thread-self/ns/mnt');
+  return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((name) => {
       try {
-        return readFileSync(`/proc/${name}/environ`, 'utf8').split('\0').includes(marker);
+        return readlinkSync(`/proc/${name}/ns/mnt`) === own;
       } catch {
         return false; // it ended while we looked
       }
     })
     .map(Number);
+}
 
 /** Kills, and waits for the end. */
 export function endProcess(pid: number): void {
@@ -155,12 +158,12 @@ export function endProcess(pid: number): void {
 }
 
 /** Everything there is, on the host and in the pods' namespaces given. */
-export function snapshot(pods: readonly string[], apart: string, marker: string): Set<string> {
+export function snapshot(pods: readonly string[], apart: string): Set<string> {
   return new Set([
     ...kernelLines('host'),
     ...pods.flatMap((netns) => (netnsExists(netns) ? withNetns(netns, () => kernelLines('pod')) : [])),
     ...files(apart).map((path) => `file ${path}`),
-    ...processes(marker).map((pid) => `process ${pid}`),
+    ...processes().map((pid) => `process ${pid}`),
   ]);
 }
 

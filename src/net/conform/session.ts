@@ -50,13 +50,14 @@ const timeoutMs = 60_000;
 export const benchDir = '/run/rkt-conform';
 /** the bridge with a DHCP server */
 export const lanName = 'lan0';
+/** the bridge of the plugin before a chained one */
+const bridgeName = 'net0';
 
 export class Session {
   readonly subject: Subject;
   readonly recorder: Recorder;
   readonly plugin: string;
   readonly #cniPath: string;
-  readonly marker: string;
   readonly #evidence = new Map<string, Evidence[]>();
   readonly #reasons = new Map<string, { verdict: Verdict; reason: string }>();
   readonly calls: Answer[] = [];
@@ -66,10 +67,9 @@ export class Session {
   #shared: ReadonlySet<string> = new Set();
   #pods = 0;
 
-  constructor(plugin: string, subject: Subject, searchPath: readonly string[], marker: string) {
+  constructor(plugin: string, subject: Subject, searchPath: readonly string[]) {
     this.subject = subject;
     this.plugin = plugin;
-    this.marker = marker;
     this.recorder = new Recorder(join(benchDir, 'ipam'));
     this.#cniPath = [this.recorder.path, ...searchPath].join(':');
   }
@@ -128,30 +128,31 @@ export class Session {
     const before = role === 'chained' ? this.#precede(pod) : undefined;
     return { ...pod, before };
   }
-  /** What a bridge or ptp before it would have made, and told. */
+  /** What a bridge before it would have made, and told. */
   #precede({ n, id, netns, ifName }: Omit<Pod, 'before'>): CniResult {
     const given = this.subject.prevResult === undefined ? undefined : parseResult(this.subject.prevResult, this.version);
     const own = given?.ips?.filter(({ interface: index }) => index === undefined || given.interfaces?.[index]?.sandbox !== undefined);
-    const host = given?.interfaces?.find(({ sandbox }) => sandbox === undefined)?.name ?? `host${n}`;
-    const ips = own?.map(({ address, gateway }) => ({ address, interface: 1, ...(gateway === undefined ? {} : { gateway }) })) ?? [
-      { address: addressOfPod(n), gateway: recorderGateway, interface: 1 },
+    const ips = own?.map(({ address, gateway }) => ({ address, interface: 2, ...(gateway === undefined ? {} : { gateway }) })) ?? [
+      { address: addressOfPod(n), gateway: recorderGateway, interface: 2 },
     ];
+    const host = `host${n}`;
+    const gateways = ips.flatMap(({ address, gateway }) => (gateway === undefined ? [] : [`${gateway}/${address.split('/')[1] ?? ''}`]));
+    if (linkHere(bridgeName) === undefined) ip(`link add ${bridgeName} address 02:00:0a:57:00:01 type bridge`);
+    ip(`link set ${bridgeName} up`);
+    for (const gateway of gateways) ip(`addr replace ${gateway} dev ${bridgeName} nodad`);
     ip(`link add ${host} type veth peer name ${ifName} netns ${id}`);
-    ip(`link set ${host} up`);
+    ip(`link set ${host} master ${bridgeName} up`);
     ip(`-n ${id} link set ${ifName} up`);
-    for (const { address } of ips) {
-      ip(`-n ${id} addr add ${address} dev ${ifName} nodad`);
-      if (!address.includes(':')) ip(`route add ${address.split('/')[0] ?? ''} dev ${host}`);
-    }
+    for (const { address } of ips) ip(`-n ${id} addr add ${address} dev ${ifName} nodad`);
     const routes = given?.routes ?? [{ dst: '0.0.0.0/0', gw: recorderGateway }];
     for (const { dst, gw } of routes) ip(`-n ${id} route add ${dst} ${gw === undefined ? `dev ${ifName}` : `via ${gw}`}`);
-    const mac = linkHere(host)?.address ?? '';
     const inside = withNetns(netns, () => linkHere(ifName)?.address ?? '');
     return {
       ...given,
       cniVersion: '1.1.0',
       interfaces: [
-        { name: host, mac },
+        { name: bridgeName, mac: linkHere(bridgeName)?.address ?? '' },
+        { name: host, mac: linkHere(host)?.address ?? '' },
         { name: ifName, mac: inside, sandbox: netns },
       ],
       ips,
@@ -193,11 +194,9 @@ export class Session {
     const env = Object.fromEntries(Object.entries(wanted).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
     return { env, stdin: ask.stdin ?? JSON.stringify(this.confOf(pod, ask)) };
   }
-  /** Environment of everything that runs on the bench: the marker tells what is left of it. */
   environment(env: Readonly<Record<string, string>>): Record<string, string> {
     const inherited = Object.entries(process.env).flatMap(([name, value]) => (value === undefined || name.startsWith('CNI_') ? [] : [[name, value]]));
-    const [name = '', value = ''] = this.marker.split('=');
-    return { ...(Object.fromEntries(inherited) as Record<string, string>), [name]: value, ...env };
+    return { ...(Object.fromEntries(inherited) as Record<string, string>), ...env };
   }
 
   call(verb: string, pod: Pod | undefined, ask: Ask = {}): Answer {
@@ -267,7 +266,6 @@ export class Session {
       ...snapshot(
         pods.map(({ netns }) => netns),
         benchDir,
-        this.marker,
       ),
       ...this.recorder.leases().map((lease) => `lease ${lease} of the delegate`),
     ]);

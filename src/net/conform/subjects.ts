@@ -18,6 +18,8 @@ export interface Subject {
   readonly linkKind?: string;
   /** a device file it needs */
   readonly device?: string;
+  /** a program it needs */
+  readonly program?: string;
   /** commands of `ip` that prepare the host once, and before each pod */
   readonly host?: readonly string[];
   podHost?(n: number): readonly string[];
@@ -86,6 +88,7 @@ const known: Readonly<Record<string, Known>> = {
     conf: () => ({ ingressRate: 8_000_000, ingressBurst: 8_000_000, egressRate: 8_000_000, egressBurst: 8_000_000 }),
   },
   tuning: { role: 'chained', conf: () => ({ sysctl: { 'net.core.somaxconn': '511' }, mtu: 1400 }) },
+  dnsname: { role: 'chained', program: 'dnsmasq', conf: (n) => ({ runtimeConfig: { aliases: [`pod${n}`] } }) },
   sbr: { role: 'chained', conf: () => ({}) },
   vrf: { role: 'chained', linkKind: 'vrf', conf: () => ({ vrfname: 'red' }) },
 };
