@@ -117,7 +117,7 @@ test('--net-release=gc keeps all of it until gc', () => {
   expect(readdirSync('/run/netns')).toHaveLength(1);
   expect(residue().some((line) => line.startsWith('rule element of rkt ports4'))).toBe(true);
   const second = rkt.run(once(...published));
-  expect(second.stderr).toMatch(/host port 8080\/tcp is already published/);
+  expect(second.stderr).toMatch(/host port 8080\/tcp is published by pod/);
   rkt.gc();
   expect(leftSince(before, 500, isShared)).toEqual([]);
 });
