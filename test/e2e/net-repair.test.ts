@@ -119,7 +119,8 @@ test('after nft flush ruleset the published port is silent, and repair makes it 
 test('every pod at once, and a port that somebody else has taken meanwhile is told', async () => {
   const first = rkt.start(['--net=bridge', '--port=8080:80', 'busybox', ...serve]);
   sh('nft flush ruleset');
-  const second = elsewhere.start(['--net=bridge', '--port=8080:80', 'busybox', ...serve]);
+  const second = rkt.start(['--net=bridge', '--port=8081:80', 'busybox', ...serve]);
+  sh(`nft add element inet rkt ports4 '{ tcp . 8080 comment "bridge/${second.uuid}/eth0" : ${second.ip} . 80 }'`);
   const { status, stdout, stderr } = rkt.run(['net', 'repair']);
   expect([status, stdout]).toEqual([254, expect.stringContaining(`pod ${first.uuid.slice(0, 8)}, network "bridge" (eth0): put back: masquerading`)]);
   expect(stderr).toContain(second.uuid);

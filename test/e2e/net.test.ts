@@ -114,12 +114,14 @@ describe('net check and net explain', () => {
         { type: 'portmap', capabilities: { portMappings: true } },
       ],
     });
-    const odd = web('--net=odd', '--port=172.16.29.1:8081:80');
+    sh('ip addr add 192.0.2.1/32 dev lo');
+    const odd = web('--net=odd', '--port=192.0.2.1:8081:80');
     expect(status('net', 'check', odd.uuid).text).toContain('CHECK passed');
     expect(findings(odd)).toMatch(
       /the host's way to 10\.66\.0\.2 was through rkt0 is none \(no route\)\n +so: +the host sends what is for the pod, published ports included, somewhere else/,
     );
     await odd.stop();
+    sh('ip addr del 192.0.2.1/32 dev lo');
     rkt.gc();
   });
 
@@ -133,6 +135,8 @@ describe('net check and net explain', () => {
       /chain ip filter FORWARD drops what none of its rules accepts[^]*cure: .*nft insert rule ip filter FORWARD ip daddr 172\.16\.29\.0\/24 accept/,
     );
     expect(status('net', 'check', pod.uuid).code).toBe(0);
+    expect(rkt.ok('net', 'repair', pod.uuid)).toContain('put back: rules in chain FORWARD of iptables');
+    expect(findings(pod)).toContain('none: everything');
     for (const rule of [`ip daddr ${pod.ip} accept`, 'ip saddr 172.16.29.0/24 accept', 'oifname rkt0 accept']) {
       sh(`nft flush chain ip filter FORWARD; nft add rule ip filter FORWARD ${rule}`);
       expect(findings(pod), rule).toContain('none: everything');
@@ -292,7 +296,7 @@ test('plugins are asked for their versions once, whatever command asks; net plan
 describe('net gc', () => {
   /** What is left when a pod's directory is deleted by hand. */
   async function orphan(...flags: string[]): Promise<{ uuid: string; ip: string }> {
-    const pod = rkt.start(['--net-release=gc', ...flags, 'busybox', '--exec=/bin/sleep', '--', '60']);
+    const pod = rkt.start([...flags, '--net-release=gc', 'busybox', '--exec=/bin/sleep', '--', '60']);
     const { uuid, ip } = pod;
     await pod.stop();
     sh(
