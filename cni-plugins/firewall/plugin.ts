@@ -2,7 +2,7 @@
  * firewall: forwarding to and from a pod, and which other pods reach it. Elements of table `inet rkt`.
  * @see cni.md 3.11; complaints 16, 21
  */
-import { closeForward, isForwardClosed, openForward } from '../../src/host/nftables/forward.ts';
+import { closeForward, isForwardClosed, isForwardOpened, openForward } from '../../src/host/nftables/forward.ts';
 import { claim, missingOf, release, removeTableIfUnused } from '../../src/host/nftables/table.ts';
 import { releaseElements } from '../../src/host/nftables/release.ts';
 import { readText } from '../../src/host/files.ts';
@@ -11,6 +11,7 @@ import type { Plugin, PluginContext, PluginNote, PluginRequest, PluginRequestCon
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { type Element, type IngressPolicy, type SetName, attachmentText, firewallElements } from '../../src/model/ruleset.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
+import { deletionOf } from '../skel/deletion.ts';
 import { ConfReader } from '../skel/conf.ts';
 import { Repairs, repairElements } from '../skel/repair.ts';
 import { requireNftables, tidyRuleset, withRuleset } from '../skel/ruleset.ts';
@@ -110,7 +111,10 @@ export const plugin: Plugin = {
   },
 
   release(req) {
-    return releaseElements(expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)));
+    const elements = releaseElements(expectedOf(req, (result) => elementsFor(req, readConf(req.conf), result)));
+    // Rules have no names: only the plugin finds its own in somebody else's chain.
+    const isOpened = withRuleset('look up FORWARD', () => isForwardOpened(attachmentText(keyOf(req))));
+    return [...elements, ...(isOpened ? [deletionOf('firewall', req)] : [])];
   },
 
   gc(req) {

@@ -9,8 +9,6 @@ import { Rkt, dist, type RunningPod } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
-/** Another data directory: its pods and ours know of each other only by what the kernel has. */
-const elsewhere = new Rkt();
 const serve = ['--exec=/bin/sh', '--', '-c', 'mkdir /www; echo here >/www/index.html; exec httpd -f -p 80 -h /www'];
 const sh = (command: string): string => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 const answer = (url: string): Promise<string> => page(url, 300).catch(() => 'no answer');
@@ -125,7 +123,6 @@ test('every pod at once, and a port that somebody else has taken meanwhile is to
   expect([status, stdout]).toEqual([254, expect.stringContaining(`pod ${first.uuid.slice(0, 8)}, network "bridge" (eth0): put back: masquerading`)]);
   expect(stderr).toContain(second.uuid);
   await Promise.all([first.stop(), second.stop()]);
-  elsewhere.gc();
   rkt.gc();
 });
 

@@ -80,6 +80,21 @@ describe('when the pod exits', () => {
     }
   });
 
+  test('rules in a FORWARD chain of iptables that drops by default', () => {
+    const forward = (): string => execFileSync('iptables-nft', ['-S', 'FORWARD'], { encoding: 'utf8' });
+    execFileSync('iptables-nft', ['-P', 'FORWARD', 'DROP']);
+    try {
+      const look = ['--exec=/bin/sleep', '--', '0.5'];
+      const pod = rkt.start([...published, 'busybox', ...look]);
+      expect(forward()).toContain(pod.ip);
+      const deadline = performance.now() + 4_000;
+      while (forward().includes('ACCEPT') && performance.now() < deadline) sleepMs(20);
+      expect(forward().trim()).toBe('-P FORWARD DROP');
+    } finally {
+      execFileSync('nft', ['delete', 'table', 'ip', 'filter']);
+    }
+  });
+
   test('two apps, an app that fails, a pod that is stopped', async () => {
     before = residue();
     expect(rkt.run(['run', ...published, 'busybox', '--name=a', '--exec=/bin/true', '---', 'busybox', '--name=b', '--exec=/bin/false']).status).toBe(

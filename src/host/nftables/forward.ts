@@ -131,6 +131,10 @@ function missingRules(comment: string, addresses: readonly Ip[]): { side: Side; 
 /** True when a chain drops and lacks the rules of the attachment named `comment`. Throws Errno. */
 export const isForwardClosed = (comment: string, addresses: readonly Ip[]): boolean => missingRules(comment, addresses).length > 0;
 
+/** True when rules of the attachment named `comment` are there. Throws Errno. */
+export const isForwardOpened = (comment: string): boolean =>
+  ([4, 6] as const).some((family) => chainState(family) !== 'missing' && ownRules(family, comment).some((rule) => rule.comment === comment));
+
 /**
  * Lets what comes from and goes to `addresses` through FORWARD chains that drop by default. Idempotent; nothing where none drops.
  * @returns tables that were changed (`ip filter`). Throws Errno; nothing is changed when it throws.

@@ -68,7 +68,7 @@ function othersWhoDrop({ network, result }: Attached, { dropping }: AttachmentSt
       what: `chain ${chain} drops what none of its rules accepts, and no rule of its table speaks of the pod`,
       effect:
         'other hosts do not reach published ports and the pod reaches nobody but the host and its own network; ports still answer on the host itself',
-      cure: `let it accept the pods: nft insert rule ${chain} ip daddr ${network.expects.subnets[0] ?? 'SUBNET'} accept, and the same with saddr (Docker: in chain DOCKER-USER)`,
+      cure: `rkt net repair lets the pod through chain FORWARD of iptables; elsewhere let the chain accept pods: nft insert rule ${chain} ip daddr ${network.expects.subnets[0] ?? 'SUBNET'} accept, and the same with saddr (Docker: in chain DOCKER-USER)`,
     }));
 }
 
