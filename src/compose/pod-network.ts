@@ -16,7 +16,7 @@ import { diagnose, failedCalls, type Finding } from '../net/observe/diagnose.ts'
 import { readAttachment } from '../net/observe/read.ts';
 import type { AttachmentState } from '../net/observe/types.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { findPod, type PodEntry } from '../state/pod/lifecycle.ts';
+import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices } from './cni.ts';
 
@@ -119,6 +119,7 @@ export interface ExplainedAttachment {
 }
 export interface ExplainedPod {
   readonly pod: string;
+  readonly name?: string;
   readonly state: PodState;
   readonly mode: NetMode;
   readonly attachments: readonly ExplainedAttachment[];
@@ -141,12 +142,21 @@ export function explainPod({ dataDir }: Settings, uuid: string): ExplainedPod {
     const state = attached === undefined ? undefined : look(attached, services);
     if (attached === undefined || state === undefined)
       findings.push({ on, what: 'ADD began and never finished', effect: 'the pod did not start', cure: 'rkt rm undoes what there is of it' });
-    else findings.push(...diagnose(attached, state, pod.state === 'running').map((finding) => ({ on, ...finding })));
+    else if (pod.state === 'running') findings.push(...diagnose(attached, state).map((finding) => ({ on, ...finding })));
     return { network, key, netns, result, state };
   });
   findings.push(...failedCalls(calls).map((finding) => ({ on: 'plugins', ...finding })));
   if (pod.state !== 'running') findings.unshift(notRunning(pod));
-  return { pod: pod.id, state: pod.state, mode: modeOf(files.netPlan), attachments, calls, findings: merged(findings) };
+  const name = nameOf(pod.dir);
+  return {
+    pod: pod.id,
+    ...(name === undefined ? {} : { name }),
+    state: pod.state,
+    mode: modeOf(files.netPlan),
+    attachments,
+    calls,
+    findings: merged(findings),
+  };
 }
 
 /** What is wrong for several attachments alike is said once. */
@@ -162,7 +172,7 @@ function merged(findings: readonly (Finding & { on: string })[]): (Finding & { o
 const notRunning = ({ id, state }: PodEntry): Finding & { on: string } => ({
   on: 'the pod',
   what: `the pod is ${state}`,
-  effect: 'nobody in it answers; its addresses and ports are kept until it is removed',
+  effect: 'nobody in it answers; its addresses and ports are free since its exit (with --net-release=gc, or killed: since it was removed)',
   cure: `rkt rm ${id.slice(0, 8)}, and run it again`,
 });
 

@@ -67,7 +67,7 @@ describe('net check and net explain', () => {
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     expect(status('net', 'check', pod.uuid)).toEqual({ code: 1, text: expect.stringContaining('changed: net.ipv4.ip_forward was 1 is 0') as string });
     expect(findings(pod)).toMatch(
-      /ip_forward was 1 is 0\n +so: .*published ports answer only on the host itself.*\n +cure: sysctl -w net.ipv4.ip_forward=1/,
+      /ip_forward was 1 is 0\n +so: .*published ports answer only on the host itself.*\n +cure: rkt net repair, or sysctl -w net.ipv4.ip_forward=1/,
     );
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
     expect(status('net', 'check', pod.uuid).code).toBe(0);
@@ -91,7 +91,9 @@ describe('net check and net explain', () => {
     expect(flushed.code).toBe(1);
     expect(flushed.text).toMatch(/CHECK passed[^]*missing: nftables: chain publish of table inet rkt has 0 rules, not 5;/);
     sh('nft flush ruleset');
-    expect(findings(pod)).toMatch(/table inet rkt does not exist\n +so: .*published ports/);
+    expect(findings(pod)).toMatch(
+      /table inet rkt does not exist, and with it the rules of every pod\n +so: .*published ports.*\n +cure: rkt net repair/,
+    );
     await pod.stop();
     rkt.gc();
   });

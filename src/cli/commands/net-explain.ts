@@ -12,7 +12,7 @@ export const command = defineCommand({
   needsRoot: true,
   maxOperands: 1,
   examples: [
-    ['rkt net explain 5f3c', 'findings at the end, in the order in which a packet meets them'],
+    ['rkt net explain 5f3c', 'what is wrong and its cure at the end, in the order in which a packet meets it'],
     ['rkt net explain --raw 5f3c', 'with whole stdin and stdout of every plugin call'],
   ],
   flags: {

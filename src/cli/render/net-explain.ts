@@ -21,14 +21,15 @@ export function explanation(pod: ExplainedPod, raw: boolean): string {
 const section = (title: string, lines: readonly string[]): string => `${[title, ...lines.map((line) => `  ${line}`)].join('\n')}\n`;
 const oneLine = (text: string): string => printable(text).replaceAll('\n', ' ');
 
-function header({ pod, state, mode, attachments }: ExplainedPod): string {
+function header({ pod, name, state, mode, attachments, findings: found }: ExplainedPod): string {
   const how =
     mode === 'host'
       ? 'uses the network of the host'
       : attachments.length === 0
         ? 'is attached to no network'
         : `is attached to ${attachments.length === 1 ? 'one network' : `${attachments.length} networks`}`;
-  return `pod ${pod} (${state}) ${how}\n`;
+  const wrong = found.length === 0 ? '' : `; ${found.length === 1 ? 'one finding' : `${found.length} findings`}, at the end`;
+  return `pod ${pod}${name === undefined ? '' : ` "${name}"`} (${state}) ${how}${wrong}\n`;
 }
 
 /* ---- what exists because of it ---- */

@@ -1,4 +1,4 @@
-/** What an attachment's ADD result attacheds against what there is. Pure. @see cni.md P10 */
+/** What an attachment's ADD result promises against what there is. Pure. @see cni.md P10 */
 import { cidrText, networkOf, parseCidr, parseIp, type Cidr, type Family } from '../../model/cidr.ts';
 import { pluginTexts } from '../../model/cni/inject.ts';
 import { isObject, knownKey } from '../../model/cni/known-key.ts';
@@ -30,7 +30,12 @@ export interface Attached {
   readonly result: CniResult;
 }
 
-const again = 'run the pod again: rkt stop, rkt rm, rkt run';
+/** As `tableDamage` says it. */
+const tableGone = 'table inet rkt does not exist';
+const repair = 'rkt net repair puts it back, and the pod goes on';
+/** What only a new ADD makes. */
+const rejoin = ({ network, containerId }: Attached): string =>
+  `rkt net disconnect ${containerId.slice(0, 8)} ${network.name}; rkt net connect ${containerId.slice(0, 8)} ${network.name} (its ports: run the pod again)`;
 const isRouter = ({ network }: Attached): boolean => network.expects.gateway;
 const isOwn = ({ network, result }: Attached, { interface: index }: CniIp): boolean =>
   index === undefined || result.interfaces?.[index]?.name === network.ifName;
@@ -81,7 +86,7 @@ function inPod(attached: Attached, { pod }: AttachmentState): Difference[] {
   return promised.flatMap(({ name, mac }): Difference[] => {
     const link = pod.links.find((item) => item.name === name);
     if (link === undefined)
-      return [{ kind: 'missing', what: `interface ${name} in the pod`, effect: `network "${network.name}" is cut off`, cure: again }];
+      return [{ kind: 'missing', what: `interface ${name} in the pod`, effect: `network "${network.name}" is cut off`, cure: rejoin(attached) }];
     return [
       ...(link.up
         ? []
@@ -92,10 +97,10 @@ function inPod(attached: Attached, { pod }: AttachmentState): Difference[] {
               was: 'up',
               is: 'down',
               effect: 'no packet passes it',
-              cure: `ip -n ${nsName(netns)} link set ${name} up`,
+              cure: `${repair}; or ip -n ${nsName(netns)} link set ${name} up`,
             } as const,
           ]),
-      ...changedMac(`MAC address of ${name} in the pod`, mac, link),
+      ...changedMac(attached, `MAC address of ${name} in the pod`, mac, link),
       ...addresses(attached, link),
       ...(name === network.ifName ? routes(attached, link) : []),
     ];
@@ -105,10 +110,19 @@ function inPod(attached: Attached, { pod }: AttachmentState): Difference[] {
 /** As `ip -n` wants it: names below /run/netns go without their directory. */
 const nsName = (netns: string): string => netns.replace(/^(\/var)?\/run\/netns\//, '');
 
-const changedMac = (what: string, was: string | undefined, { mac }: LinkState): Difference[] =>
+const changedMac = (attached: Attached, what: string, was: string | undefined, { mac }: LinkState): Difference[] =>
   was === undefined || was.toLowerCase() === mac
     ? []
-    : [{ kind: 'changed', what, was: was.toLowerCase(), is: mac, effect: 'neighbours may send to the old address for a while', cure: again }];
+    : [
+        {
+          kind: 'changed',
+          what,
+          was: was.toLowerCase(),
+          is: mac,
+          effect: 'neighbours may send to the old address for a while',
+          cure: rejoin(attached),
+        },
+      ];
 
 function addresses(attached: Attached, link: LinkState): Difference[] {
   const { result, network, netns } = attached;
@@ -122,7 +136,7 @@ function addresses(attached: Attached, link: LinkState): Difference[] {
     const other = strangers.find((stranger) => parseCidr(stranger)?.ip.family === address.ip.family);
     const common = {
       effect: `nothing sent to ${address.ip.text} is answered: host, other pods and published ports lead there`,
-      cure: `ip -n ${nsName(netns)} addr add ${text} dev ${link.name}${other === undefined ? '' : `; ip -n ${nsName(netns)} addr del ${other} dev ${link.name}`}`,
+      cure: `${repair}; or ip -n ${nsName(netns)} addr add ${text} dev ${link.name}${other === undefined ? '' : `; ip -n ${nsName(netns)} addr del ${other} dev ${link.name}`}`,
     };
     return [
       other === undefined
@@ -142,7 +156,7 @@ function routes(attached: Attached, link: LinkState): Difference[] {
     const gateway = route.gw === undefined ? fallback : (parseIp(route.gw)?.text ?? route.gw);
     const there = link.routes.filter((item) => item.dst === text);
     if (there.some((item) => item.gateway === gateway)) return [];
-    const cure = `ip -n ${nsName(attached.netns)} route replace ${text}${gateway === undefined ? '' : ` via ${gateway}`} dev ${link.name}`;
+    const cure = `${repair}; or ip -n ${nsName(attached.netns)} route replace ${text}${gateway === undefined ? '' : ` via ${gateway}`} dev ${link.name}`;
     const effect = dst.prefixLen === 0 ? 'the pod answers nobody outside its own subnet' : `the pod does not reach ${text}`;
     const way = (via: string | undefined): string => (via === undefined ? `dev ${link.name}` : `via ${via}`);
     const other = there[0];
@@ -167,12 +181,19 @@ function onHost(attached: Attached, state: AttachmentState): Difference[] {
   for (const { name, mac } of ends) {
     const link = state.hostLinks.find((item) => item.name === name);
     if (link === undefined) {
-      found.push({ kind: 'missing', what: `host end ${name} of ${network.ifName}`, effect: 'the pod is cut off', cure: again });
+      found.push({ kind: 'missing', what: `host end ${name} of ${network.ifName}`, effect: 'the pod is cut off', cure: rejoin(attached) });
       continue;
     }
     if (!link.up)
-      found.push({ kind: 'changed', what: `host end ${name}`, was: 'up', is: 'down', effect: 'no packet passes it', cure: `ip link set ${name} up` });
-    found.push(...changedMac(`MAC address of host end ${name}`, mac, link));
+      found.push({
+        kind: 'changed',
+        what: `host end ${name}`,
+        was: 'up',
+        is: 'down',
+        effect: 'no packet passes it',
+        cure: `${repair}; or ip link set ${name} up`,
+      });
+    found.push(...changedMac(attached, `MAC address of host end ${name}`, mac, link));
     if (link.kind !== 'veth') continue;
     if (inside !== undefined && (inside.peer !== link.index || link.peer !== inside.index))
       found.push({
@@ -181,7 +202,7 @@ function onHost(attached: Attached, state: AttachmentState): Difference[] {
         was: `${network.ifName} of the pod`,
         is: 'another interface',
         effect: 'the pod is cut off',
-        cure: again,
+        cure: rejoin(attached),
       });
     if (bridge !== undefined && link.master !== bridge)
       found.push({
@@ -190,7 +211,7 @@ function onHost(attached: Attached, state: AttachmentState): Difference[] {
         was: bridge,
         is: link.master ?? 'none',
         effect: 'the pod reaches neither the host nor other pods of its network',
-        cure: `ip link set ${name} master ${bridge}`,
+        cure: `${repair}; or ip link set ${name} master ${bridge}`,
       });
     if (bridge === undefined && isRouter(attached)) found.push(...gatewayAddresses(attached, link));
   }
@@ -202,10 +223,10 @@ function onHost(attached: Attached, state: AttachmentState): Difference[] {
 function bridgeState(attached: Attached, bridge: string, state: AttachmentState): Difference[] {
   const link = state.hostLinks.find(({ name }) => name === bridge);
   const effect = 'pods of the network reach neither each other nor the host';
-  if (link === undefined) return [{ kind: 'missing', what: `bridge ${bridge}`, effect, cure: again }];
+  if (link === undefined) return [{ kind: 'missing', what: `bridge ${bridge}`, effect, cure: repair }];
   const down: Difference[] = link.up
     ? []
-    : [{ kind: 'changed', what: `bridge ${bridge}`, was: 'up', is: 'down', effect, cure: `ip link set ${bridge} up` }];
+    : [{ kind: 'changed', what: `bridge ${bridge}`, was: 'up', is: 'down', effect, cure: `${repair}; or ip link set ${bridge} up` }];
   return [...down, ...(isRouter(attached) ? gatewayAddresses(attached, link) : [])];
 }
 
@@ -219,7 +240,7 @@ function gatewayAddresses(attached: Attached, link: LinkState): Difference[] {
     const other = have.find((item) => item.ip.family === ip.family && !item.ip.text.startsWith('fe80:'));
     const common = {
       effect: 'the pod finds no gateway: it reaches nothing outside its subnet',
-      cure: `ip addr add ${ip.text}/${prefixLen} dev ${link.name}`,
+      cure: `${repair}; or ip addr add ${ip.text}/${prefixLen} dev ${link.name}`,
     };
     return [
       other === undefined
@@ -241,7 +262,7 @@ function wayToPod(attached: Attached, device: string | undefined, { towards }: A
         was: `through ${device}`,
         is: now === undefined ? 'none (no route)' : `through ${now}`,
         effect: 'the host sends what is for the pod, published ports included, somewhere else',
-        cure: `ip route get ${ip.text} shows the route in the way; the pod's own is: ip route replace ${attached.network.expects.bridge === undefined ? ip.text : cidrText(networkOf({ ip, prefixLen }))} dev ${device}`,
+        cure: `${repair}; ip route get ${ip.text} shows the route in the way; the pod's own is: ip route replace ${attached.network.expects.bridge === undefined ? ip.text : cidrText(networkOf({ ip, prefixLen }))} dev ${device}`,
       },
     ];
   });
@@ -250,6 +271,16 @@ function wayToPod(attached: Attached, device: string | undefined, { towards }: A
 /* ---- rules, settings, books ---- */
 
 function rules({ network }: Attached, { tableDamage, missingElements }: AttachmentState): Difference[] {
+  // All the elements are gone with it: one cause, said once.
+  if (tableDamage.includes(tableGone))
+    return [
+      {
+        kind: 'missing',
+        what: `nftables: ${tableGone}, and with it the rules of every pod`,
+        effect: 'published ports lead nowhere, what pods send outside is not answered, the firewall plugin does nothing: for every pod',
+        cure: `${repair} (every pod, none is stopped); then find who flushed it: nft flush ruleset, a firewall service that was restarted`,
+      },
+    ];
   const damage: Difference[] =
     tableDamage.length === 0
       ? []
@@ -258,7 +289,7 @@ function rules({ network }: Attached, { tableDamage, missingElements }: Attachme
             kind: 'missing',
             what: `nftables: ${tableDamage.join('; ')}`,
             effect: 'published ports, masquerading and the firewall of every pod that uses the table do not work as they should',
-            cure: 'somebody flushed it (nft flush ruleset, a firewall service that was restarted): stop the pods that use it, rkt gc --grace-period=0, nft delete table inet rkt, run them again',
+            cure: 'rkt net repair puts rules and elements back; for a set or map that is missing: stop the pods that use it, rkt gc --grace-period=0, nft delete table inet rkt, run them again',
           },
         ];
   const isPort = (set: string): boolean => set.startsWith('ports') || set.startsWith('hostports');
@@ -274,7 +305,7 @@ function rules({ network }: Attached, { tableDamage, missingElements }: Attachme
       kind: 'missing',
       what: `nftables element ${elementText(element)} of table inet rkt`,
       effect: effectOf(element.set),
-      cure: again,
+      cure: repair,
     })),
   ];
 }
@@ -294,7 +325,7 @@ function settings(attached: Attached, { forwarding, routeLocalnet }: AttachmentS
         was: '1',
         is: value,
         effect: 'the host forwards nothing: published ports answer only on the host itself, the pod reaches only the host and its own subnet',
-        cure: `sysctl -w ${key}=1; if it is 0 again after a while, look for who sets it below /etc/sysctl.d`,
+        cure: `rkt net repair, or sysctl -w ${key}=1; if it is 0 again after a while, look for who sets it below /etc/sysctl.d`,
       });
     }
   }
@@ -308,7 +339,7 @@ function settings(attached: Attached, { forwarding, routeLocalnet }: AttachmentS
       was: '1',
       is: '0',
       effect: 'published ports do not answer on 127.0.0.1',
-      cure: `sysctl -w net.ipv4.conf.${routeLocalnet.device}.route_localnet=1`,
+      cure: `rkt net repair, or sysctl -w net.ipv4.conf.${routeLocalnet.device}.route_localnet=1`,
     });
   return found;
 }
@@ -332,7 +363,7 @@ function leases(attached: Attached, state: AttachmentState): Difference[] {
           kind: 'missing',
           what: `lease of ${ip.text} in host-local's store of network "${network.name}"`,
           effect: 'another pod can be given the same address',
-          cure: again,
+          cure: repair,
         },
       ];
     if (lease.containerId === containerId && (lease.ifName ?? network.ifName) === network.ifName) return [];
@@ -343,7 +374,7 @@ function leases(attached: Attached, state: AttachmentState): Difference[] {
         was: `${containerId}/${network.ifName}`,
         is: `${lease.containerId}/${lease.ifName ?? '?'}`,
         effect: 'two containers have the same address: who answers is chance',
-        cure: again,
+        cure: rejoin(attached),
       },
     ];
   });

@@ -12,17 +12,12 @@ export interface Finding {
   readonly cure: string;
 }
 
-/** @param running - whether there is anybody who could listen */
-export function diagnose(attached: Attached, state: AttachmentState, running: boolean): Finding[] {
+/** Of a pod that runs. */
+export function diagnose(attached: Attached, state: AttachmentState): Finding[] {
   const changes = compareAttachment(attached, state).map((difference): Finding => {
     return { what: differenceText(difference), effect: difference.effect, cure: difference.cure };
   });
-  return [
-    ...changes,
-    ...wrongFromTheStart(attached),
-    ...othersWhoDrop(attached, state),
-    ...(running ? ports(attached, state.pod?.listeners ?? []) : []),
-  ];
+  return [...changes, ...wrongFromTheStart(attached), ...othersWhoDrop(attached, state), ...ports(attached, state.pod?.listeners ?? [])];
 }
 
 /** Addresses that no network of this shape can use: IPAM was told something else than the plugin that made the interface. */

@@ -84,7 +84,7 @@ const texts = (state: AttachmentState, what = attached): string[] => compareAtta
 
 test('as it was made: no difference, no finding; a bridge may have drifted to another MAC', () => {
   expect(texts(well)).toEqual([]);
-  expect(diagnose(attached, well, true)).toEqual([]);
+  expect(diagnose(attached, well)).toEqual([]);
 });
 
 describe('one thing at a time', () => {
@@ -133,7 +133,11 @@ describe('one thing at a time', () => {
     ],
     ['a kernel without IPv6', { ...well, forwarding: { 4: '1', 6: undefined } }, []],
     ['localnet', { ...well, routeLocalnet: { device: 'br0', value: '0' } }, ['changed: net.ipv4.conf.br0.route_localnet was 1 is 0']],
-    ['table', { ...well, tableDamage: ['table inet rkt does not exist'] }, ['missing: nftables: table inet rkt does not exist']],
+    [
+      'table',
+      { ...well, tableDamage: ['table inet rkt does not exist'] },
+      ['missing: nftables: table inet rkt does not exist, and with it the rules of every pod'],
+    ],
     [
       'lease',
       { ...well, leases: [{ address: '10.1.0.2', containerId: 'other', ifName: 'eth0', path: '/x' }] },
@@ -155,7 +159,7 @@ test('a list that makes the host no router promises neither forwarding nor a way
 });
 
 describe('findings that are no changes', () => {
-  const whats = (what: Attached, state: AttachmentState, running = true): string[] => diagnose(what, state, running).map((finding) => finding.what);
+  const whats = (what: Attached, state: AttachmentState): string[] => diagnose(what, state).map((finding) => finding.what);
   test('an address that IPAM took from elsewhere, a gateway beside the subnet', () => {
     const odd = { ...attached, result: { ...attached.result, ips: [{ address: '10.7.0.2/24', gateway: '10.1.0.1', interface: 2 }] } };
     expect(whats(odd, well)).toEqual(
@@ -189,7 +193,6 @@ describe('findings that are no changes', () => {
     expect(whats(attached, listening())).toEqual(['nothing in the pod listens on tcp 80']);
     expect(whats(attached, listening('127.0.0.1'))).toEqual(['the pod listens on tcp 80 only at 127.0.0.1']);
     expect(whats(attached, listening('127.0.0.1', '10.1.0.2'))).toEqual([]);
-    expect(whats(attached, listening(), false)).toEqual([]);
     const udp = {
       ...attached,
       network: { ...network, capabilityArgs: { portMappings: [{ hostPort: 53, containerPort: 80, protocol: 'udp' as const }] } },
