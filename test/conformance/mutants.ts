@@ -247,8 +247,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: 'cni-plugins/firewall/plugin.ts',
-    find: '?.ip ?? []);\n  const bridge',
-    replace: '?.ip ?? []).filter(() => (result.ips ?? []).every(({ interface: i }) => i !== undefined || unknown()));\n  const bridge',
+    find: 'addressesOf(result);\n  const bridge',
+    replace: 'addressesOf(result).filter(() => (result.ips ?? []).every(({ interface: i }) => i !== undefined || unknown()));\n  const bridge',
     numbers: ['P27'],
     types: ['firewall'],
   },

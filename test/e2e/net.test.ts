@@ -302,7 +302,7 @@ describe('net gc', () => {
     const { uuid, ip } = pod;
     await pod.stop();
     sh(
-      `umount /run/netns/rkt-${uuid}; rm -r /run/netns/rkt-${uuid} ${join(rkt.dataDir, 'pods/run', uuid)}; find /sys/fs/cgroup -depth -type d -path '*${uuid}*' -exec rmdir {} ';' || true`,
+      `umount /run/netns/rkt-${uuid}; rm -r /run/netns/rkt-${uuid} ${join(rkt.dataDir, 'pods/run', uuid)}; find /sys/fs/cgroup -depth -type d -path '*${uuid}*' -exec rmdir {} ';' 2>/dev/null || true`,
     );
     return { uuid, ip };
   }
