@@ -1,19 +1,16 @@
 #!/bin/sh
 # Installs the Debian packages rkt needs; the one place that lists them (npm start, npm test, the VM).
-#   provision.sh [run|test|bench]     each level includes the ones before it; default: test
+#   provision.sh [run|test|bench]     test and bench include run; default: test
 set -eu
 
 # To build and to run pods.
 run='crun busybox-static gcc libc6-dev'
-# Oracles and real counterparts in the tests.
-test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins skopeo umoci zstd strace procps'
-# What rkt is measured against.
-bench='podman'
+# Oracles and real counterparts in the tests, and what rkt is measured against.
+test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins podman skopeo umoci zstd strace procps'
 
 case "${1:-test}" in
   run) wanted="$run" ;;
-  test) wanted="$run $test" ;;
-  bench) wanted="$run $test $bench" ;;
+  test | bench) wanted="$run $test" ;;
   *) echo "usage: provision.sh [run|test|bench]" >&2; exit 2 ;;
 esac
 

@@ -4,7 +4,7 @@
  * @see cni.md 3.10; complaints 2, 16, 18, 33
  */
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
-import { HeldError, claim, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
+import { HeldError, claim, holderOf, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import { releaseElements, releaseFlows } from '../../src/host/nftables/release.ts';
 import { deviceTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
@@ -13,7 +13,7 @@ import { type Cidr, type Ip, ipFromBytes, parseCidr } from '../../src/model/cidr
 import type { Plugin, PluginContext, PluginRequest } from '../../src/model/cni/plugin.ts';
 import { CniError, type CniResult, cniCode, cniVersions } from '../../src/model/cni/types.ts';
 import { messageOf } from '../../src/model/errors.ts';
-import { type Element, type SetName, attachmentText, portElements } from '../../src/model/ruleset.ts';
+import { type Element, type SetName, attachmentText, isHostPort, isSameContainer, portElements } from '../../src/model/ruleset.ts';
 import { hostPortOf } from '../../src/model/ruleset/describe.ts';
 import { expectedOf, keyOf, ofAttachment, ofStale } from '../skel/attachment.ts';
 import { Repairs, repairElements, repairSysctl } from '../skel/repair.ts';
@@ -54,6 +54,34 @@ function duplicateOf(mappings: readonly Mapping[]): Mapping | undefined {
     seen.set(portText(mapping), mapping);
   }
   return undefined;
+}
+
+/**
+ * Claims all but the ports that another attachment of the same container has: podman gives every network of a container all
+ * of its ports, so they are published already. @returns what was claimed @throws CniError portTakenCode naming the holder
+ */
+function publish(elements: readonly Element[], ctx: PluginContext): readonly Element[] {
+  let wanted = elements;
+  for (;;) {
+    try {
+      claim(wanted);
+      return wanted;
+    } catch (error) {
+      if (!(error instanceof HeldError)) throw error;
+      const { wanted: taken, holder } = error;
+      const { port, protocol, address } = hostPortOf(taken);
+      const what = `host port ${port}/${protocol}${address === '' ? '' : ` on ${address}`}`;
+      if (!isSameContainer(holder, taken.comment)) throw new CniError(portTakenCode, `${what} is already published by ${holder}`);
+      ctx.note({ what: 'port', detail: `${what} leads to this container already, published by ${holder}` });
+      wanted = wanted.filter((element) => element !== taken);
+    }
+  }
+}
+
+/** Whether the container has the port by another of its attachments, so that {@link publish} left it there. */
+function isLeftToAnother(element: Element): boolean {
+  const holder = isHostPort(element) ? holderOf(element) : undefined;
+  return holder !== undefined && holder !== element.comment && isSameContainer(holder, element.comment);
 }
 
 /** The UDP ports among the elements of port maps. */
@@ -118,25 +146,14 @@ export const plugin: Plugin = {
     conf.notes.forEach((note) => ctx.note(note));
     const { addresses, elements } = elementsFor(req, conf, prevResult);
     if (elements.length === 0) return prevResult;
-    withRuleset('publish ports', () => {
-      try {
-        claim(elements);
-      } catch (error) {
-        if (!(error instanceof HeldError)) throw error;
-        const { port, protocol, address } = hostPortOf(error.wanted);
-        throw new CniError(
-          portTakenCode,
-          `host port ${port}/${protocol}${address === '' ? '' : ` on ${address}`} is already published by ${error.holder}`,
-        );
-      }
-    });
+    const published = withRuleset('publish ports', () => publish(elements, ctx));
     try {
       openLoopback(addresses, conf, ctx);
     } catch (error) {
-      withRuleset('withdraw ports', () => release(ofAttachment(keyOf(req), sets, elements)));
+      withRuleset('withdraw ports', () => release(ofAttachment(keyOf(req), sets, published)));
       throw error;
     }
-    forget(elements, 'published', ctx);
+    forget(published, 'published', ctx);
     return prevResult;
   },
 
@@ -145,7 +162,7 @@ export const plugin: Plugin = {
     if (req.prevResult === undefined) throw new CniError(cniCode.config, 'Required prevResult missing');
     if (conf.mappings.length === 0) return;
     const { elements } = elementsFor(req, conf, req.prevResult);
-    const [missing] = withRuleset('look up ports', () => missingOf(elements));
+    const missing = withRuleset('look up ports', () => missingOf(elements).find((element) => !isLeftToAnother(element)));
     if (missing === undefined) return;
     const what = missing.value === undefined ? 'hairpin masquerade' : `host port ${hostPortOf(missing).port}/${hostPortOf(missing).protocol}`;
     throw new CniError(cniCode.internal, `${what} of ${attachmentText(keyOf(req))} is missing from ${missing.set} of table inet rkt`);
@@ -191,7 +208,11 @@ export const plugin: Plugin = {
     const repairs = new Repairs(apply);
     if (req.prevResult === undefined || conf.mappings.length === 0) return repairs.found;
     const { addresses, elements } = elementsFor(req, conf, req.prevResult);
-    repairElements(repairs, elements);
+    const left = withRuleset('look up ports', () => missingOf(elements).filter(isLeftToAnother));
+    repairElements(
+      repairs,
+      elements.filter((element) => !left.includes(element)),
+    );
     const target = loopbackTarget(addresses, conf);
     // Without a route something else is missing, which the plugin of the interface tells.
     const key = target === undefined ? undefined : loopbackKey(target);

@@ -1,5 +1,5 @@
 /** Control groups as files: what is mounted, and making and removing groups. Which ones is decided by the caller. */
-import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { monotonicMs, sleepMs } from './clock.ts';
 import { readText } from './files.ts';
@@ -13,7 +13,7 @@ export interface CgroupMount {
   readonly controllers: readonly string[];
 }
 
-/** Every hierarchy mounted below /sys/fs/cgroup in this thread's mount namespace, each once. */
+/** Every hierarchy mounted below /sys/fs/cgroup in this thread's mount namespace, each once. One that another mount hides is not there. */
 export function cgroupMounts(): CgroupMount[] {
   const found = new Map<string, CgroupMount>();
   for (const line of readFileSync('/proc/thread-self/mountinfo', 'utf8').split('\n')) {
@@ -21,7 +21,7 @@ export function cgroupMounts(): CgroupMount[] {
     const [before = '', after = ''] = line.split(' - ');
     const [, , device = '', root, path = ''] = before.split(' ');
     const [type, , options = ''] = after.split(' ');
-    if (root !== '/' || found.has(device) || !/^\/sys\/fs\/cgroup(\/|$)/.test(path)) continue;
+    if (root !== '/' || found.has(device) || !/^\/sys\/fs\/cgroup(\/|$)/.test(path) || deviceOf(path) !== device) continue;
     if (type === 'cgroup2')
       found.set(device, { path, version: 2, controllers: (readText(join(path, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean) });
     if (type === 'cgroup')
@@ -32,6 +32,12 @@ export function cgroupMounts(): CgroupMount[] {
       });
   }
   return [...found.values()];
+}
+
+/** The device of what `path` leads to, as mountinfo writes it (makedev(3)). */
+function deviceOf(path: string): string | undefined {
+  const dev = statSync(path, { throwIfNoEntry: false })?.dev;
+  return dev === undefined ? undefined : `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
 }
 
 /**

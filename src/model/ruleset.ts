@@ -63,6 +63,8 @@ function bounded(text: string): string {
 export const networkText = (network: string): string => `${bounded(network)}/`;
 /** The comment of every element of an attachment: `network/containerId/ifName`. None of the parts can hold a slash. */
 export const attachmentText = (key: AttachmentKey): string => `${networkText(key.network)}${bounded(key.containerId)}/${key.ifName}`;
+/** Whether two comments are of attachments of one container. */
+export const isSameContainer = (one: string, other: string): boolean => one.split('/')[1] === other.split('/')[1];
 
 /** An element of a set: `value` in a map to data, `chain` in a map to chains, `comment` = attachmentText. */
 export interface Element {

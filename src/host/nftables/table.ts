@@ -273,6 +273,9 @@ export function missingOf(elements: readonly Element[]): Element[] {
   });
 }
 
+/** The comment of the entry that has `element`'s key; undefined when there is none. Throws Errno. */
+export const holderOf = (element: Element): string | undefined => elementsOf(element.set).find((found) => sameEntry(found, element))?.comment;
+
 /** Removes chains of subnets without pods. The kernel itself refuses to delete one that an element leads to. Throws Errno. */
 export function removeUnusedChains(): void {
   if (!state().exists) return;
