@@ -8,6 +8,7 @@ import { checkMasquerade, ensureMasquerade, gcMasquerade, removeMasquerade } fro
 import { elementsOf } from '../../../src/host/nftables/table.ts';
 import { setNames } from '../../../src/model/ruleset.ts';
 import { context, request, resultOf } from './request.ts';
+import type { PluginNote } from '../../../src/model/cni/plugin.ts';
 import { cidr } from '../../rig/addresses.ts';
 
 useHost();
@@ -78,6 +79,29 @@ describe('portmap', () => {
       expect.objectContaining({ cniCode: 100, message: 'host port 8080/tcp is already published by net/p1/eth0' }),
     );
     expect(comments()).toEqual(['net/p1/eth0']);
+  });
+  test('another network of the same container may ask for a port it has: noted, left where it is, in CHECK and repair as well', () => {
+    portmap.add(request('ADD', 'p1', ports), nobody);
+    const more = [...ports.runtimeConfig.portMappings, { hostPort: 9090, containerPort: 90, protocol: 'udp' }];
+    const joined = resultOf('q1');
+    const secondResult = { ...joined, interfaces: joined.interfaces?.map((one) => (one.name === 'eth0' ? { ...one, name: 'eth1' } : one)) ?? [] };
+    const second = { ...request('ADD', 'p1', { runtimeConfig: { portMappings: more }, name: 'other' }), ifName: 'eth1', prevResult: secondResult };
+    const notes: PluginNote[] = [];
+    portmap.add(second, context(notes));
+    expect(notes.filter(({ what }) => what === 'port').map(({ detail }) => detail)).toEqual(
+      ['', ''].map(() => 'host port 8080/tcp leads to this container already, published by net/p1/eth0'),
+    );
+    expect(comments()).toEqual(['net/p1/eth0', 'other/p1/eth1']);
+    portmap.check({ ...second, command: 'CHECK' }, nobody);
+    expect(portmap.repair?.(second, nobody, true)).toEqual([]);
+    // The port of its own is looked for, and a port that somebody else has meanwhile is missed.
+    execFileSync('nft', ['flush', 'map', 'inet', 'rkt', 'ports4']);
+    expect(() => portmap.check({ ...second, command: 'CHECK' }, nobody)).toThrow(/host port (8080|9090)/);
+    portmap.del({ ...request('DEL', 'p1', ports), prevResult: resultOf('p1') }, nobody);
+    expect(portmap.repair?.(second, nobody, true)).not.toEqual([]);
+    portmap.check({ ...second, command: 'CHECK' }, nobody);
+    portmap.del({ ...second, command: 'DEL' }, nobody);
+    expect(comments()).toEqual([]);
   });
   test('the same host port twice in one pod is refused', () => {
     const wanted = {
