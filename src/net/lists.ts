@@ -66,7 +66,9 @@ export function resolveList(conf: NetworkConf, source: ListSource, services: Pla
     builtinTypes: services.builtinTypes,
     forceExec: source.forceExec,
   };
-  const versions = Object.fromEntries(executablesToProbe(input).map((executable) => [executable, services.versionsOf(executable)]));
+  // Without a choice nothing is asked: a DEL goes as far as it gets, whoever refuses the version.
+  const needed = executablesToProbe(input).filter((probe) => probe.needed);
+  const versions = Object.fromEntries(needed.map(({ path }) => [path, services.versionsOf(path)]));
   const [network] = planNetworks({ ...input, facts: { ...facts, versions } }).networks;
   if (network === undefined) throw new RuntimeError('ERR_NET_NOT_FOUND', `no network "${conf.name}"`);
   return network;

@@ -3,13 +3,14 @@ import { existsSync } from 'node:fs';
 import type { PlannedNetwork, NetPlan, PodNames } from '../model/plan.ts';
 import type { NetOptions } from '../model/options.ts';
 import type { Settings } from '../model/settings.ts';
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, isRuntimeError } from '../model/errors.ts';
 import { parseNetArgs } from './args.ts';
 import { confDirectories, loadConf } from './conf/load.ts';
 import { readFacts } from './facts/facts.ts';
 import { readPortFacts } from './facts/ports.ts';
 import { pluginSearchPath } from './facts/plugins.ts';
 import { executablesToProbe, planNetworks, type PlanInput } from './plan/plan.ts';
+import type { Probe } from './plan/resolve.ts';
 import { joinableNetworks } from './plan/select.ts';
 import { readNames } from './names.ts';
 import { parsePortArgs, resolvePorts, type AppPorts } from './ports.ts';
@@ -51,10 +52,24 @@ export function planPodNetwork(settings: Settings, options: NetOptions, apps: re
     ...(ports.length === 0 || request.mode !== 'contained' ? {} : { ports: readPortFacts(settings.dataDir, ports) }),
   };
   const input: PlanInput = { request, configs, ports, facts, builtinTypes: services.builtinTypes, forceExec: options.netExec };
-  const versions = Object.fromEntries(executablesToProbe(input).map((executable) => [executable, services.versionsOf(executable)]));
+  const versions = askVersions(executablesToProbe(input), services);
   const plan = planNetworks({ ...input, facts: { ...facts, versions } });
   refuseFaulty(plan.networks, services);
   return names === undefined ? plan : { ...plan, names };
+}
+
+/** @throws what VERSION of an executable throws whose answer is needed */
+function askVersions(probes: readonly Probe[], services: PlanServices): Record<string, readonly string[]> {
+  return Object.fromEntries(
+    probes.flatMap(({ path, needed }): [string, readonly string[]][] => {
+      try {
+        return [[path, services.versionsOf(path)]];
+      } catch (error) {
+        if (needed || !isRuntimeError(error)) throw error;
+        return []; // it may still do what the list asks for
+      }
+    }),
+  );
 }
 
 /** A file of the host that is to be shown to the pod must be there. @throws ERR_NET_NAMES */

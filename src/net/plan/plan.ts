@@ -9,7 +9,7 @@ import type { LoadedConf, NetworkConf } from '../conf/types.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { expectationsOf } from './expects.ts';
 import { settlePorts } from './ports.ts';
-import { chooseVersion, resolvePlugins, undecided, type ResolveInput, type ResolvedPlugin } from './resolve.ts';
+import { chooseVersion, probesOf, resolvePlugins, type Probe, type ResolveInput, type ResolvedPlugin } from './resolve.ts';
 import { selectNetworks } from './select.ts';
 
 export interface PlanInput extends ResolveInput {
@@ -20,14 +20,19 @@ export interface PlanInput extends ResolveInput {
 }
 
 /**
- * Executables whose CNI versions the plan depends on. The caller asks each (VERSION) and puts the answers into
+ * Executables whose CNI versions the plan depends on, sorted. The caller asks each (VERSION) and puts the answers into
  * `facts.versions`; without them the highest version a list names is taken. Throws what {@link planNetworks} would.
  */
-export function executablesToProbe(input: PlanInput): string[] {
+export function executablesToProbe(input: PlanInput): Probe[] {
   if (input.request.mode !== 'contained') return [];
   const { networks } = selectNetworks(input.request, input.configs);
   const resolved = resolvePlugins(networks, input);
-  return [...new Set(networks.flatMap((network) => undecided(network, resolved.get(network) ?? [])))].sort(byteOrder);
+  const probes = new Map<string, Probe>();
+  for (const probe of networks.flatMap((network) => probesOf(network, resolved.get(network) ?? []))) {
+    const known = probes.get(probe.path);
+    probes.set(probe.path, { path: probe.path, needed: probe.needed || known?.needed === true });
+  }
+  return [...probes.values()].sort((a, b) => byteOrder(a.path, b.path));
 }
 
 /**
@@ -106,7 +111,7 @@ function planOne(conf: NetworkConf, { index, plugins, asked, ports, input }: Par
   return {
     name: conf.name,
     ifName: `eth${index}`,
-    cniVersion: chooseVersion(conf, plugins, input.facts.versions),
+    cniVersion: chooseVersion(conf, plugins, input),
     source: conf.source,
     confList: conf.text,
     ...(conf.rawConf === undefined ? {} : { rawConf: conf.rawConf }),

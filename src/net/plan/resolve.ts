@@ -1,7 +1,7 @@
 /** Where each plugin comes from, and which CNI version all plugins of a list can speak. Pure. */
 import { RuntimeError } from '../../model/errors.ts';
 import { didYouMean } from '../../model/ids.ts';
-import type { CniVersion } from '../../model/cni/types.ts';
+import { cniVersions, type CniVersion } from '../../model/cni/types.ts';
 import type { NetworkConf } from '../conf/types.ts';
 import type { NetFacts } from '../facts/types.ts';
 
@@ -84,24 +84,45 @@ function refuse(missing: readonly Missing[], { facts, builtinTypes }: ResolveInp
 const executablesOf = (plugins: readonly ResolvedPlugin[]): string[] =>
   [...new Set(plugins.flatMap(({ via, ipam }) => [via, ...(ipam === undefined ? [] : [ipam.via])]))].filter((via) => via !== 'builtin');
 
-/** Executables of a list whose versions decide something: those of a list that leaves a choice (V2). */
-export const undecided = (network: NetworkConf, plugins: readonly ResolvedPlugin[]): string[] =>
-  network.versions.length > 1 ? executablesOf(plugins) : [];
+/** An executable that is asked for its CNI versions. */
+export interface Probe {
+  readonly path: string;
+  /** its answer decides: the list leaves a choice (V2). Else it may keep silent, and only a plain no counts */
+  readonly needed: boolean;
+}
+
+/** Executables of a list to ask. Of the time of 0.1.0 nobody: then there was no VERSION, and what a plugin does with it is not known (V9). */
+export const probesOf = (network: NetworkConf, plugins: readonly ResolvedPlugin[]): Probe[] =>
+  network.versions.at(-1) === '0.1.0' ? [] : executablesOf(plugins).map((path) => ({ path, needed: network.versions.length > 1 }));
 
 /**
  * The highest version that the list names, rkt speaks and every plugin accepts (V1, V2, V11; D9). Executables that were not
- * asked are taken to accept any; a list that names one version gets it, and the plugin itself refuses if it must (V4).
+ * asked are taken to accept any: the plugin itself refuses if it must (V4).
  * @throws RuntimeError ERR_NETCONF_INVALID when no version suits all
  */
-export function chooseVersion(network: NetworkConf, plugins: readonly ResolvedPlugin[], versions: NetFacts['versions']): CniVersion {
-  const asked = undecided(network, plugins).flatMap((path) => (Object.hasOwn(versions, path) ? [{ path, speaks: versions[path] ?? [] }] : []));
+export function chooseVersion(
+  network: NetworkConf,
+  plugins: readonly ResolvedPlugin[],
+  { facts, builtinTypes, forceExec }: ResolveInput,
+): CniVersion {
+  const asked = probesOf(network, plugins).flatMap(({ path }) => {
+    const speaks = Object.hasOwn(facts.versions, path) ? facts.versions[path] : undefined;
+    return speaks === undefined ? [] : [{ path, speaks }];
+  });
   const chosen = network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)));
   if (chosen !== undefined) return chosen;
+  const common = cniVersions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)));
+  const hasOwn =
+    forceExec && plugins.every(({ type, ipam }) => builtinTypes.includes(type) && (ipam === undefined || builtinTypes.includes(ipam.type)));
   throw new RuntimeError('ERR_NETCONF_INVALID', `no CNI version suits all plugins of network "${network.name}" (${network.source.path})`, {
     details: [
       `the list names ${network.versions.join(', ')}`,
       ...asked.map(({ path, speaks }) => `${path} speaks ${speaks.length === 0 ? 'none' : speaks.join(', ')}`),
     ],
-    hint: 'add a version that all of them speak to "cniVersions"',
+    hint: [
+      common === undefined ? 'add a version that all of them speak to "cniVersions"' : `add "${common}", which all of them speak, to "cniVersions"`,
+      'install plugins that speak one of the list',
+      ...(hasOwn ? ['leave out --net-exec: the plugins built into rkt speak every version'] : []),
+    ].join('; or '),
   });
 }

@@ -30,7 +30,7 @@ function planned(name: string): PlannedNetwork {
     builtinTypes: [],
     forceExec: true,
   };
-  const versions = Object.fromEntries(executablesToProbe(input).map((path) => [path, supported(path)]));
+  const versions = Object.fromEntries(executablesToProbe(input).map(({ path }) => [path, supported(path)]));
   return planNetworks({ ...input, facts: { ...input.facts, versions } }).networks[0] ?? expect.fail('nothing planned');
 }
 

@@ -247,8 +247,23 @@ describe('CNI version', () => {
     expect(chosen({ '/c/macvlan': ['0.4.0', '1.1.0'], '/c/dhcp': ['0.4.0', '1.0.0'] })).toBe('0.4.0');
     expect(chosen({})).toBe('1.1.0');
   });
-  test('a list that names one version is not second-guessed', () => {
-    expect(chosen({ '/c/macvlan': ['0.4.0'] }, { cniVersion: '1.1.0' })).toBe('1.1.0');
+  test('a list that names one version gets it, or is refused with the cure', () => {
+    expect(chosen({}, { cniVersion: '1.1.0' })).toBe('1.1.0');
+    expect(() => chosen({ '/c/macvlan': ['0.3.1', '0.4.0', '1.0.0'], '/c/dhcp': ['0.4.0', '1.0.0', '1.1.0'] }, { cniVersion: '1.1.0' })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_NETCONF_INVALID',
+        details: ['the list names 1.1.0', '/c/macvlan speaks 0.3.1, 0.4.0, 1.0.0', '/c/dhcp speaks 0.4.0, 1.0.0, 1.1.0'],
+        hint: 'add "1.0.0", which all of them speak, to "cniVersions"; or install plugins that speak one of the list',
+      }),
+    );
+  });
+  test('--net-exec is not the only way when all of the list is built in', () => {
+    const files: File[] = [['admin', 'n.conflist', { ...bridge('n', 'br', '10.9.0.0/24'), cniVersion: '1.1.0' }]];
+    const executables = { bridge: '/usr/lib/cni/bridge', 'host-local': '/usr/lib/cni/host-local' };
+    const versions = { '/usr/lib/cni/bridge': ['1.0.0'], '/usr/lib/cni/host-local': ['1.0.0'] };
+    const more = { facts: { ...facts, executables, versions } };
+    expect(plan(['n'], files, more).networks[0]?.cniVersion).toBe('1.1.0');
+    expect(refusal(['n'], files, { ...more, forceExec: true }).hint).toMatch(/add "1.0.0"[^;]*; or install [^;]*; or leave out --net-exec/);
   });
   test('none that suits all is an error naming who speaks what', () => {
     expect(() => chosen({ '/c/macvlan': ['0.3.1'], '/c/dhcp': ['1.0.0'] })).toThrow(
@@ -258,15 +273,19 @@ describe('CNI version', () => {
       }),
     );
   });
-  test('only executables of lists that leave a choice are asked', () => {
+  test('executables are asked; they have to answer when the list leaves a choice', () => {
     const executables = { macvlan: '/c/macvlan', dhcp: '/c/dhcp', tuning: '/c/tuning' };
     const files: File[] = [
-      ['admin', '1.conflist', list('one', [{ type: 'tuning' }])],
+      ['admin', '1.conflist', list('one', [{ type: 'tuning' }, { type: 'macvlan' }])],
       ['admin', '2.conflist', list('two', [{ type: 'macvlan', ipam: { type: 'dhcp' } }, { type: 'portmap' }], { cniVersions: ['1.0.0', '1.1.0'] })],
+      ['admin', '3.conf', { cniVersion: '0.1.0', name: 'old', type: 'tuning' }],
     ];
-    expect(executablesToProbe(input(['one,two'], files, { facts: { ...facts, executables } }))).toEqual(['/c/dhcp', '/c/macvlan']);
-    expect(executablesToProbe(input(['one'], files, { facts: { ...facts, executables } }))).toEqual([]);
-    expect(executablesToProbe(input(['host'], files))).toEqual([]);
+    const asked = (net: string): string[] =>
+      executablesToProbe(input([net], files, { facts: { ...facts, executables } })).map(({ path, needed }) => `${path}${needed ? '!' : ''}`);
+    expect(asked('one,two')).toEqual(['/c/dhcp!', '/c/macvlan!', '/c/tuning']);
+    expect(asked('one')).toEqual(['/c/macvlan', '/c/tuning']);
+    expect(asked('old')).toEqual([]);
+    expect(asked('host')).toEqual([]);
   });
 });
 
