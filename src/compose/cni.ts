@@ -1,5 +1,6 @@
 /** What libcni's loop and the planner need from the outside: our plugins, time, where calls are recorded. */
 import { appendFileSync } from 'node:fs';
+import { readText } from '../host/files.ts';
 import { monotonicMs, sleepMs } from '../host/clock.ts';
 import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
@@ -10,7 +11,7 @@ import { CniError } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import { versionsOf } from '../net/cni/find.ts';
 import { environmentFor, stdinFor } from '../net/cni/request.ts';
-import type { CniServices } from '../net/cni/services.ts';
+import type { CniCall, CniServices } from '../net/cni/services.ts';
 import type { PlanServices } from '../net/plan-pod.ts';
 import { keepVersions, keptVersions } from '../state/network/versions.ts';
 import { builtinPlugins } from './plugins.ts';
@@ -72,8 +73,20 @@ export function cniServices(callsFile: string | undefined): CniServices {
         if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'ENOENT')) throw error;
       }
     },
+    recorded: () => (callsFile === undefined ? [] : readCalls(callsFile)),
   };
 }
 
 /** Attachments on a network of that name that any runtime here has cached: they keep what they share with ours. */
 export const foreignAttachments = (network: string): CachedAttachment[] => cachedAttachments(cacheDir, network);
+
+/** Lines of the calls file; one that a kill or a full disk cut short is left out. */
+export function readCalls(path: string): CniCall[] {
+  return (readText(path) ?? '').split('\n').flatMap((line) => {
+    try {
+      return line === '' ? [] : [JSON.parse(line) as CniCall];
+    } catch {
+      return []; // half a line
+    }
+  });
+}

@@ -18,7 +18,7 @@ import type { AttachmentState } from '../net/observe/types.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lockNetwork } from '../state/network/record.ts';
-import { cacheDir, cniServices } from './cni.ts';
+import { cacheDir, cniServices, readCalls } from './cni.ts';
 
 /** Attachments of the journal that are not undone; `result` undefined: ADD never finished. */
 interface Journaled {
@@ -179,15 +179,4 @@ const notRunning = ({ id, state }: PodEntry): Finding & { on: string } => ({
 function modeOf(path: string): NetMode {
   const text = readText(path);
   return text === undefined ? 'none' : (JSON.parse(text) as NetPlan).mode;
-}
-
-/** Lines of the calls file; one that a kill or a full disk cut short is left out. */
-function readCalls(path: string): CniCall[] {
-  return (readText(path) ?? '').split('\n').flatMap((line) => {
-    try {
-      return line === '' ? [] : [JSON.parse(line) as CniCall];
-    } catch {
-      return []; // half a line
-    }
-  });
 }

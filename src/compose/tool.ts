@@ -7,21 +7,26 @@ import type { PlannedNetwork } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
 import { type CachedAttachment, cachedAttachments, cachedNetwork, toolPrefix } from '../net/cni/cache.ts';
 import { addList, checkList, checkObstacle, delList, gcList } from '../net/cni/list.ts';
-import type { Attachment, CniServices } from '../net/cni/services.ts';
+import type { Attachment, CniCall, CniServices } from '../net/cni/services.ts';
 import { confFromText, findList, type ListSource, ownSource, resolveList, withArguments } from '../net/lists.ts';
 import { toolArguments, toolAttachment, toolSource } from '../net/tool.ts';
 import { lockNetwork, recordNetwork, tryLockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, planServices } from './cni.ts';
 
 /** The namespace is the caller's and stays; what plugins say on stderr is for whoever is looking. */
-const services = (): CniServices => ({
-  ...cniServices(undefined),
-  env: { ...cniServices(undefined).env, ...(isOverridden() ? { [override]: '1' } : {}) },
-  netnsStays: true,
-  record: ({ stderr }) => {
-    if (stderr !== '') writeSync(2, stderr);
-  },
-});
+function services(): CniServices {
+  const calls: CniCall[] = [];
+  return {
+    ...cniServices(undefined),
+    env: { ...cniServices(undefined).env, ...(isOverridden() ? { [override]: '1' } : {}) },
+    netnsStays: true,
+    record: (call) => {
+      calls.push(call);
+      if (call.stderr !== '') writeSync(2, call.stderr);
+    },
+    recorded: () => calls,
+  };
+}
 
 /** skel's way out for who means to attach the host itself (R8). */
 const override = 'CNI_NETNS_OVERRIDE';

@@ -24,6 +24,7 @@ const services: CniServices = {
   pause: sleepMs,
   interrupted: () => 0,
   record: () => undefined,
+  recorded: () => [],
 };
 
 function network(name: string, bridge: string, subnet: string, debian: boolean): PlannedNetwork {

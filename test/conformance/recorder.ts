@@ -65,6 +65,7 @@ export class Bench {
       pause: sleepMs,
       interrupted: () => 0,
       record: (call) => this.calls.push(call),
+      recorded: () => this.calls,
     };
   }
 

@@ -11,6 +11,7 @@ import { readCache, removeCache, writeCache } from './cache.ts';
 import { CniPluginError } from './errors.ts';
 import { isObject, knownKey } from '../../model/cni/known-key.ts';
 import { callPlugin, type Callee } from './invoke.ts';
+import { refusedFrom } from './refusal.ts';
 import { environmentFor, speaks, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
 
@@ -52,7 +53,8 @@ export function addList(network: PlannedNetwork, attachment: Attachment, service
 }
 
 /**
- * DEL: every plugin in reverse, past errors. Idempotent.
+ * DEL: every plugin in reverse, past errors. Idempotent. A plugin that refuses the version as it refused it at ADD has nothing
+ * to delete ({@link refusedFrom}).
  * @param known - the final ADD result, when the caller has it; else the cache is asked (R21)
  * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed; the cache stays for the next try
  */
@@ -70,6 +72,8 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
       if (isCode(error, 'ERR_INTERRUPTED')) throw error;
       // The container is unknown to the plugin: nothing to delete there (R39).
       if (error instanceof CniPluginError && error.cniCode === cniCode.unknownContainer) continue;
+      const refusesVersion = error instanceof CniPluginError && error.cniCode === cniCode.version;
+      if (refusesVersion && known === undefined && index >= refusedFrom(network, attachment, services.recorded())) continue;
       failures.push(messageOf(error));
       cause = error;
     }

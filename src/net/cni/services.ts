@@ -49,4 +49,6 @@ export interface CniServices {
   interrupted(): number;
   /** hears of every call when it has ended, delegates included */
   record(call: CniCall): void;
+  /** what {@link record} has kept so far, also for earlier commands; may lack calls */
+  recorded(): readonly CniCall[];
 }

@@ -19,6 +19,7 @@ const services: CniServices = {
   pause: () => undefined,
   interrupted: () => 0,
   record: () => undefined,
+  recorded: () => [],
 };
 const result: CniResult = {
   cniVersion: '1.0.0',
