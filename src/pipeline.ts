@@ -129,11 +129,9 @@ export function collectGarbage(settings: Settings, policy: GcPolicy, report: (ev
   sweepTemporary(settings.dataDir);
 }
 
-export function removePodNow(settings: Settings, uuid: string): string {
+/** @param force - gives up what cannot be undone; `report` hears of it. @returns the line to print */
+export function removePodNow(settings: Settings, uuid: string, force: boolean, report: (event: SweepEvent) => void): string {
   const pod = findPod(settings.dataDir, uuid);
-  removePod(
-    pod,
-    sweepServices(settings, () => undefined),
-  );
+  removePod(pod, sweepServices(settings, report), force);
   return `"${pod.id}"`;
 }

@@ -7,12 +7,14 @@ import { bringUpLoopback } from '../host/netlink/loopback.ts';
 import type { Actions } from '../effects/steps.ts';
 import { RuntimeError } from '../model/errors.ts';
 import { encodeRelease, type ReleaseOp } from '../model/release.ts';
+import { removeCache } from '../net/cni/cache.ts';
 import { addList, delList } from '../net/cni/list.ts';
 import { releaseList } from '../net/cni/release.ts';
 import type { CniServices } from '../net/cni/services.ts';
 import { createPodCgroup, releasePodCgroup, removePodCgroup } from '../stage1/flavors/oci/cgroup.ts';
 import type { Stage1, Stage1App, Stage1Pod } from '../stage1/contract.ts';
 import { lockNetwork, recordNetwork } from '../state/network/record.ts';
+import { namingHolders } from './holders.ts';
 
 /** What the run of a pod knows and its undo does not need. */
 export interface Launching {
@@ -71,13 +73,18 @@ export function actionsFor(context: StepContext): Actions {
         using held = lockNetwork(dataDir, network.name);
         void held;
         recordNetwork(dataDir, network);
-        return { result: addList(network, attachment, cni) };
+        try {
+          return { result: addList(network, attachment, cni) };
+        } catch (error) {
+          throw namingHolders(error, dataDir, network, attachment.containerId);
+        }
       },
       undo: ({ network, ...attachment }, output, sameBoot) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
         delList(network, { ...attachment, netns: sameBoot ? attachment.netns : '' }, detaching, output?.result);
       },
+      abandon: ({ network, ...attachment }) => removeCache(cni.cacheDir, network, attachment),
       release: ({ network, ...attachment }, { result }) => releaseList(network, attachment, cni, result),
     },
     'app.prepare': {

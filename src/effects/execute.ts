@@ -9,6 +9,8 @@ import type { Action, Actions, Step, StepKind, StepOf, StepOutputs } from './ste
 
 /** What could not be undone, with the reason. */
 export interface Kept {
+  /** number of the step in its journal */
+  readonly n: number;
   readonly step: Step;
   readonly error: string;
 }
@@ -80,13 +82,23 @@ export function undoAll(journal: Journal, actions: Actions, isMeant: (entry: Ent
     try {
       undoEntry(entry, actions, journal.boot);
     } catch (error) {
-      kept.push({ step: entry.step, error: messageOf(error) });
+      kept.push({ n: entry.n, step: entry.step, error: messageOf(error) });
       record(() => journal.kept(entry.n, messageOf(error)));
       continue;
     }
     record(() => journal.undone(entry.n));
   }
   return kept;
+}
+
+/** Gives up what {@link undoAll} could not do, because somebody said so: nobody tries again. */
+export function abandonAll(kept: readonly Kept[], journal: Journal, actions: Actions): void {
+  const forget = <K extends StepKind>(step: StepOf<K>): void => actionOf(actions, step.kind).abandon?.(step);
+  for (const { n, step, error } of kept) {
+    // First: who is killed between the two has lost a file, not the way back to something that is there.
+    record(() => journal.abandoned(n, error));
+    forget(step);
+  }
 }
 
 /** On a full disk the way down goes on without its records: undo is idempotent, only time is lost. */

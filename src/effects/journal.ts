@@ -6,6 +6,7 @@
  * | `intent` | before a step runs | its effect may exist, whole or in part |
  * | `done` | after it ran | its effect exists; `output` is what undo may need |
  * | `undone` | after its undo | nothing of it is left |
+ * | `abandoned` | when somebody gave up undoing it | something may be left, and nobody tries again |
  * | `kept` | after a failed undo, or before that of a step of a running pod | something may be left; the next gc tries again |
  *
  * What a record describes lives in the kernel and dies with the boot, so no record is fsynced; the one
@@ -14,7 +15,7 @@
  * @see DESIGN 3; cni.md H2
  */
 import { closeSync, constants, ftruncateSync, fstatSync, openSync, writeSync } from 'node:fs';
-import { readText } from '../host/files.ts';
+import { readText, writeAtomic } from '../host/files.ts';
 import { fdatasync } from '../host/linux.ts';
 import { RuntimeError, diskHint, messageOf } from '../model/errors.ts';
 import type { Step, StepOutputs } from './steps.ts';
@@ -24,6 +25,7 @@ export type JournalRecord =
   | { readonly at: 'intent'; readonly n: number; readonly boot: string; readonly step: Step }
   | { readonly at: 'done'; readonly n: number; readonly output: Output }
   | { readonly at: 'undone'; readonly n: number }
+  | { readonly at: 'abandoned'; readonly n: number; readonly error: string }
   | { readonly at: 'kept'; readonly n: number; readonly error: string };
 
 /** One step as the journal knows it. */
@@ -34,6 +36,7 @@ export interface Entry {
   /** undefined: it never finished */
   output: Output | undefined;
   finished: boolean;
+  /** or given up */
   undone: boolean;
   /** an undo was begun, or failed, and has not been done since */
   kept: boolean;
@@ -43,7 +46,7 @@ export interface Entry {
 export const journalDamage = (message: string, cause?: unknown): RuntimeError =>
   new RuntimeError('ERR_JOURNAL_CORRUPT', message, {
     cause,
-    hint: 'the pod is kept: release its networks by hand (net/plan.json and net-info.json in its directory say which), then delete the directory',
+    hint: 'the pod is kept: restore the journal, or rkt rm --force UUID undoes what net/plan.json in its directory says and gives up the rest',
   });
 
 /** Parses the text of a journal. @throws ERR_JOURNAL_CORRUPT for a damaged record that is not the torn last line */
@@ -69,7 +72,7 @@ export function parseJournal(text: string, path: string): Entry[] {
     if (record.at === 'done') {
       entry.finished = true;
       entry.output = record.output;
-    } else if (record.at === 'undone') {
+    } else if (record.at === 'undone' || record.at === 'abandoned') {
       entry.undone = true;
     } else {
       entry.kept = true;
@@ -109,6 +112,12 @@ export class Journal implements Disposable {
     return new Journal(path, boot, fd, entries, whole);
   }
 
+  /** Puts a journal in place of a damaged one, whole or not at all: the effects of `steps` may exist. */
+  static replace(path: string, boot: string, steps: readonly Step[]): void {
+    const records = steps.map((step, n): JournalRecord => ({ at: 'intent', n, boot, step }));
+    writeAtomic(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  }
+
   /** @returns the number of the step */
   intent(step: Step): number {
     const n = this.entries.length;
@@ -127,6 +136,12 @@ export class Journal implements Disposable {
   undone(n: number): void {
     this.#entry(n).undone = true;
     this.#append({ at: 'undone', n });
+  }
+
+  /** @param error - why it could not be undone */
+  abandoned(n: number, error: string): void {
+    this.#entry(n).undone = true;
+    this.#append({ at: 'abandoned', n, error });
   }
 
   kept(n: number, error: string): void {

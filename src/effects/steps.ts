@@ -43,6 +43,8 @@ export interface Action<K extends StepKind> {
   undo(step: StepOf<K>, output: StepOutputs[K] | undefined, sameBoot: boolean): void;
   /** what of the undo is to be done as soon as the pod has ended, without Node; absent: it can wait for gc. Touches nothing. */
   release?(step: StepOf<K>, output: StepOutputs[K]): readonly ReleaseOp[];
+  /** forgets what only a later undo needs, when nobody will try again; absent: nothing is kept for it. Idempotent. */
+  abandon?(step: StepOf<K>): void;
   /** leaves something on disk outside the pod directory: its intent must be on the platter before it runs */
   readonly durable: boolean;
 }

@@ -1,11 +1,11 @@
 /** Does what mark decided: moves pods, undoes their journals, deletes their directories. */
 import { existsSync, rmSync, statSync } from 'node:fs';
-import { undoAll, type Kept } from '../effects/execute.ts';
+import { abandonAll, undoAll, type Kept } from '../effects/execute.ts';
 import { Journal, journalDamage } from '../effects/journal.ts';
-import type { Actions } from '../effects/steps.ts';
+import type { Actions, Step } from '../effects/steps.ts';
 import { tryLock } from '../host/flock.ts';
 import { discardTree, emptyTrash } from '../host/trash.ts';
-import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
+import { RuntimeError, isCode, isErrno, messageOf } from '../model/errors.ts';
 import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/pod/lifecycle.ts';
 import { phasePath, podFiles, trashPath } from '../state/pod/layout.ts';
 import { sweepChanges } from './changes.ts';
@@ -16,12 +16,19 @@ export type SweepEvent =
   | { readonly kind: 'marked'; readonly id: string }
   | { readonly kind: 'deleted'; readonly id: string }
   | { readonly kind: 'waiting'; readonly id: string; readonly graceMs: number }
-  | { readonly kind: 'failed'; readonly what: string; readonly reasons: readonly string[] };
+  /** removed by force: what could not be undone, and what of it can be seen */
+  | { readonly kind: 'abandoned'; readonly id: string; readonly reasons: readonly string[]; readonly left: readonly string[] }
+  /** `pod`: its UUID, when it is kept for another try */
+  | { readonly kind: 'failed'; readonly what: string; readonly reasons: readonly string[]; readonly pod?: string };
 
 export interface SweepServices {
   readonly dataDir: string;
   /** how the steps of the pod in `podDir` are undone; `podStays`: it runs, and goes on */
   actionsOf(podDir: string, podStays?: boolean): Actions;
+  /** what the run of the pod in `podDir` may have done, when its journal cannot be read; `unknown`: what it may have done besides */
+  stepsOf(podDir: string, id: string): { readonly steps: readonly Step[]; readonly unknown: readonly string[] };
+  /** what there is of a step that could not be undone, for people */
+  leftOf(step: Step): readonly string[];
   readonly boot: string;
   readonly nowMs: number;
   report(event: SweepEvent): void;
@@ -68,17 +75,21 @@ function sweepOne(entry: PodEntry, to: 'exited-garbage' | 'garbage', remove: boo
       move(pod, services.dataDir, to);
       services.report({ kind: 'marked', id: pod.id });
     }
-    if (remove) deletePod(pod, services);
+    if (remove) deletePod(pod, services, false);
   } catch (error) {
     const hint = error instanceof RuntimeError ? error.hint : undefined;
-    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: [messageOf(error), ...(hint === undefined ? [] : [hint])] });
+    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: [messageOf(error), ...(hint === undefined ? [] : [hint])], pod: pod.id });
   } finally {
     pod.lock.release();
   }
 }
 
-/** Deletes one pod now, whatever its age. @throws ERR_POD_STATE while it is in use, ERR_UNDO_INCOMPLETE */
-export function removePod(entry: PodEntry, services: SweepServices): void {
+/**
+ * Deletes one pod now, whatever its age.
+ * @param force - what cannot be undone is reported, recorded as given up, and forgotten
+ * @throws ERR_POD_STATE while it is in use; without `force` ERR_UNDO_INCOMPLETE, ERR_JOURNAL_CORRUPT
+ */
+export function removePod(entry: PodEntry, services: SweepServices, force = false): void {
   const pod = entry.state === 'running' || entry.state === 'preparing' ? undefined : holdPod(entry);
   if (pod === undefined) {
     throw new RuntimeError('ERR_POD_STATE', `pod ${entry.id} is ${entry.state}`, {
@@ -88,12 +99,12 @@ export function removePod(entry: PodEntry, services: SweepServices): void {
   try {
     const to = pod.phase === 'run' || pod.phase === 'exited-garbage' ? 'exited-garbage' : 'garbage';
     if (pod.phase !== to) move(pod, services.dataDir, to);
-    const kept = deletePod(pod, services);
+    const kept = deletePod(pod, services, force);
     if (kept.length === 0) emptyTrash(trashPath(services.dataDir));
     else
       throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be removed whole`, {
         details: kept.map(explain),
-        hint: 'cure the cause, then rkt gc tries again',
+        hint: `cure the cause, then rkt gc tries again; rkt rm --force ${pod.id.slice(0, 8)} gives up what cannot be undone`,
       });
   } finally {
     pod.lock.release();
@@ -103,10 +114,10 @@ export function removePod(entry: PodEntry, services: SweepServices): void {
 const explain = (kept: Kept): string => `${kept.step.kind}: ${kept.error}`;
 
 /** Undoes the journal; the directory goes only when nothing is kept, for it holds what the next try needs. */
-function deletePod(pod: HeldPod, services: SweepServices): readonly Kept[] {
-  const kept = undoJournal(pod, services);
+function deletePod(pod: HeldPod, services: SweepServices, force: boolean): readonly Kept[] {
+  const kept = undoJournal(pod, services, force);
   if (kept.length > 0) {
-    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: kept.map(explain) });
+    services.report({ kind: 'failed', what: `pod "${pod.id}"`, reasons: kept.map(explain), pod: pod.id });
     return kept;
   }
   discardPod(pod.dir, trashPath(services.dataDir));
@@ -126,11 +137,40 @@ function discardPod(dir: string, trash: string): void {
   }
 }
 
-function undoJournal(pod: HeldPod, services: SweepServices): Kept[] {
+/** @returns what keeps the pod: nothing when it goes by force */
+function undoJournal(pod: HeldPod, services: SweepServices, force: boolean): Kept[] {
+  const unknown = force ? replaceDamaged(pod, services) : [];
+  using journal = openJournal(pod, services);
+  const actions = services.actionsOf(pod.dir);
+  const kept = undoAll(journal, actions);
+  if (!force) return kept;
+  const left = kept.flatMap(({ step }) => services.leftOf(step));
+  abandonAll(kept, journal, actions);
+  const reasons = [...kept.map(explain), ...unknown];
+  if (reasons.length > 0) services.report({ kind: 'abandoned', id: pod.id, reasons, left });
+  return [];
+}
+
+/** @throws ERR_JOURNAL_CORRUPT */
+function openJournal(pod: HeldPod, services: SweepServices): Journal {
   const files = podFiles(pod.dir);
-  using journal = Journal.open(files.journal, services.boot);
-  if (journal.entries.length === 0 && existsSync(files.netInfo)) throw journalDamage(`journal ${files.journal} is empty, but the pod had networks`);
-  return undoAll(journal, services.actionsOf(pod.dir));
+  const journal = Journal.open(files.journal, services.boot);
+  if (journal.entries.length > 0 || !existsSync(files.netInfo)) return journal;
+  journal[Symbol.dispose]();
+  throw journalDamage(`journal ${files.journal} is empty, but the pod had networks`);
+}
+
+/** A journal nobody can read gives way to one of what the pod was planned to do. @returns what is known of neither */
+function replaceDamaged(pod: HeldPod, services: SweepServices): readonly string[] {
+  try {
+    openJournal(pod, services)[Symbol.dispose]();
+    return [];
+  } catch (error) {
+    if (!isCode(error, 'ERR_JOURNAL_CORRUPT')) throw error;
+    const { steps, unknown } = services.stepsOf(pod.dir, pod.id);
+    Journal.replace(podFiles(pod.dir).journal, services.boot, steps);
+    return unknown;
+  }
 }
 
 function ctimeMs(path: string): number | undefined {

@@ -1,8 +1,8 @@
-import { printable } from '../../model/errors.ts';
 import { collectGarbage } from '../../pipeline.ts';
 import { defineCommand } from '../command.ts';
 import { parseDurationMs } from '../duration.ts';
 import { err, out } from '../output.ts';
+import { givenUp, keptText } from '../render/sweep.ts';
 import { settingsFrom } from '../settings.ts';
 
 export const command = defineCommand({
@@ -31,13 +31,11 @@ export const command = defineCommand({
           return out(`Garbage collecting pod "${event.id}"\n`);
         case 'waiting':
           return err(`gc: pod "${event.id}" not removed: still within grace period (${flags['grace-period'] ?? '30m0s'})\n`);
+        case 'abandoned':
+          return err(givenUp(event));
         case 'failed': {
           failed = true;
-          return err(
-            printable(
-              `gc: ${event.what} is kept, something of it is left:\n${event.reasons.map((reason) => `  - ${reason}\n`).join('')}hint: cure the cause; the next rkt gc tries again\n`,
-            ),
-          );
+          return err(keptText(event));
         }
       }
     });

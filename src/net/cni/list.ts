@@ -2,6 +2,7 @@
  * libcni's loop over one configuration list. Unlike libcni: DEL goes on past errors (R20, D3), what a failed ADD
  * made is the caller's journal to undo (R4, D4), nothing of today's net.d is read (R6).
  */
+import { existsSync } from 'node:fs';
 import { netnsExists } from '../../host/netns.ts';
 import { RuntimeError, isCode, isRuntimeError, messageOf } from '../../model/errors.ts';
 import { isContainerId, isIfName, isNetworkName } from '../../model/ids.ts';
@@ -84,13 +85,14 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
 
 /**
  * GC: every plugin in order, past errors (R25), for a list of at least 1.1.0; older ones have no such verb.
- * Our own plugins know it whatever the list's version, because what they share is theirs to clear.
+ * Executables that are not there any more are left out. Our own plugins know it whatever the list's version, because what they share is theirs to clear.
  * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed
  */
 export function gcList(network: PlannedNetwork, valid: readonly AttachmentId[], services: CniServices): void {
   const failures: string[] = [];
   for (const [index, plugin] of network.plugins.entries()) {
-    if (plugin.via !== 'builtin' && !speaks(network, 'GC')) continue;
+    // One that is gone can be asked for nothing, and DEL was its duty: a network is not kept for it.
+    if (plugin.via !== 'builtin' && (!speaks(network, 'GC') || !existsSync(plugin.via))) continue;
     const spoken: PlannedNetwork = plugin.via === 'builtin' ? { ...network, cniVersion: '1.1.0' } : network;
     const input = { stdin: stdinFor(spoken, index, 'GC', undefined, valid), env: environmentFor(spoken, 'GC', undefined) };
     try {
