@@ -246,12 +246,15 @@ export function podLink(netns: string, ifName: string): Link | undefined {
   });
 }
 
+const hostNames = (key: AttachmentKey): string[] => Array.from({ length: linkNameAttempts }, (_, attempt) => hostLinkName(key, attempt));
+
 /** Host ends of an attachment, by their alias. All its names are tried: whoever took one at ADD may be gone since. */
 export function hostLinks(socket: RouteSocket, key: AttachmentKey): Link[] {
   const alias = attachmentText(key);
-  return Array.from({ length: linkNameAttempts }, (_, attempt) => linkByName(socket, hostLinkName(key, attempt))).flatMap((link) =>
-    link?.alias === alias ? [link] : [],
-  );
+  return hostNames(key).flatMap((name) => {
+    const link = linkByName(socket, name);
+    return link?.alias === alias ? [link] : [];
+  });
 }
 
 /** Undoes {@link createPair}, and nothing else: what has the pod's interface name may be somebody else's. */
@@ -264,7 +267,10 @@ export function deleteOwnPair(req: PluginRequest, ctx: PluginContext): void {
 /** Deletes the attachment's pair, wherever an end of it can be found. Fine when there is none. */
 export function deletePair(req: PluginRequest, ctx: PluginContext): void {
   const inNetns = req.netns !== '' && netnsExists(req.netns);
-  if (ctx.netnsDies === true && inNetns) return;
+  if (ctx.netnsDies === true && inNetns) {
+    if (req.prevResult === undefined) claimHalfMade(req);
+    return;
+  }
   using socket = new RouteSocket();
   const own = hostLinks(socket, keyOf(req));
   for (const link of own) deleteIfThere(socket, link);
@@ -276,6 +282,24 @@ export function deletePair(req: PluginRequest, ctx: PluginContext): void {
     using inside = new RouteSocket();
     deleteIfThere(inside, link);
   });
+}
+
+/**
+ * A pair whose maker was killed before it wrote down whose it is. It goes with the namespace, but not at once, and until
+ * then gc, which asks by alias, must not take it for a stranger's port that keeps the bridge.
+ */
+function claimHalfMade(req: PluginRequest): void {
+  const key = keyOf(req);
+  const inside = podLink(req.netns, req.ifName);
+  if (inside?.kind !== 'veth') return;
+  using socket = new RouteSocket();
+  const host = linkByIndex(socket, inside.peer);
+  if (host?.kind !== 'veth' || host.peer !== inside.index || host.alias !== '' || !hostNames(key).includes(host.name)) return;
+  try {
+    socket.request([setAlias(host.index, attachmentText(key))]);
+  } catch (error) {
+    if (!isErrno(error, 'ENODEV')) throw error;
+  }
 }
 
 /** An ADD that found the name taken is followed by a DEL (R4), which must not take the link of the attachment that has it. */
