@@ -121,16 +121,27 @@ export function enterPod(settings: Settings, uuid: string, what: { readonly app:
   return ociFlavor.enter(pod.dir, pod.id, app, what.command.length === 0 ? ['/bin/sh'] : what.command);
 }
 
+/** What is undone by halves is in the journals. @throws ERR_INTERRUPTED */
+function refuseInterrupted(): void {
+  const signal = pendingSignal();
+  if (signal !== 0) throw new RuntimeError('ERR_INTERRUPTED', `stopped by signal ${signal}; the next rkt gc goes on`, { exitCode: 128 + signal });
+}
+
 /** One gc: pods first, then what networks without pods still hold, then what interrupted fetches left. */
 export function collectGarbage(settings: Settings, policy: GcPolicy, report: (event: SweepEvent) => void): void {
+  trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
   sweepPods(sweepServices(settings, report), policy);
   if (policy.markOnly) return;
+  refuseInterrupted();
   clearUnusedNetworks(settings, report);
   sweepTemporary(settings.dataDir);
+  refuseInterrupted();
 }
 
 /** @param force - gives up what cannot be undone; `report` hears of it. @returns the line to print */
 export function removePodNow(settings: Settings, uuid: string, force: boolean, report: (event: SweepEvent) => void): string {
+  trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
+  refuseInterrupted();
   const pod = findPod(settings.dataDir, uuid);
   removePod(pod, sweepServices(settings, report), force);
   return `"${pod.id}"`;

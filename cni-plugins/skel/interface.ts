@@ -268,7 +268,8 @@ export function deleteOwnPair(req: PluginRequest, ctx: PluginContext): void {
 export function deletePair(req: PluginRequest, ctx: PluginContext): void {
   const inNetns = req.netns !== '' && netnsExists(req.netns);
   if (ctx.netnsDies === true && inNetns) {
-    if (req.prevResult === undefined) claimHalfMade(req);
+    const isWhole = req.prevResult?.interfaces?.some(({ name, sandbox }) => name === req.ifName && sandbox !== undefined);
+    if (isWhole !== true) claimHalfMade(req);
     return;
   }
   using socket = new RouteSocket();

@@ -2,6 +2,7 @@
 import { sweepNetworks, type RetireServices } from '../gc/networks.ts';
 import type { SweepEvent, SweepServices } from '../gc/sweep.ts';
 import { bootId, now } from '../host/clock.ts';
+import { pendingSignal } from '../host/linux.ts';
 import { plannedSteps, leftOf } from './given-up.ts';
 import type { Settings } from '../model/settings.ts';
 import { gcList } from '../net/cni/list.ts';
@@ -14,7 +15,7 @@ import { ownersOf } from './owners.ts';
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
   const actionsOf = (podDir: string, podStays = false) =>
     actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor, podStays });
-  return { dataDir, actionsOf, stepsOf: plannedSteps, leftOf, boot: bootId(), nowMs: now().getTime(), report };
+  return { dataDir, actionsOf, stepsOf: plannedSteps, leftOf, boot: bootId(), nowMs: now().getTime(), interrupted: pendingSignal, report };
 }
 
 export function clearUnusedNetworks({ dataDir }: Settings, report: (event: SweepEvent) => void): void {

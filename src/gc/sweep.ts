@@ -31,6 +31,8 @@ export interface SweepServices {
   leftOf(step: Step): readonly string[];
   readonly boot: string;
   readonly nowMs: number;
+  /** 0, or the signal that asked us to stop: no other pod is begun */
+  interrupted(): number;
   report(event: SweepEvent): void;
 }
 
@@ -45,6 +47,7 @@ export function sweepPods(services: SweepServices, policy: GcPolicy): void {
   const nursery = facts.some((fact) => fact.state === 'embryo') ? tryLock(phasePath(services.dataDir, 'embryo'), 'exclusive') : undefined;
   try {
     for (const verdict of markPods(facts, policy)) {
+      if (services.interrupted() !== 0) break;
       const entry = entries.get(verdict.id);
       if (entry === undefined || (entry.state === 'embryo' && nursery === undefined)) continue;
       if (verdict.kind === 'wait') services.report({ kind: 'waiting', id: verdict.id, graceMs: verdict.graceMs });
@@ -53,7 +56,7 @@ export function sweepPods(services: SweepServices, policy: GcPolicy): void {
   } finally {
     nursery?.release();
   }
-  for (const entry of policy.markOnly ? [] : entries.values()) sweepRunning(entry, services);
+  for (const entry of policy.markOnly || services.interrupted() !== 0 ? [] : entries.values()) sweepRunning(entry, services);
   if (existsSync(trashPath(services.dataDir))) emptyTrash(trashPath(services.dataDir));
 }
 

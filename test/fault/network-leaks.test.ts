@@ -36,7 +36,6 @@ const gc = (): Outcome => rkt.run(['gc', '--grace-period=0']);
 function expectNothing(): void {
   expect(rkt.podDirectories()).toEqual([]);
   expect([leases(), cached(), readdirSync('/run/netns')]).toEqual([[], [], []]);
-  expect(sh('ip -o link').split('\n').filter((line) => line.includes(': veth'))).toEqual([]); // prettier-ignore
 }
 
 /** [what happens, how]; ID, NETNS, HOST and IP stand for the pod's own. */
@@ -54,7 +53,7 @@ const damages: readonly (readonly [string, string | (() => void)])[] = [
   ['the cache file garbled', `for f in ${results}/*ID*; do echo '{"kind":"cniCacheV1","result":{' > $f; done`],
   ['net.d edited', () => configure('1.0.0', [{ ...bridge, bridge: 'else0', ipam: { type: 'host-local', subnet: '10.68.0.0/24' } }])],
   ['net.d made nonsense', () => writeFileSync(listPath(), '{"name":"leak"')],
-  ['net.d removed', () => rmSync(listPath())],
+  ['net.d removed', () => rmSync(listPath(), { force: true })],
 ];
 
 describe.each(ways)('plugins $name', (way) => {
@@ -62,13 +61,15 @@ describe.each(ways)('plugins $name', (way) => {
     prepareWay(rkt, way);
     configure(way.cniVersion);
   });
-  afterEach(() => {
-    if (way.isForeign) clearForeign('leak0', 'leak');
+  afterEach(({ task }) => {
+    // What its 1.1.1 would have deleted is told to it by the link alone: without the link its masquerading stays.
+    const lost = /namespace deleted|link deleted/.test(task.name);
+    if (way.isForeign) clearForeign('leak0', 'leak', { masquerading: lost });
   });
   const start = (port: number): RunningPod =>
     rkt.start(['--net=leak', ...way.flags, `--port=${port}:80`, 'busybox', '--exec=/bin/sleep', '--', '600']);
 
-  test.each(damages)('%s, below a pod that ends and one that is killed', async (_, damage) => {
+  test.each(damages)('%s, below a pod that ends and one that is killed', async (what, damage) => {
     const pods = [start(8080), start(8081)];
     for (const pod of pods) {
       if (typeof damage === 'function') damage();
@@ -89,6 +90,8 @@ describe.each(ways)('plugins $name', (way) => {
     }
     await pods[0]?.stop();
     await pods[1]?.stop('SIGKILL');
+    // The reference's bridge takes the link away and then misses its chain; at the second DEL it does not look for it.
+    if (way.isForeign && what === 'all rules flushed') expect(gc().stderr).toMatch(/plugin bridge .* does not exist/);
     rkt.gc();
     expectNothing();
   });
@@ -167,8 +170,11 @@ describe.each(ways)('a plugin that misbehaves behind plugins $name', (way) => {
     if (verb === 'DEL') rkt.ok(...words.slice(0, 1), '--net-release=gc', ...words.slice(1));
     const stopped = verb === 'ADD' ? words : ['gc', '--grace-period=0'];
     const started = performance.now();
-    const { stderr } = spawnSync('timeout', ['--foreground', '--signal=TERM', '1', rktPath, ...rkt.arguments(stopped)], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync('timeout', ['--foreground', '--preserve-status', '--signal=TERM', '1', rktPath, ...rkt.arguments(stopped)], {
+      encoding: 'utf8',
+    });
     expect(performance.now() - started, stderr).toBeLessThan(6_000);
+    expect([status, stderr]).toEqual([143, expect.stringContaining('ERR_INTERRUPTED')]);
     rkt.gc();
     expectNothing();
   });
@@ -185,7 +191,7 @@ describe.each(ways)('a plugin that misbehaves behind plugins $name', (way) => {
       expect(stderr).toMatch(/hint: cure the cause.*rkt rm --force \w+ gives up/);
       const [path = ''] = rkt.podDirectories();
       // What the others made is gone all the same.
-      expect([leases(), cached().length]).toEqual([[], 1]);
+      expect([leases(), cached().length]).toEqual([[], release === 'exit' ? 0 : 1]);
       return path.split('/')[1] ?? '';
     }
 
@@ -213,7 +219,6 @@ describe.each(ways)('a plugin that misbehaves behind plugins $name', (way) => {
   });
 });
 
-/** The executables that the pod's own plugins are. */
 test('the address plugin’s executable removed: the lease is kept; by force it is named', () => {
   const netd = prepareWay(rkt, ownExecutables);
   configure('1.1.0');
@@ -226,13 +231,10 @@ test('the address plugin’s executable removed: the lease is kept; by force it 
   const uuid = rkt.podDirectories()[0]?.split('/')[1] ?? '';
   const forced = rkt.run(['rm', '--force', uuid]);
   expect([forced.status, forced.stderr]).toEqual([0, expect.stringContaining(`still there:\n  - lease ${lease} (${store}/${lease})`)]);
-  rmSync(join(store, lease));
-  rkt.gc();
-  // Without its file the index of the store is swept by the next that opens it.
+  // Whoever has the plugin back has the lease back: nobody says any more that it is in use.
   prepareWay(rkt, ownExecutables);
-  configure('1.1.0');
-  rkt.ok('run', '--net=leak', '--net-exec', 'busybox', '--exec=/bin/true');
   rkt.gc();
+  expectNothing();
 });
 
 test('SIGKILL around every record of rm --force: the next one, or gc, finishes', { timeout: 120_000 }, () => {

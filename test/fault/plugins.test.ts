@@ -118,10 +118,14 @@ test.each([
   rkt.gc();
 });
 
-test('the DEL after a failed ADD gets no prevResult, the DEL of gc gets the ADD’s', () => {
-  configure(3, 'error', 'ok');
+test('the DEL after a failed ADD gets the last result there was, the DEL of gc the final one', () => {
+  configure(0, 'error', 'ok');
   run();
   expect(calls()[1]).not.toContain('prev');
+  rkt.gc();
+  configure(3, 'error', 'ok');
+  run();
+  expect(calls()[1]).toContain('prev');
   rkt.gc();
   configure(3, 'ok', 'ok');
   run();

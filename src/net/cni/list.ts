@@ -12,9 +12,9 @@ import { readCache, removeCache, writeCache } from './cache.ts';
 import { CniPluginError } from './errors.ts';
 import { isObject, knownKey } from '../../model/cni/known-key.ts';
 import { callPlugin, type Callee } from './invoke.ts';
-import { refusedFrom } from './refusal.ts';
 import { environmentFor, speaks, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
+import { unfinishedAdd } from './unfinished.ts';
 
 function calleeOf(network: PlannedNetwork, index: number, { netnsStays }: CniServices): Callee {
   const plugin = network.plugins[index];
@@ -54,14 +54,16 @@ export function addList(network: PlannedNetwork, attachment: Attachment, service
 }
 
 /**
- * DEL: every plugin in reverse, past errors. Idempotent. A plugin that refuses the version as it refused it at ADD has nothing
- * to delete ({@link refusedFrom}).
+ * DEL: every plugin in reverse, past errors. Idempotent. After an ADD that did not get to its end it goes by what the calls
+ * that were made tell ({@link unfinishedAdd}).
  * @param known - the final ADD result, when the caller has it; else the cache is asked (R21)
  * @throws ERR_UNDO_INCOMPLETE naming every plugin that failed; the cache stays for the next try
  */
 export function delList(network: PlannedNetwork, attachment: Attachment, services: CniServices, known: CniResult | undefined): void {
   validate(network, attachment);
-  const prev = known ?? readCache(services.cacheDir, network, attachment);
+  const final = known ?? readCache(services.cacheDir, network, attachment);
+  const unfinished = final === undefined ? unfinishedAdd(network, attachment, services.recorded()) : undefined;
+  const prev = final ?? unfinished?.result;
   const there = { ...attachment, netns: attachment.netns !== '' && netnsExists(attachment.netns) ? attachment.netns : '' };
   const failures: string[] = [];
   let cause: unknown;
@@ -70,15 +72,16 @@ export function delList(network: PlannedNetwork, attachment: Attachment, service
     try {
       callPlugin(calleeOf(network, index, services), 'DEL', input, services);
     } catch (error) {
-      if (isCode(error, 'ERR_INTERRUPTED')) throw error;
       // The container is unknown to the plugin: nothing to delete there (R39).
       if (error instanceof CniPluginError && error.cniCode === cniCode.unknownContainer) continue;
       const refusesVersion = error instanceof CniPluginError && error.cniCode === cniCode.version;
-      if (refusesVersion && known === undefined && index >= refusedFrom(network, attachment, services.recorded())) continue;
+      if (refusesVersion && unfinished !== undefined && index >= unfinished.refusedFrom) continue;
       failures.push(messageOf(error));
-      cause = error;
+      if (!isCode(cause, 'ERR_INTERRUPTED')) cause = error;
     }
   }
+  // Told to stop, the others were asked all the same, once: afterwards their namespace is gone.
+  if (isCode(cause, 'ERR_INTERRUPTED')) throw cause;
   if (failures.length > 0) throw new RuntimeError('ERR_UNDO_INCOMPLETE', failures.join('; '), { details: failures, cause });
   removeCache(services.cacheDir, network, attachment);
 }

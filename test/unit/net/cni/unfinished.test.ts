@@ -1,7 +1,7 @@
-/** What an ADD that was refused for its version made: nothing from there on. */
+/** What the recorded calls tell of an ADD that did not get to its end. */
 import { expect, test } from 'vitest';
 import type { PlannedNetwork } from '../../../../src/model/plan.ts';
-import { refusedFrom } from '../../../../src/net/cni/refusal.ts';
+import { unfinishedAdd } from '../../../../src/net/cni/unfinished.ts';
 import type { CniCall } from '../../../../src/net/cni/services.ts';
 
 const network: PlannedNetwork = {
@@ -48,6 +48,20 @@ test.each<[string, CniCall[], number]>([
   ['it was another interface', [call('ADD', 'a', 1, { env: { CNI_CONTAINERID: 'pod', CNI_IFNAME: 'eth1' } })], Infinity],
   ['it was another network', [call('ADD', 'a', 1, { network: 'other' })], Infinity],
   ['nothing is known', [], Infinity],
-])('%s', (_, calls, index) => {
-  expect(refusedFrom(network, attachment, calls)).toBe(index);
+])('refused: %s', (_, calls, index) => {
+  expect(unfinishedAdd(network, attachment, calls).refusedFrom).toBe(index);
+});
+
+const said = (name: string): Partial<CniCall> => ({ stdout: JSON.stringify({ cniVersion: '1.1.0', interfaces: [{ name }] }) });
+test.each<[string, CniCall[], string | undefined]>([
+  ['that of the last that succeeded', [call('ADD', 'a', undefined, said('a0')), call('ADD', 'b', undefined, said('b0')), call('ADD', 'c', 7)], 'b0'],
+  ['a delegate’s is not the list’s', [call('ADD', 'a', undefined, said('a0')), call('ADD', 'ipam', undefined, said('x'))], 'a0'],
+  ['none before the first', [call('ADD', 'a', 7)], undefined],
+  ['a second try of DEL has it, too', [call('ADD', 'a', undefined, said('a0')), call('ADD', 'b', 7), call('DEL', 'b', 7)], 'a0'],
+  ['an attachment that was undone is another one', [call('ADD', 'a', undefined, said('a0')), call('DEL', 'b'), call('DEL', 'a')], undefined],
+  ['nor is it in a later one’s', [call('ADD', 'a', undefined, said('a0')), call('DEL', 'a'), call('ADD', 'a', 7)], undefined],
+  ['one that is no result is passed over', [call('ADD', 'a', undefined, said('a0')), call('ADD', 'b', undefined, { stdout: 'oops' })], 'a0'],
+  ['one that is cut off', [call('ADD', 'a', undefined, { stdout: '{"cniVersion":"1.1.0","interf' })], undefined],
+])('result: %s', (_, calls, name) => {
+  expect(unfinishedAdd(network, attachment, calls).result?.interfaces?.[0]?.name).toBe(name);
 });
