@@ -257,3 +257,27 @@ test('same addresses, broadcast addresses and routes as Debian’s bridge', () =
   ip('link', 'del', 'tbr0');
   removeNetns('/run/netns/theirs');
 });
+
+test('a pair whose maker was killed before it said whose it is does not keep the bridge', () => {
+  const one = world('half', v4, true);
+  ip('link', 'add', 'tbr0', 'address', bridgeMac('tbr0'), 'type', 'bridge');
+  const name = hostLinkName({ network: 'net1', containerId: 'half', ifName: 'eth0' });
+  ip('link', 'add', name, 'master', 'tbr0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'half');
+  // Also behind another plugin, whose result says nothing of the interface.
+  plugin.del(one.request('DEL', conf, { prevResult: { cniVersion: '1.1.0', interfaces: [{ name: 'lo', sandbox: one.netns }] } }), one.ctx);
+  // The kernel takes its time with a namespace; until then the port is there.
+  expect(ip('link', 'show', name)).toMatch(/alias net1\/half\/eth0/);
+  plugin.gc(one.request('GC', conf, { containerId: '', netns: '', ifName: '' }), one.ctx);
+  removeNetns(one.netns);
+});
+test('somebody else’s port keeps the bridge, whatever it is called', () => {
+  const one = world('mine', v4, true);
+  ip('link', 'add', 'tbr0', 'address', bridgeMac('tbr0'), 'type', 'bridge');
+  ip('link', 'add', 'veth00000001', 'master', 'tbr0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'mine');
+  plugin.del(one.request('DEL', conf), one.ctx);
+  plugin.gc(one.request('GC', conf, { containerId: '', netns: '', ifName: '' }), one.ctx);
+  expect(ip('link', 'show', 'veth00000001')).not.toContain('alias');
+  expect(linkNamed('tbr0')).toBeDefined();
+  ip('link', 'del', 'tbr0');
+  removeNetns(one.netns);
+});

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync, appendFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { applySteps, releaseOf, undoAll } from '../../../src/effects/execute.ts';
+import { abandonAll, applySteps, releaseOf, undoAll } from '../../../src/effects/execute.ts';
 import { Journal, parseJournal, readJournal } from '../../../src/effects/journal.ts';
 import type { Action, Actions, Step } from '../../../src/effects/steps.ts';
 import { RuntimeError, isCode } from '../../../src/model/errors.ts';
@@ -100,6 +100,22 @@ describe('applySteps', () => {
     expect(undoAll(again, actions)).toEqual([]);
   });
 
+  test('what is given up is in the journal, forgotten, and not tried again', () => {
+    const { exists, log, actions } = world({ failUndo: new Set(['cgroup.create']) });
+    const forgotten: string[] = [];
+    const forgetting: Actions = { ...actions, 'cgroup.create': { ...actions['cgroup.create'], abandon: ({ path }) => void forgotten.push(path) } };
+    const first = Journal.open(journalPath(), 'boot1');
+    applySteps(steps, forgetting, first, quiet);
+    const kept = undoAll(first, forgetting);
+    abandonAll(kept, first, forgetting);
+    first[Symbol.dispose]();
+    expect([kept.map(({ n }) => n), forgotten, exists.size]).toEqual([[1], ['rkt/a'], 1]);
+    expect(readFileSync(journalPath(), 'utf8').trim().split('\n').at(-1)).toBe('{"at":"abandoned","n":1,"error":"stuck cgroup.create"}');
+    log.length = 0;
+    using again = Journal.open(journalPath(), 'boot1');
+    expect([undoAll(again, forgetting), log]).toEqual([[], []]);
+  });
+
   test('after a reboot undo is told so', () => {
     const { actions } = world();
     const before = Journal.open(journalPath(), 'boot1');
@@ -139,6 +155,14 @@ describe('journal', () => {
       expect(isCode(error, 'ERR_JOURNAL_CORRUPT')).toBe(true);
       expect(error).toBeInstanceOf(RuntimeError);
     }
+  });
+
+  test('a damaged one gives way to what may have been done', () => {
+    writeFileSync(journalPath(), 'garbage\n');
+    Journal.replace(journalPath(), 'boot2', steps.slice(0, 2));
+    expect(readJournal(journalPath())).toEqual(
+      steps.slice(0, 2).map((step, n) => ({ n, boot: 'boot2', step, output: undefined, finished: false, undone: false, kept: false })),
+    );
   });
 
   test('no journal is an empty journal', () => {
