@@ -147,8 +147,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: list,
-    find: '  validate(network, attachment);\n  const prev',
-    replace: '  const prev',
+    find: '  validate(network, attachment);\n  const final',
+    replace: '  const final',
     numbers: ['D2'],
   },
   { file: list, find: "netnsExists(attachment.netns) ? attachment.netns : '' }", replace: 'true ? attachment.netns : "" }', numbers: ['R12'] },
@@ -166,7 +166,7 @@ export const mutants: readonly Mutant[] = [
     replace: "stdinFor(network, index, 'DEL', undefined, []",
     numbers: ['R20', 'R21'],
   },
-  { file: list, find: '      failures.push(messageOf(error));\n      cause = error;', replace: '      throw error;', numbers: ['D3', 'Z9'] },
+  { file: list, find: '      failures.push(messageOf(error));\n      if', replace: '      throw error;\n      if', numbers: ['D3', 'Z9'] },
   { file: request, find: "fields['cni.dev/attachments'] = valid;", replace: '', numbers: ['R26', 'Z6', 'D7'] },
   {
     file: list,
