@@ -221,7 +221,52 @@ export const mutants: readonly Mutant[] = [
   { file: 'cni-plugins/portmap/conf.ts', find: "'portMappings'", replace: "'portmappings2'", numbers: ['A1'] },
   { file: 'cni-plugins/host-local/conf.ts', find: "'ipRanges'", replace: "'ranges2'", numbers: ['A2'] },
   { file: 'cni-plugins/host-local/conf.ts', find: "args.get('IP')", replace: "args.get('ip')", numbers: ['A12'] },
+  {
+    file: list,
+    find: "    try {\n      callPlugin(calleeOf(network, index, services), 'GC', input, services);\n    } catch (error) {\n      failures",
+    replace:
+      "    try {\n      callPlugin(calleeOf(network, index, services), 'GC', input, services);\n    } catch (error) {\n      throw error;\n      failures",
+    numbers: ['R25'],
+  },
+  {
+    file: invoke,
+    find: '  if (outcome.status !== 0) throw',
+    replace: '  if (outcome.status !== 0 && parseErrorObject(stdout) !== undefined) throw',
+    numbers: ['R40'],
+  },
+  { file: invoke, find: 'parseErrorObject(stdout) ?? parseErrorObject(stderr)', replace: 'parseErrorObject(stderr)', numbers: ['Z3'] },
+  {
+    file: request,
+    find: '      ? {}\n      : {\n          CNI_CONTAINERID',
+    replace: "      ? { CNI_CONTAINERID: '', CNI_NETNS: '', CNI_IFNAME: '' }\n      : {\n          CNI_CONTAINERID",
+    numbers: ['D8'],
+  },
+  {
+    file: 'cni-plugins/bandwidth/conf.ts',
+    find: 'const rates = rateKeys.some((key) => inline.value(key) !== undefined) ?',
+    replace: 'const rates = rateKeys.length > 0 ?',
+    numbers: ['A3'],
+  },
+  { file: 'cni-plugins/host-local/conf.ts', find: "'runtimeConfig').texts('ips')", replace: "'runtimeConfig').texts('ip')", numbers: ['A5'] },
+  { file: 'cni-plugins/skel/mac.ts', find: "conf.object('runtimeConfig')?.text('mac'), ", replace: '', numbers: ['A6'] },
+  { file: 'cni-plugins/host-device/conf.ts', find: "if (deviceId !== '') return", replace: "if (deviceId === 'x') return", numbers: ['A8'] },
+  { file: 'cni-plugins/dnsname/conf.ts', find: "?.value('aliases')", replace: "?.value('alias')", numbers: ['A9'] },
+  { file: 'cni-plugins/host-local/conf.ts', find: "'args.cni').texts('ips')", replace: "'args.cni').texts('ip')", numbers: ['A11'] },
   // plugins, as `rkt net conform` sees them
+  {
+    file: 'cni-plugins/loopback/plugin.ts',
+    find: '  status() {},',
+    replace: "  status() {\n    throw new CniError(cniCode.notAvailable, 'never');\n  },",
+    numbers: ['P12', 'X5'],
+    types: ['loopback'],
+  },
+  {
+    file: front,
+    find: "if (key === '' || value === undefined || more.length > 0)",
+    replace: 'if (more.length > 9)',
+    numbers: ['X9'],
+    types: ['host-local'],
+  },
   {
     file: skel,
     find: 'print(1, JSON.stringify(formatErrorObject(asCniError(error), cniVersion), undefined, 4));\n    process.exit(1);',
