@@ -6,7 +6,7 @@
 import { forgetUdpFlows, type PublishedUdp } from '../../src/host/nftables/conntrack.ts';
 import { HeldError, claim, holderOf, missingOf, release, removeTableIfUnused, removeUnusedChains } from '../../src/host/nftables/table.ts';
 import { releaseElements, releaseFlows } from '../../src/host/nftables/release.ts';
-import { deviceTowards } from '../../src/host/netlink/route-to.ts';
+import { wayTowards } from '../../src/host/netlink/route-to.ts';
 import { RouteSocket } from '../../src/host/netlink/socket.ts';
 import { ensureSysctl } from '../../src/host/sysctl.ts';
 import { type Cidr, type Ip, ipFromBytes, parseCidr } from '../../src/model/cidr.ts';
@@ -103,19 +103,20 @@ function loopbackTarget(addresses: readonly Cidr[], conf: PortmapConf): Ip | und
   const wanted = conf.mappings.some(({ host }) => host === undefined || (host.family === 4 && (host.value === 0n || host.value >> 24n === 127n)));
   return conf.snat && wanted ? pod?.ip : undefined;
 }
-/** The setting that lets them leave through the pod's host device; undefined when no route leads to the pod. */
-function loopbackKey(pod: Ip): string | undefined {
+/** The setting that lets them leave through the device the host reaches the pod by; undefined when no route leads to it. */
+function loopbackKey(pod: Ip): { key: string; isDirect: boolean } | undefined {
   using socket = new RouteSocket();
-  const device = deviceTowards(socket, pod);
-  return device === undefined ? undefined : `net/ipv4/conf/${device}/route_localnet`;
+  const way = wayTowards(socket, pod);
+  return way === undefined ? undefined : { key: `net/ipv4/conf/${way.device}/route_localnet`, isDirect: way.isDirect };
 }
 
 /** Never switched off: other pods share the device. */
 function openLoopback(addresses: readonly Cidr[], conf: PortmapConf, ctx: PluginContext): void {
   const target = loopbackTarget(addresses, conf);
   if (target === undefined) return;
-  const key = loopbackKey(target);
-  if (key === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${target.text}`);
+  const way = loopbackKey(target);
+  if (way === undefined) throw new CniError(cniCode.internal, `no route to the pod's address ${target.text}`);
+  const { key } = way;
   try {
     const before = ensureSysctl(key, '1');
     if (before !== undefined) ctx.note({ what: 'sysctl', detail: `${key.replaceAll('/', '.')} ${before} -> 1` });
@@ -214,9 +215,9 @@ export const plugin: Plugin = {
       elements.filter((element) => !left.includes(element)),
     );
     const target = loopbackTarget(addresses, conf);
-    // Without a route something else is missing, which the plugin of the interface tells.
-    const key = target === undefined ? undefined : loopbackKey(target);
-    if (key !== undefined) repairSysctl(repairs, key, '1');
+    const way = target === undefined ? undefined : loopbackKey(target);
+    // Without a route of its own something else is missing, which the plugin of the interface tells; the device of a gateway is not the pod's.
+    if (way?.isDirect === true) repairSysctl(repairs, way.key, '1');
     return repairs.found;
   },
 };

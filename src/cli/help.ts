@@ -30,8 +30,9 @@ async function commandHelp(command: AnyCommand): Promise<string> {
   addFlags(parser, command.flags, 'Flags:');
   if (command.imageFlags !== undefined) addFlags(parser, command.imageFlags, 'Flags behind an image, for that app:');
   addFlags(parser, globalFlags, 'Global flags:');
-  for (const [line, what] of command.examples) parser.example(line, what);
-  return parser.getHelp();
+  // Not in yargs' two columns: a command line that is cut cannot be copied.
+  const examples = command.examples.flatMap(([line, what]) => [`  ${line}`, `      ${what}`]);
+  return `${await parser.getHelp()}\n\nExamples:\n${examples.join('\n')}`;
 }
 
 async function overview(among: readonly string[]): Promise<string> {

@@ -34,6 +34,10 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     return printHelp(words.slice(1));
   }
+  if (words[1] === '--help' || words[1] === '-h') {
+    const { printHelp } = await import('./help.ts');
+    return printHelp(words.slice(0, 1));
+  }
   const found = findCommand(words);
   const loader = commands[found.name];
   if (loader === undefined) throw new Error(`command ${found.name} is not registered`);

@@ -30,7 +30,9 @@ export function capture(pod: PodEntry, { ifName, file, filter }: CaptureOptions)
     throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} has no network of its own: its packets are the host's`, { hint: 'tcpdump shows them' });
   const tcpdump = findProgram('tcpdump');
   if (tcpdump === undefined) throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'tcpdump is not installed', { hint: 'apt install tcpdump' });
-  const device = ifName ?? liveAttachments(readJournal(podFiles(pod.dir).journal))[0]?.step.network.ifName ?? 'lo';
+  const device = ifName ?? liveAttachments(readJournal(podFiles(pod.dir).journal))[0]?.step.network.ifName;
+  if (device === undefined)
+    throw new RuntimeError('ERR_NET_ATTACHED', `pod ${pod.id} is on no network`, { hint: '--interface=lo shows what its apps say to each other' });
   if (device !== 'any') requireLink(pod, netns, device);
   const argv = [
     'tcpdump',

@@ -1,4 +1,5 @@
 /** Whose the attachments to a network are: pods of this data directory, and whatever other runtimes have cached. @see cni.md L8, rows 9, 25 */
+import { heldAttachments } from '../effects/attachments.ts';
 import { readJournal } from '../effects/journal.ts';
 import { netnsExists } from '../host/netns.ts';
 import { isPodId } from '../model/ids.ts';
@@ -7,7 +8,7 @@ import { attachmentText } from '../model/ruleset.ts';
 import { type CachedAttachment, toolPrefix } from '../net/cni/cache.ts';
 import { netnsPath } from '../stage0/prepare/steps.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { listPods } from '../state/pod/lifecycle.ts';
+import { hasEnded, listPods } from '../state/pod/lifecycle.ts';
 import { foreignAttachments } from './cni.ts';
 
 /** An attachment that is in use. */
@@ -42,13 +43,11 @@ function ownerOf(network: string, containerId: string, ifName: string, text: str
   return { id: { containerID: containerId, ifname: ifName }, key: attachmentText({ network, containerId, ifName }), text };
 }
 
-/** Whatever state the pod is in: until it is removed its addresses and ports are kept. */
+/** Of pods that run, and of those that have ended without giving their networks back. */
 function podAttachments(dataDir: string, network: string): Owner[] {
   return listPods(dataDir).flatMap((pod) =>
-    readJournal(podFiles(pod.dir).journal).flatMap(({ step, undone }) =>
-      step.kind === 'network.attach' && !undone && step.network.name === network
-        ? [ownerOf(network, step.containerId, step.network.ifName, `pod ${pod.id} (${pod.state})`)]
-        : [],
+    heldAttachments(readJournal(podFiles(pod.dir).journal), hasEnded(pod), netnsExists).flatMap(({ step }) =>
+      step.network.name === network ? [ownerOf(network, step.containerId, step.network.ifName, `pod ${pod.id} (${pod.state})`)] : [],
     ),
   );
 }

@@ -1,6 +1,6 @@
 /** This machine's pods and networks as they are now, for a diagram. Changes nothing. */
 import { hostname } from 'node:os';
-import { liveAttachments, type LiveAttachment } from '../effects/attachments.ts';
+import { heldAttachments, type LiveAttachment } from '../effects/attachments.ts';
 import { readJournal } from '../effects/journal.ts';
 import { readText } from '../host/files.ts';
 import { linkByName, listAddresses } from '../host/netlink/rtnetlink.ts';
@@ -14,7 +14,7 @@ import type { AttachmentFacts, DiagramFacts, PodFacts } from '../net/diagram/fac
 import { readHostRoutes } from '../net/facts/routes.ts';
 import { podInfo } from '../state/pod/info.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { listPods, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
+import { hasEnded, listPods, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lookAtAttachment } from './repair.ts';
 
 export function readDiagramFacts(dataDir: string): DiagramFacts {
@@ -58,7 +58,7 @@ const addressesOf = (socket: RouteSocket, index: number): string[] =>
 function podFacts(pod: PodEntry): PodFacts[] {
   const files = podFiles(pod.dir);
   const isRunning = pod.state === 'running';
-  const attachments = liveAttachments(readJournal(files.journal));
+  const attachments = heldAttachments(readJournal(files.journal), hasEnded(pod), netnsExists);
   if (!isRunning && attachments.length === 0) return [];
   const plan = readText(files.netPlan);
   return [

@@ -16,6 +16,7 @@ import { diagnose, failedCalls, type Finding } from '../net/observe/diagnose.ts'
 import { readAttachment } from '../net/observe/read.ts';
 import type { AttachmentState } from '../net/observe/types.ts';
 import { podFiles } from '../state/pod/layout.ts';
+import { requireRunning } from '../state/pod/info.ts';
 import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, readCalls } from './cni.ts';
@@ -25,6 +26,7 @@ interface Journaled {
   readonly network: PlannedNetwork;
   readonly containerId: string;
   readonly netns: string;
+  readonly names: readonly string[];
   readonly result: Attached['result'] | undefined;
 }
 const journaled = (entries: readonly Entry[]): Journaled[] =>
@@ -35,6 +37,7 @@ const journaled = (entries: readonly Entry[]): Journaled[] =>
             network: step.network,
             containerId: step.containerId,
             netns: step.netns,
+            names: step.names ?? [],
             result: output !== null && output !== undefined && 'result' in output ? output.result : undefined,
           },
         ]
@@ -72,9 +75,10 @@ export interface CheckedPod {
   readonly passed: boolean;
 }
 
-/** CHECK of every attachment, and a comparison of our own. @throws ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS, ERR_JOURNAL_CORRUPT */
+/** CHECK of every attachment of a running pod, and a comparison of our own. @throws ERR_POD_STATE, ERR_POD_NOT_FOUND, ERR_POD_AMBIGUOUS, ERR_JOURNAL_CORRUPT */
 export function checkPod({ dataDir }: Settings, uuid: string): CheckedPod {
   const pod = findPod(dataDir, uuid);
+  requireRunning(pod);
   const services = cniServices(podFiles(pod.dir).netCalls);
   const attachments = journaled(readJournal(podFiles(pod.dir).journal)).map((item): CheckedAttachment => {
     const { network, result } = item;

@@ -21,6 +21,13 @@ export const liveAttachments = (entries: readonly Entry[]): LiveAttachment[] =>
     return [{ n, step, result: output !== null && output !== undefined && 'result' in output ? output.result : undefined }];
   });
 
+/**
+ * Those that still hold addresses, rules or ports. A pod that ended gave its networks back, its namespace last; one that was
+ * killed, or keeps them for gc, has it still.
+ */
+export const heldAttachments = (entries: readonly Entry[], hasEnded: boolean, netnsExists: (path: string) => boolean): LiveAttachment[] =>
+  liveAttachments(entries).filter(({ step }) => !hasEnded || netnsExists(step.netns));
+
 /** What the pod got from every network it is on: rkt's net-info.json. @see rkt.md 2.2 */
 export const attachedNetworks = (entries: readonly Entry[]): NetInfo[] =>
   liveAttachments(entries).flatMap(({ step, result }) => (result === undefined ? [] : [netInfo(step.network, result)]));

@@ -1,15 +1,18 @@
 /** After the pods: networks that nobody uses lose what their pods shared (bridge, table). @see DESIGN 4; CNI R25-R27 */
-import { liveAttachments } from '../effects/attachments.ts';
+import { heldAttachments } from '../effects/attachments.ts';
 import { readJournal } from '../effects/journal.ts';
+import { netnsExists } from '../host/netns.ts';
 import { RuntimeError, messageOf } from '../model/errors.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import { forgetNetwork, markCleared, recordedNetworks, sweepHalfRecords, tryLockNetwork } from '../state/network/record.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { listPods, type PodEntry } from '../state/pod/lifecycle.ts';
+import { hasEnded, listPods, type PodEntry } from '../state/pod/lifecycle.ts';
 
-/** Pods that may have an attachment to the network: their journal announced one and has not undone it. @throws ERR_JOURNAL_CORRUPT */
+/** Pods that may have an attachment to the network: their journal announced one, and neither undo nor their end gave it back. @throws ERR_JOURNAL_CORRUPT */
 const usersOf = (dataDir: string, network: string): PodEntry[] =>
-  listPods(dataDir).filter((pod) => liveAttachments(readJournal(podFiles(pod.dir).journal)).some(({ step }) => step.network.name === network));
+  listPods(dataDir).filter((pod) =>
+    heldAttachments(readJournal(podFiles(pod.dir).journal), hasEnded(pod), netnsExists).some(({ step }) => step.network.name === network),
+  );
 
 /**
  * Clears every recorded network without attachments, under its exclusive lock; a network that somebody is

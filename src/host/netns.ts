@@ -54,8 +54,14 @@ export function netnsExists(path: string): boolean {
 
 /** True when a namespace at `path` is one of networks; needs no privilege. */
 export function isNetworkNamespace(path: string): boolean {
-  if (!netnsExists(path)) return false;
-  if (/^\/proc\/[^/]+\/(task\/\d+\/)?ns\//.test(path)) return readlinkSync(path).startsWith('net:');
+  try {
+    // Before statfs, which the kernel refuses on other kinds there.
+    if (/^\/proc\/[^/]+\/(task\/\d+\/)?ns\//.test(path)) return readlinkSync(path).startsWith('net:');
+    if (!netnsExists(path)) return false;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EACCES', 'EPERM', 'ESRCH', 'EINVAL')) return false;
+    throw error;
+  }
   // A mount shows what is mounted as its root: "net:[4026532177]". The last one on a path is the one that is seen.
   const place = realpathSync(path).replace(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
   const mounts = readFileSync('/proc/thread-self/mountinfo', 'utf8').split('\n');

@@ -83,8 +83,19 @@ function refuseMissing(names: PodNames | undefined): void {
     throw new RuntimeError('ERR_NET_NAMES', missing.map(([flag = '', path = '']) => `${flag}=host: the host has no ${path}`).join('; '));
 }
 
-/** What ADD would refuse is refused now, while nothing has to be undone. @throws ERR_NETCONF_INVALID naming every fault */
+/** What ADD would refuse is refused now, while nothing has to be undone. @throws ERR_NETCONF_INVALID, ERR_NET_ARGS naming every fault */
 function refuseFaulty(networks: readonly PlannedNetwork[], services: PlanServices): void {
+  const asked = networks.flatMap((network) => {
+    const faults = services.faultsOf(network);
+    // The file is good, and what this pod asked of it is not.
+    const isAsked = faults.length > 0 && services.faultsOf({ ...network, args: [], capabilityArgs: {} }).length === 0;
+    return isAsked ? faults.map((fault) => `network "${network.name}" cannot give what is asked of it: ${fault}`) : [];
+  });
+  if (asked.length > 0)
+    throw new RuntimeError('ERR_NET_ARGS', asked.length === 1 ? (asked[0] ?? '') : `${asked.length} faults in what is asked of networks`, {
+      details: asked.length === 1 ? [] : asked,
+      hint: 'correct what follows the name of the network in --net; rkt net inspect NETWORK shows its subnets',
+    });
   const faults = networks.flatMap((network) =>
     services.faultsOf(network).map((fault) => `network "${network.name}" (${network.source.path}): ${fault}`),
   );

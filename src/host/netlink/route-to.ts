@@ -8,10 +8,18 @@ import type { Reply, RouteSocket } from './socket.ts';
 const RTM_GETROUTE = 26;
 const RTA_DST = 1;
 const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
 const rtmsgBytes = 12;
 
-/** Name of the device; undefined when there is no route (none, or one that says unreachable, prohibit, blackhole). @throws Errno */
-export function deviceTowards(socket: RouteSocket, ip: Ip): string | undefined {
+/** How the host sends to an address. */
+export interface Way {
+  readonly device: string;
+  /** the address is a neighbour on that device, not behind a gateway */
+  readonly isDirect: boolean;
+}
+
+/** Undefined when there is no route (none, or one that says unreachable, prohibit, blackhole). @throws Errno */
+export function wayTowards(socket: RouteSocket, ip: Ip): Way | undefined {
   const bytes = ipBytes(ip);
   const rtmsg = Buffer.alloc(rtmsgBytes);
   rtmsg[0] = ip.family === 4 ? 2 : 10;
@@ -25,7 +33,12 @@ export function deviceTowards(socket: RouteSocket, ip: Ip): string | undefined {
     throw error;
   }
   let index = 0;
+  let isDirect = true;
   if (route !== undefined)
-    parseAttributes(route.body.subarray(rtmsgBytes), (item) => void (item.type === RTA_OIF && (index = item.data.readUInt32LE(0))));
-  return index === 0 ? undefined : linkByIndex(socket, index)?.name;
+    parseAttributes(route.body.subarray(rtmsgBytes), (item) => {
+      if (item.type === RTA_OIF) index = item.data.readUInt32LE(0);
+      if (item.type === RTA_GATEWAY) isDirect = false;
+    });
+  const device = index === 0 ? undefined : linkByIndex(socket, index)?.name;
+  return device === undefined ? undefined : { device, isDirect };
 }

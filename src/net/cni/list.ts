@@ -130,7 +130,7 @@ export function checkList(network: PlannedNetwork, attachment: Attachment, servi
   if (checkObstacle(network) !== undefined) return;
   const prev = known ?? readCache(services.cacheDir, network, attachment);
   for (const index of network.plugins.keys()) {
-    const input = { stdin: stdinFor(network, index, 'CHECK', prev, []), env: environmentFor(network, 'CHECK', attachment) };
+    const input = { stdin: stdinFor(network, index, 'CHECK', prev, [], attachment.names), env: environmentFor(network, 'CHECK', attachment) };
     callPlugin(calleeOf(network, index, services), 'CHECK', input, services);
   }
 }

@@ -16,7 +16,7 @@ export function expectedRules(network: PlannedNetwork, attachment: Attachment, r
     const plugin = plugins.get(type);
     if (plugin?.rules === undefined || !isOurs(via)) return [];
     // Lists before 0.4.0 do not hand the result on by themselves.
-    const request = parseRequest(environmentFor(network, 'CHECK', attachment), stdinFor(network, index, 'CHECK', undefined, []));
+    const request = parseRequest(environmentFor(network, 'CHECK', attachment), stdinFor(network, index, 'CHECK', undefined, [], attachment.names));
     try {
       return [...plugin.rules({ ...request, prevResult: result })];
     } catch (error) {

@@ -90,7 +90,8 @@ function flagFaults(request: NetworkRequest, facts: DefinitionFacts): string[] {
       faults.push('--ipv6 is for subnets of our own; macvlan needs --subnet with an IPv6 subnet of the network its parent is in');
     if (request.internal && request.subnets.length === 0) faults.push('--internal needs --subnet with macvlan: a DHCP server gives a way out');
     if (request.isolate) faults.push('--isolate needs a bridge or ptp: the host does not forward for macvlan');
-    if (parent !== undefined && !facts.links.includes(parent))
+    if (parent === 'lo') faults.push('--parent lo: the loopback has no neighbours; macvlan needs an interface of a network');
+    else if (parent !== undefined && !facts.links.includes(parent))
       faults.push(`--parent ${JSON.stringify(parent)} is no interface of this machine: ${facts.links.filter((link) => link !== 'lo').join(', ')}`);
     if (parent === undefined && !facts.routes.some(({ destination, kind }) => kind === 'route' && destination === '0.0.0.0/0'))
       faults.push('macvlan needs --parent: there is no default route whose interface could be it');

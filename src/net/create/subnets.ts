@@ -42,7 +42,11 @@ export function defineSubnets(request: NetworkRequest, facts: DefinitionFacts, f
     const gateway = gateways.get(subnet);
     if (gateway !== undefined && !isHost(subnet, gateway)) faults.push(`--gateway ${gateway.text} is no address for a host in ${cidrText(subnet)}`);
     const range = ranges.get(subnet);
-    return { subnet, gateway, range: range === undefined ? undefined : boundsOf(subnet, range, faults) };
+    const bounds = range === undefined ? undefined : boundsOf(subnet, range, faults);
+    const taken = gateway?.value ?? networkOf(subnet).ip.value + 1n;
+    if (bounds !== undefined && bounds.start.value === taken && bounds.end.value === taken)
+      faults.push(`--ip-range of ${cidrText(subnet)} holds no address but the gateway's, ${bounds.start.text}`);
+    return { subnet, gateway, range: bounds };
   });
 }
 

@@ -67,7 +67,7 @@ function holdersOf(inodes: ReadonlySet<string>): Map<string, string> {
     for (const inode of socketsOf(pid)) {
       if (!inodes.has(inode) || found.has(inode)) continue;
       const command = (readText(`/proc/${pid}/cmdline`) ?? '')
-        .replaceAll('\0', ' ')
+        .replace(/[\s\0]+/g, ' ')
         .trim()
         .replace(/^\/\S*\//, '');
       const shown = command === '' ? (readText(`/proc/${pid}/comm`)?.trim() ?? '') : command;

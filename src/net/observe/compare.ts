@@ -27,6 +27,8 @@ export interface Attached {
   readonly network: PlannedNetwork;
   readonly containerId: string;
   readonly netns: string;
+  /** what the pod and its apps are called */
+  readonly names?: readonly string[];
   readonly result: CniResult;
 }
 

@@ -1,6 +1,6 @@
 /** Reads {@link AttachmentState}: rtnetlink in both namespaces, nftables, /proc, the disk. Changes nothing. */
 import { listAddresses, listLinks, listRoutes, type Link } from '../../host/netlink/rtnetlink.ts';
-import { deviceTowards } from '../../host/netlink/route-to.ts';
+import { wayTowards } from '../../host/netlink/route-to.ts';
 import { RouteSocket } from '../../host/netlink/socket.ts';
 import { droppingChains } from '../../host/nftables/foreign.ts';
 import { elementsOf, missingOf, tableDamage } from '../../host/nftables/table.ts';
@@ -95,9 +95,12 @@ export function readAttachment(
   if (network.expects.bridge !== undefined) named.add(network.expects.bridge);
   const addresses = (result.ips ?? []).flatMap(({ address }) => parseCidr(address) ?? []);
   using socket = new RouteSocket();
-  const towards = Object.fromEntries(addresses.map(({ ip }) => [ip.text, deviceTowards(socket, ip)]));
+  const ways = new Map(addresses.map(({ ip }) => [ip.text, wayTowards(socket, ip)]));
+  const towards = Object.fromEntries([...ways].map(([ip, way]) => [ip, way?.device]));
   const first = addresses.find(({ ip }) => ip.family === 4);
-  const device = first === undefined ? undefined : towards[first.ip.text];
+  const way = first === undefined ? undefined : ways.get(first.ip.text);
+  // Behind a gateway it is somebody else's device that the route leads to.
+  const device = way?.isDirect === true ? way.device : undefined;
   const localnet = device === undefined ? undefined : sysctl(`net/ipv4/conf/${device}/route_localnet`);
   const isOwnLease = (lease: LeaseState): boolean =>
     (lease.containerId === containerId && (lease.ifName ?? network.ifName) === network.ifName) || Object.hasOwn(towards, lease.address);

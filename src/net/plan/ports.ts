@@ -136,7 +136,7 @@ export function settlePorts(
   if (faults.length > 0) {
     throw new RuntimeError('ERR_NET_PORTS', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} ports cannot be published`, {
       details: faults.length === 1 ? [] : faults,
-      hint: 'choose another port or address (host port 0: a free one is chosen); ports of an exited pod are free after rkt rm or rkt gc',
+      hint: 'choose another port or address (host port 0: a free one is chosen); a pod that was killed keeps its ports until rkt rm or rkt gc',
     });
   }
   return { ports: settled, warnings };

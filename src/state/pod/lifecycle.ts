@@ -101,6 +101,9 @@ function collect(dataDir: string, among: readonly Phase[], wants: (id: PodId, di
 }
 
 /** The name of the pod at `dir`; undefined when it has none. */
+/** Its processes are gone; what it held need not be. */
+export const hasEnded = ({ state }: Pick<PodEntry, 'state'>): boolean => state.startsWith('exited');
+
 export const nameOf = (dir: string): string | undefined => {
   const path = podFiles(dir).name;
   // Most pods have none, and a file that is missing costs ten times as much to read as to look for.

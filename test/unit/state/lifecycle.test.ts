@@ -54,7 +54,7 @@ describe('holding', () => {
   test('somebody who only looks is no reason to leave a pod', () => {
     const pod = createPod(dataDir, newPodId());
     pod.lock.release();
-    spawn('flock', ['-s', pod.dir, 'sleep', '0.02'], { stdio: 'ignore' });
+    spawn('flock', ['-s', pod.dir, 'sleep', '0.005'], { stdio: 'ignore' });
     while (!lockedNow(pod.dir));
     const held = holdPod(only()) ?? expect.fail('could not hold');
     held.lock.release();

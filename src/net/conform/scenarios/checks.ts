@@ -34,7 +34,10 @@ const sabotages: readonly Sabotage[] = [
   {
     what: 'the interface',
     when: (line, { subject }) => line.startsWith(`pod link ${subject.ifName} `) && subject.role === 'interface',
-    act: ({ netns, ifName }) => withNetns(netns, () => ip(`link del ${ifName}`)),
+    act: ({ netns, ifName }) =>
+      withNetns(netns, () => {
+        if (linkHere(ifName) !== undefined) ip(`link del ${ifName}`);
+      }),
   },
   {
     what: 'the interface being up',

@@ -163,7 +163,7 @@ export function nameTaken(session: Session): void {
     const after = withNetns(pod.netns, () => linkHere(ifName)?.ifindex);
     session.prove('P5', `the ${ifName} that was there stays`, after === index, `interface index ${index ?? '-'}, then ${after ?? '-'}`, answer);
     // Before any DEL: the link of that name is somebody else's, and a runtime may not know whose.
-    ip(`-n ${pod.id} link del ${ifName}`);
+    if (after !== undefined) ip(`-n ${pod.id} link del ${ifName}`);
     session.del(pod, undefined);
     const left = session.left(before, pod);
     session.prove('P6', 'nothing is left of the refused ADD after its DEL', left.length === 0, leftText(left), answer);
@@ -215,7 +215,9 @@ export function deletions(session: Session): void {
   const { role, ifName } = session.subject;
   if (role === 'interface' || role === 'chained')
     way('P8', 'DEL when the interface is gone', (pod, { json }) => {
-      withNetns(pod.netns, () => ip(`link del ${ifName}`));
+      withNetns(pod.netns, () => {
+        if (linkHere(ifName) !== undefined) ip(`link del ${ifName}`);
+      });
       return [session.del(pod, json)];
     });
   session.withPod((pod) => session.expectOk('P9', 'DEL of what was never added', session.call('DEL', pod)));
