@@ -109,9 +109,10 @@ export function chooseVersion(
     const speaks = Object.hasOwn(facts.versions, path) ? facts.versions[path] : undefined;
     return speaks === undefined ? [] : [{ path, speaks }];
   });
-  const chosen = network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)));
+  const suitsAll = (version: CniVersion): boolean => asked.every(({ speaks }) => speaks.includes(version));
+  const chosen = network.versions.findLast(suitsAll);
   if (chosen !== undefined) return chosen;
-  const common = cniVersions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)));
+  const common = cniVersions.findLast(suitsAll);
   const hasOwn =
     forceExec && plugins.every(({ type, ipam }) => builtinTypes.includes(type) && (ipam === undefined || builtinTypes.includes(ipam.type)));
   throw new RuntimeError('ERR_NETCONF_INVALID', `no CNI version suits all plugins of network "${network.name}" (${network.source.path})`, {
