@@ -60,7 +60,12 @@ export const mutants: readonly Mutant[] = [
   { file: parse, find: '"plugins":[${file.text.trim()}]', replace: '"plugins":[]', numbers: ['C15'] },
   // versions
   { file: resolve, find: 'network.versions.findLast(', replace: 'network.versions.find(', numbers: ['V1'] },
-  { file: resolve, find: 'asked.every(({ speaks }) => speaks.includes(version))', replace: 'asked.length >= 0', numbers: ['V2', 'D9'] },
+  {
+    file: resolve,
+    find: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)))',
+    replace: 'network.versions.at(-1)',
+    numbers: ['V2', 'D9'],
+  },
   { file: request, find: ', cniVersion: network.cniVersion }', replace: " , cniVersion: '1.1.0' }", numbers: ['V3', 'Z7'] },
   {
     file: front,
@@ -78,7 +83,12 @@ export const mutants: readonly Mutant[] = [
   { file: 'src/net/cni/find.ts', find: "CNI_COMMAND: 'VERSION', ", replace: '', numbers: ['V7'] },
   { file: 'src/net/cni/find.ts', find: "return ['0.1.0'];", replace: "return ['1.0.0'];", numbers: ['V9'] },
   { file: version, find: "list === undefined && current === '0.2.0'", replace: 'list === undefined', numbers: ['V10'] },
-  { file: resolve, find: 'speaks.includes(version)', replace: 'speaks.some((one) => version.startsWith(one))', numbers: ['V11'] },
+  {
+    file: resolve,
+    find: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)))',
+    replace: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.some((one) => version.startsWith(one))))',
+    numbers: ['V11'],
+  },
   { file: request, find: "DEL: '0.4.0', CHECK: '0.4.0' };", replace: "DEL: '0.3.0', CHECK: '0.4.0' };", numbers: ['V12'] },
   { file: version, find: '(\\.\\d{1,9}){0,2}$/', replace: '(\\.\\d{1,9}){0,4}$/', numbers: ['V13'] },
   // results
@@ -202,7 +212,7 @@ export const mutants: readonly Mutant[] = [
   },
   // CHECK and STATUS
   { file: list, find: "? 'disabled' : undefined", replace: '? undefined : undefined', numbers: ['C4'] },
-  { file: list, find: "stdinFor(network, index, 'CHECK', prev, [])", replace: "stdinFor(network, index, 'CHECK', undefined, [])", numbers: ['R22'] },
+  { file: list, find: "stdinFor(network, index, 'CHECK', prev, []", replace: "stdinFor(network, index, 'CHECK', undefined, []", numbers: ['R22'] },
   { file: 'src/compose/pod-network.ts', find: '!undone', replace: 'step !== undefined', numbers: ['R23'] },
   {
     file: list,

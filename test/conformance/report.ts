@@ -14,36 +14,58 @@ interface Result {
   readonly file: string;
   readonly title: string;
   readonly passed: boolean;
+  /** first lines of the failure */
+  readonly why: string;
 }
 interface JsonReport {
   readonly testResults: readonly {
     readonly name: string;
     readonly message?: string;
-    readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
+    readonly assertionResults: readonly { readonly title: string; readonly status: string; readonly failureMessages?: readonly string[] }[];
   }[];
 }
 
 const root = resolve(import.meta.dirname, '../..');
 
-function run(): { readonly results: Result[]; readonly ok: boolean } {
+interface Run {
+  readonly results: readonly Result[];
+  /** files that could not be loaded */
+  readonly errors: readonly string[];
+  readonly ok: boolean;
+}
+
+function run(...args: string[]): Run {
   const dir = mkdtempSync(join(tmpdir(), 'rkt-conformance-report-'));
   const output = join(dir, 'report.json');
   try {
-    const files = ['test/conformance/', ...new Set(elsewhere.map(({ file }) => file))];
     const { status } = spawnSync(
       join(root, 'node_modules/.bin/vitest'),
-      ['run', '-c', 'test/vitest.config.ts', '--reporter=json', `--outputFile=${output}`, ...files],
+      ['run', '-c', 'test/vitest.config.ts', '--reporter=json', `--outputFile=${output}`, ...args],
       { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
     );
     const { testResults } = JSON.parse(readFileSync(output, 'utf8')) as JsonReport;
     const results = testResults.flatMap(({ name, assertionResults }) =>
-      assertionResults.map(({ title, status: state }) => ({ file: relative(root, name), title, passed: state === 'passed' })),
+      assertionResults
+        .filter(({ status: state }) => state === 'passed' || state === 'failed')
+        .map(({ title, status: state, failureMessages }) => ({
+          file: relative(root, name),
+          title,
+          passed: state === 'passed',
+          why: (failureMessages?.[0] ?? '').split('\n').slice(0, 12).join('\n     '),
+        })),
     );
-    return { results, ok: status === 0 };
+    const errors = testResults
+      .filter(({ assertionResults }) => assertionResults.length === 0)
+      .map(({ name, message = '' }) => `${relative(root, name)}: ${message}`);
+    return { results, errors, ok: status === 0 };
   } finally {
     rmSync(dir, { recursive: true });
   }
 }
+
+/** Of files elsewhere only the tests that are named: what else is in them is their own business. */
+const named = (): Run =>
+  run('-t', elsewhere.map(({ title }) => title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), ...new Set(elsewhere.map(({ file }) => file)));
 
 interface Line {
   readonly number: string;
@@ -59,7 +81,12 @@ function lines(results: readonly Result[]): Line[] {
       .filter(({ numbers }) => numbers.includes(number))
       .map(
         ({ file, title }) =>
-          results.find((result) => result.file === file && result.title === title) ?? { file, title: `${title} (no such test)`, passed: false },
+          results.find((result) => result.file === file && result.title === title) ?? {
+            file,
+            title: `${title} (no such test)`,
+            passed: false,
+            why: '',
+          },
       );
     const all = [...own, ...others];
     const tests = all.map(
@@ -71,7 +98,10 @@ function lines(results: readonly Result[]): Line[] {
   });
 }
 
-const { results, ok } = run();
+const [here, there] = [run('test/conformance/'), named()];
+const results = [...here.results, ...there.results];
+const errors = [...here.errors, ...there.errors];
+const ok = here.ok && there.ok;
 const table = lines(results);
 if (process.argv.includes('--format=json')) console.log(JSON.stringify(table));
 else
@@ -80,6 +110,10 @@ else
     console.log(`${number.padEnd(4)} ${result.padEnd(15)} ${text.padEnd(58)} ${tests[0] ?? ''}${more}`);
     for (const test of result === 'FAIL' ? tests.filter((one) => one.startsWith('FAILED')) : []) console.log(`     ${test}`);
   }
+// Tests of the same files that carry no number: the table does not show them, the exit status does.
+const others = results.filter(({ passed, title }) => !passed && numbersOf(title).length === 0);
+for (const { file, title, why } of others) console.log(`FAILED without a number: ${file}: ${title}\n     ${why}`);
+for (const error of errors) console.log(`FAILED to load: ${error}`);
 const count = (result: Line['result']): number => table.filter((line) => line.result === result).length;
 const wanted = Object.values(counts).reduce((sum, n) => sum + n, 0);
 console.log(
