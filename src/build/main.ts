@@ -46,7 +46,16 @@ function lazyBundles(found: Set<string>): Plugin {
   };
 }
 
-async function bundle(entry: string, outfile: string, distExpression: string, found: Set<string>, banner = ''): Promise<void> {
+/** What stands around a bundle's code. */
+interface Frame {
+  readonly head: string;
+  readonly foot: string;
+}
+const executableFrame: Frame = { head: shebang, foot: '' };
+/** The function that the loader calls, as Node's own loader makes one of a module. */
+const loaderFrame: Frame = { head: '(function(exports,require,module,__filename,__dirname){', foot: '})' };
+
+async function bundle(entry: string, outfile: string, distExpression: string, found: Set<string>, { head, foot }: Frame): Promise<void> {
   await build({
     entryPoints: [entry],
     outfile,
@@ -57,10 +66,14 @@ async function bundle(entry: string, outfile: string, distExpression: string, fo
     format: 'cjs',
     target: 'node20',
     legalComments: 'none',
+    charset: 'ascii',
     logLevel: 'warning',
     supported: { 'dynamic-import': false },
     define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': '__rktUrl' },
-    banner: { js: `${banner}"use strict";const __rktDist=${distExpression},__rktUrl=require("url").pathToFileURL(__filename).href;` },
+    banner: {
+      js: `${head}"use strict";const __rktDist=${distExpression},__rktUrl="file://"+encodeURI(__filename).replace(/[?#]/g,encodeURIComponent);`,
+    },
+    footer: { js: foot },
     plugins: [lazyBundles(found)],
   });
 }
@@ -72,7 +85,9 @@ async function bundles(): Promise<void> {
   const found = new Set<string>([join(root, 'src/cli/main.ts')]);
   while (done.size < found.size) {
     const pending = [...found].filter((entry) => !done.has(entry));
-    await Promise.all(pending.map((entry) => bundle(entry, join(lib, `${bundleName(entry)}.cjs`), 'require("path").dirname(__dirname)', found)));
+    await Promise.all(
+      pending.map((entry) => bundle(entry, join(lib, `${bundleName(entry)}.cjs`), 'require("path").dirname(__dirname)', found, loaderFrame)),
+    );
     for (const entry of pending) done.add(entry);
   }
   const wanted = new Set([...done].map((entry) => `${bundleName(entry)}.cjs`));
@@ -85,7 +100,7 @@ async function bundles(): Promise<void> {
 /** What users do most: each is done once, on a throw-away host, so that the code cache holds the functions it needs. */
 const warmUps: readonly (readonly string[])[] = [
   ['run', '--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/true'],
-  ['run', '--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/true'],
+  ['run', '--net=bridge', '--port=8081:80', 'busybox', '--exec=/bin/true'],
   ['list'],
   ['gc', '--grace-period=0'],
   ['net', 'plan', '--net=bridge'],
@@ -118,7 +133,7 @@ async function plugins(): Promise<void> {
   await Promise.all(
     types.map(async (type) => {
       const output = join(dist, 'cni', type);
-      await bundle(join(folder, type, 'main.ts'), output, 'require("path").dirname(__dirname)', new Set(), shebang);
+      await bundle(join(folder, type, 'main.ts'), output, 'require("path").dirname(__dirname)', new Set(), executableFrame);
       chmodSync(output, 0o755);
     }),
   );
