@@ -165,7 +165,7 @@ function nodes(): string[] {
 
 const pluginFolder = join(root, 'cni-plugins');
 const pluginEntry = (type: string): string => join(pluginFolder, type, 'main.ts');
-const pluginTypes = readdirSync(pluginFolder).filter((type) => existsSync(pluginEntry(type)));
+const pluginTypes = readdirSync(pluginFolder).filter((type) => type !== 'skel' && existsSync(pluginEntry(type)));
 
 function pluginFiles(): void {
   const folder = join(dist, 'cni');

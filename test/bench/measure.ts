@@ -15,7 +15,7 @@ export interface Variant {
   /** file */
   readonly stdin?: string;
   /** the clock stops only when this is true, after the command's end; asked without pause */
-  until?(): boolean;
+  readonly until?: () => boolean;
   /** before every sample, not timed */
   before?(): void;
   /** after every sample, not timed */
