@@ -90,7 +90,11 @@ export const networkOf = (cidr: Cidr): Cidr => ({ ...cidr, ip: ipFromValue(cidr.
 export const lastOf = (cidr: Cidr): Ip => ipFromValue(cidr.ip.family, cidr.ip.value | hostMask(cidr));
 export const contains = (cidr: Cidr, ip: Ip): boolean =>
   cidr.ip.family === ip.family && (ip.value & ~hostMask(cidr)) === (cidr.ip.value & ~hostMask(cidr));
-export const overlaps = (a: Cidr, b: Cidr): boolean => contains(a, networkOf(b).ip) || contains(b, networkOf(a).ip);
+/** Whether two subnets share an address: the bits up to the shorter prefix are the same. */
+export const overlaps = (a: Cidr, b: Cidr): boolean => {
+  const others = BigInt(bitsOf(a.ip.family) - Math.min(a.prefixLen, b.prefixLen));
+  return a.ip.family === b.ip.family && a.ip.value >> others === b.ip.value >> others;
+};
 export const cidrText = (cidr: Cidr): string => `${cidr.ip.text}/${cidr.prefixLen}`;
 /** The single-address subnet of `ip` (/32 or /128). */
 export const hostCidr = (ip: Ip): Cidr => ({ ip, prefixLen: bitsOf(ip.family) });
