@@ -29,7 +29,11 @@ function compile(output: string, sources: string[], flags: string[], headers: st
 }
 
 /** `src/cli/commands/run.ts` → `cli-commands-run`: readable and unique in one flat folder. */
-const bundleName = (path: string): string => relative(join(root, 'src'), path).replace(/\.ts$/, '').replaceAll('/', '-');
+const bundleName = (path: string): string =>
+  relative(root, path)
+    .replace(/^src\//, '')
+    .replace(/\.ts$/, '')
+    .replaceAll('/', '-');
 
 /** Turns dynamic imports into requires of sibling bundles and remembers what has to be built. */
 function lazyBundles(found: Set<string>): Plugin {
@@ -46,10 +50,13 @@ function lazyBundles(found: Set<string>): Plugin {
   };
 }
 
-async function bundle(entry: string, outfile: string, distExpression: string, found: Set<string>, banner = ''): Promise<void> {
+/** Around a bundle's code: the function that the loader calls, as Node's own loader makes one of a module. */
+const frame = { head: '(function(exports,require,module,__filename,__dirname){', foot: '})' } as const;
+
+async function bundle(entry: string, found: Set<string>): Promise<void> {
   await build({
     entryPoints: [entry],
-    outfile,
+    outfile: join(dist, 'lib', `${bundleName(entry)}.cjs`),
     bundle: true,
     minify: true,
     keepNames: false,
@@ -57,46 +64,91 @@ async function bundle(entry: string, outfile: string, distExpression: string, fo
     format: 'cjs',
     target: 'node20',
     legalComments: 'none',
+    charset: 'ascii',
     logLevel: 'warning',
     supported: { 'dynamic-import': false },
     define: { __DIST__: '__rktDist', __VERSION__: JSON.stringify(version), 'import.meta.url': '__rktUrl' },
-    banner: { js: `${banner}"use strict";const __rktDist=${distExpression},__rktUrl=require("url").pathToFileURL(__filename).href;` },
+    banner: {
+      js: `${frame.head}"use strict";const __rktDist=require("path").dirname(__dirname),__rktUrl="file://"+encodeURI(__filename).replace(/[?#]/g,encodeURIComponent);`,
+    },
+    footer: { js: frame.foot },
     plugins: [lazyBundles(found)],
   });
+}
+
+/** `file` of dist: an executable that runs the bundle of `entry`. */
+function writeExecutable(file: string, entry: string): void {
+  const loader = readFileSync(join(import.meta.dirname, 'loader.cjs'), 'utf8');
+  const path = join(dist, file);
+  const up = relative(dirname(path), dist);
+  writeFileSync(path, shebang + loader.replace('__DIST__', up === '' ? '.' : up).replace('__ENTRY__', `${bundleName(entry)}.cjs`));
+  chmodSync(path, 0o755);
 }
 
 async function bundles(): Promise<void> {
   const lib = join(dist, 'lib');
   mkdirSync(lib, { recursive: true });
+  const main = join(root, 'src/cli/main.ts');
   const done = new Set<string>();
-  const found = new Set<string>([join(root, 'src/cli/main.ts')]);
+  const found = new Set<string>([main, ...pluginTypes.map(pluginEntry)]);
   while (done.size < found.size) {
     const pending = [...found].filter((entry) => !done.has(entry));
-    await Promise.all(pending.map((entry) => bundle(entry, join(lib, `${bundleName(entry)}.cjs`), 'require("path").dirname(__dirname)', found)));
+    await Promise.all(pending.map((entry) => bundle(entry, found)));
     for (const entry of pending) done.add(entry);
   }
   const wanted = new Set([...done].map((entry) => `${bundleName(entry)}.cjs`));
   for (const file of readdirSync(lib)) if (!wanted.has(file)) rmSync(join(lib, file));
-  writeFileSync(join(dist, 'rkt'), `${shebang}${readFileSync(join(import.meta.dirname, 'loader.cjs'), 'utf8')}`);
-  chmodSync(join(dist, 'rkt'), 0o755);
+  writeExecutable('rkt', main);
+  for (const type of pluginTypes) writeExecutable(`cni/${type}`, pluginEntry(type));
   writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
 }
 
 /** What users do most: each is done once, on a throw-away host, so that the code cache holds the functions it needs. */
 const warmUps: readonly (readonly string[])[] = [
   ['run', '--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/true'],
-  ['run', '--net=bridge', '--port=8080:80', 'busybox', '--exec=/bin/true'],
+  ['run', '--net=bridge', '--port=8081:80', 'busybox', '--exec=/bin/true'],
   ['list'],
   ['gc', '--grace-period=0'],
   ['net', 'plan', '--net=bridge'],
 ];
+
+/** The same for plugins as executables; each is asked to ADD and to DEL, with what the others need as well. */
+const warmPlugins = ['bridge', 'ptp', 'loopback', 'host-local', 'static', 'portmap', 'firewall'] as const;
+const warmConf = (type: string): string =>
+  JSON.stringify({
+    cniVersion: '1.0.0',
+    name: 'warm',
+    type,
+    isGateway: true,
+    ipMasq: true,
+    ipam: { type: 'host-local', subnet: '10.9.0.0/24', addresses: [{ address: '10.9.0.9/24' }] },
+    runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] },
+    ...(type === 'portmap' || type === 'firewall'
+      ? {
+          prevResult: {
+            cniVersion: '1.0.0',
+            interfaces: [{ name: 'eth0', sandbox: '/run/netns/warm' }],
+            ips: [{ address: '10.9.0.2/24', interface: 0 }],
+          },
+        }
+      : {}),
+  });
 
 /** Best effort: where namespaces are refused, rkt compiles as it goes and starts some 20 ms slower. */
 function makeCodeCache(): void {
   const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(' ');
   const warmUp = (node: string): string =>
     warmUps.map((args) => `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`).join('\n');
-  const script = `mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib || exit\n${nodes().map(warmUp).join('\n')}\n:`;
+  const warmPlugin =
+    (node: string) =>
+    (type: string): string => {
+      const env = ['CNI_CONTAINERID=warm', 'CNI_NETNS=/run/netns/warm', 'CNI_IFNAME=eth0', `CNI_PATH=${join(dist, 'cni')}`];
+      const call = (verb: string): string =>
+        `echo '${warmConf(type)}' | ${quoted(['env', ...env, `CNI_COMMAND=${verb}`, node, join(dist, 'cni', type), '--make-code-cache'])} >/dev/null 2>&1`;
+      return `ip netns add warm\n${call('ADD')}\n${call('DEL')}\nip netns del warm`;
+    };
+  const work = nodes().flatMap((node) => [warmUp(node), ...warmPlugins.map(warmPlugin(node))]);
+  const script = `mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib || exit\n${work.join('\n')}\n:`;
   const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user'];
   spawnSync('unshare', ['--net', '--mount', ...asRoot, 'sh', '-c', script], { stdio: 'ignore', env: { PATH: process.env['PATH'] ?? '' } });
 }
@@ -111,20 +163,16 @@ function nodes(): string[] {
   return [...new Set([process.execPath, ...(own === undefined ? [] : [own])])];
 }
 
-async function plugins(): Promise<void> {
-  const folder = join(root, 'cni-plugins');
-  const types = readdirSync(folder).filter((type) => type !== 'skel' && existsSync(join(folder, type, 'main.ts')));
-  mkdirSync(join(dist, 'cni'), { recursive: true });
-  await Promise.all(
-    types.map(async (type) => {
-      const output = join(dist, 'cni', type);
-      await bundle(join(folder, type, 'main.ts'), output, 'require("path").dirname(__dirname)', new Set(), shebang);
-      chmodSync(output, 0o755);
-    }),
-  );
+const pluginFolder = join(root, 'cni-plugins');
+const pluginEntry = (type: string): string => join(pluginFolder, type, 'main.ts');
+const pluginTypes = readdirSync(pluginFolder).filter((type) => type !== 'skel' && existsSync(pluginEntry(type)));
+
+function pluginFiles(): void {
+  const folder = join(dist, 'cni');
+  mkdirSync(folder, { recursive: true });
+  for (const file of readdirSync(folder)) if (!pluginTypes.includes(file)) rmSync(join(folder, file));
   mkdirSync(join(dist, 'dhcp'), { recursive: true });
-  cpSync(join(folder, 'dhcp/lease-event.sh'), join(dist, 'dhcp/lease-event'));
-  for (const file of readdirSync(join(dist, 'cni'))) if (!types.includes(file)) rmSync(join(dist, 'cni', file));
+  cpSync(join(pluginFolder, 'dhcp/lease-event.sh'), join(dist, 'dhcp/lease-event'));
 }
 
 function native(): void {
@@ -155,7 +203,8 @@ async function main(): Promise<void> {
   const image = join(dist, 'images/busybox');
   if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'), join(import.meta.dirname, 'tar-writer.ts')))
     makeBusyboxImage(image);
-  await Promise.all([bundles(), plugins()]);
+  pluginFiles();
+  await bundles();
   makeCodeCache();
 }
 

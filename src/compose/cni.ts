@@ -6,6 +6,7 @@ import { pendingSignal } from '../host/linux.ts';
 import { isErrno } from '../model/errors.ts';
 import type { Settings } from '../model/settings.ts';
 import { type CachedAttachment, cachedAttachments } from '../net/cni/cache.ts';
+import type { PluginRequest } from '../model/cni/plugin.ts';
 import { parseRequest } from '../model/cni/request.ts';
 import { CniError } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
@@ -35,10 +36,12 @@ function faultsOf(network: PlannedNetwork): string[] {
   const attachment = { containerId: 'planned', netns: '/run/netns/planned' };
   return network.plugins.flatMap(({ type, via, ipam }, index) => {
     const asked = [...(via === 'builtin' ? [type] : []), ...(ipam?.via === 'builtin' ? [ipam.type] : [])];
-    const env = environmentFor(network, 'ADD', attachment);
+    let request: PluginRequest | undefined;
+    const add = (): PluginRequest =>
+      (request ??= parseRequest(environmentFor(network, 'ADD', attachment), stdinFor(network, index, 'ADD', undefined, [])));
     return [...new Set(asked)].flatMap((name): string[] => {
       try {
-        builtinPlugins.get(name)?.validate?.(parseRequest(env, stdinFor(network, index, 'ADD', undefined, [])));
+        builtinPlugins.get(name)?.validate?.(add());
         return [];
       } catch (error) {
         if (!(error instanceof CniError)) throw error;

@@ -5,6 +5,7 @@
  * @see reference native B (traps), man pages of section 2 (x86_64 and aarch64 numbers)
  */
 import { createRequire } from 'node:module';
+import { monotonicMs } from './clock.ts';
 export { isErrno } from '../model/errors.ts';
 
 declare const __DIST__: string;
@@ -261,9 +262,9 @@ export const isTerminal = (fd: number): boolean => raw('ioctl', fd, 0x5401, Buff
 export function waitReadable(fd: number, timeoutMs: number): boolean {
   const poll = Buffer.alloc(8);
   const time = Buffer.alloc(16);
-  const deadline = performance.now() + timeoutMs;
+  const deadline = monotonicMs() + timeoutMs;
   for (;;) {
-    const left = Math.max(0, deadline - performance.now());
+    const left = Math.max(0, deadline - monotonicMs());
     poll.writeInt32LE(fd, 0);
     poll.writeInt16LE(1, 4);
     time.writeBigInt64LE(BigInt(Math.floor(left / 1000)), 0);

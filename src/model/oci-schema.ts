@@ -7,6 +7,9 @@ import { RuntimeError, printable } from './errors.ts';
 import { isDigest, type Digest } from './ids.ts';
 import type { ImageConfig } from './oci.ts';
 
+// Code that zod would generate for each object is never run often enough to be worth its compilation.
+z.config({ jitless: true });
+
 const shown = (value: unknown): string => {
   const text = printable(JSON.stringify(value) ?? 'undefined');
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;

@@ -29,7 +29,10 @@ const env = {
 const dir = `--dir=${join(work, 'data')}`;
 const echo = [rkt, dir, 'run', '--net=bridge', 'busybox', '--exec=/bin/echo', '--', 'hi'];
 const collect = [rkt, dir, 'gc', '--grace-period=0'];
-const gc = (): void => void execFileSync(collect[0] ?? '', collect.slice(1), { env, stdio: 'ignore' });
+function gc(): void {
+  const { status, stderr } = spawnSync(collect[0] ?? '', collect.slice(1), { env, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`gc ended with ${status}: ${stderr}`);
+}
 
 interface Row {
   readonly what: string;
@@ -66,29 +69,38 @@ function onePod(script: string, podman: readonly string[] | undefined): void {
   const measured = alternate(
     [
       // Exited pods stay, as the peer's bridge does: neither makes its network anew each time.
-      { name: 'rkt', command: echo },
+      { name: 'rkt', command: echo, after: waitUntilGone },
+      { name: 'rkt, gone', command: echo, until: isGone },
       { name: 'crun+cni', command: [script, 'exit'], after: () => clearPeer(script) },
-      { name: 'crun+cni, gone', command: [script] },
-      ...(podman === undefined ? [] : [{ name: 'podman', command: podman }]),
+      // It takes down what it made before it ends.
+      { name: 'crun+cni, gone', command: [script], until: () => true },
+      ...(podman === undefined ? [] : [{ name: 'podman', command: podman, until: () => true }]),
       { name: 'node -e 0', command: ['node', '-e', '0'] },
     ],
     rounds,
     env,
   );
   gc();
-  const gone = alternate([{ name: 'rkt+gc', command: ['bash', '-c', `${echo.join(' ')} && ${collect.join(' ')}`] }], rounds, env);
-  for (const [name, taken] of gone) measured.set(name, taken);
   const of = (name: string): Sample => measured.get(name) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
   const versus = (what: string, ours: string, theirs: string, barRatio: number, peer: string): void =>
     compare(what, of(ours).wallMs, of(theirs).wallMs, barRatio, { ours: both(of(ours)), theirs: both(of(theirs)), peer });
   versus('run echo to exit / crun+CNI script', 'rkt', 'crun+cni, gone', 0.6, 'crun+CNI');
   versus('  the same, peer to exit only', 'rkt', 'crun+cni', 0.6, 'crun+CNI to exit');
-  versus('  until everything is gone, both', 'rkt+gc', 'crun+cni, gone', 1, 'crun+CNI');
+  versus('  until rules, lease and netns are gone', 'rkt, gone', 'crun+cni, gone', 0.6, 'crun+CNI');
   if (podman !== undefined) {
     versus('run echo to exit / podman', 'rkt', 'podman', 0.3, 'podman run --rm');
-    versus('  until everything is gone / podman', 'rkt+gc', 'podman', 1, 'podman run --rm');
+    versus('  until rules, lease and netns are gone', 'rkt, gone', 'podman', 0.3, 'podman run --rm');
   }
   results['samples'] = Object.fromEntries(measured);
+}
+
+/** Nothing of a pod's network is there any more: rules go first, then the lease, then the namespace. */
+const isGone = (): boolean =>
+  readdirSync('/run/netns').every((name) => !name.startsWith('rkt-')) &&
+  !readdirSync('/var/lib/cni/networks/bridge').some((name) => /^\d/.test(name));
+/** The next sample begins on a quiet host. */
+function waitUntilGone(): void {
+  while (!isGone()) continue;
 }
 
 /** What the peer's script left when it stopped at the app's exit. */
@@ -111,10 +123,10 @@ function twenty(script: string): void {
   const parallel = (command: string): string[] => ['bash', '-c', `for i in $(seq 20); do ${command} & done; wait`];
   const measured = alternate(
     [
-      { name: 'rkt sequence', command: sequence(echo.join(' ')) },
-      { name: 'peer sequence', command: sequence(script) },
-      { name: 'rkt parallel', command: parallel(echo.join(' ')) },
-      { name: 'peer parallel', command: parallel(script) },
+      { name: 'rkt sequence', command: sequence(echo.join(' ')), until: isGone },
+      { name: 'peer sequence', command: sequence(script), until: () => true },
+      { name: 'rkt parallel', command: parallel(echo.join(' ')), until: isGone },
+      { name: 'peer parallel', command: parallel(script), until: () => true },
     ],
     3,
     env,
@@ -125,7 +137,7 @@ function twenty(script: string): void {
   ] as const) {
     const ours = measured.get(`rkt ${kind}`) ?? { wallMs: Number.NaN, cpuMs: Number.NaN };
     const theirs = measured.get(`peer ${kind}`) ?? ours;
-    compare(`20 pods, ${kind}`, ours.wallMs, theirs.wallMs, bar, { ours: both(ours), theirs: both(theirs), peer: 'crun+CNI' });
+    compare(`20 pods, ${kind}, until they are gone`, ours.wallMs, theirs.wallMs, bar, { ours: both(ours), theirs: both(theirs), peer: 'crun+CNI' });
   }
 }
 
@@ -149,10 +161,14 @@ const childrenOf = (pid: number): number[] =>
     .filter((child) => child !== '')
     .flatMap((child) => [Number(child), ...childrenOf(Number(child))]);
 
-function exitedPods(): void {
-  // Without the certificates that rkt leaves out as well (73 ms on some machines).
+/** An empty Node, without the certificates that rkt leaves out as well (73 ms on some machines). */
+function emptyNodeMs(): number {
   const { NODE_EXTRA_CA_CERTS: _certificates, ...plain } = env as NodeJS.ProcessEnv;
-  const empty = median(Array.from({ length: rounds }, () => sample(['node', '-e', '0'], plain).wallMs));
+  return median(Array.from({ length: rounds }, () => sample(['node', '-e', '0'], plain).wallMs));
+}
+
+function exitedPods(): void {
+  const empty = emptyNodeMs();
   for (let index = 0; index < 50; index++) execFileSync(echo[0] ?? '', echo.slice(1), { env });
   const list = median(Array.from({ length: rounds }, () => sample([rkt, dir, 'list'], env).wallMs));
   limit('list with 50 exited pods, above empty node', list - empty, 25, 'ms');
@@ -170,6 +186,48 @@ function releases(): void {
   limit('address and ports free after the exit', freeMs, 50, 'ms');
   limit('  with the network namespace', goneMs, 50, 'ms');
   limit('  CPU of that', cpuMs, 5, 'ms');
+}
+
+function plans(): void {
+  const config = join(work, 'many');
+  mkdirSync(join(config, 'net.d'), { recursive: true });
+  const names = Array.from({ length: 64 }, (_, index) => `net${index}`);
+  for (const [index, name] of names.entries()) {
+    const bridge = { type: 'bridge', bridge: name, isGateway: true, ipMasq: true, ipam: { type: 'host-local', subnet: `10.${100 + index}.0.0/16` } };
+    const list = { cniVersion: '1.1.0', name, plugins: [bridge, { type: 'portmap', capabilities: { portMappings: true } }, { type: 'firewall' }] };
+    writeFileSync(join(config, `net.d/${10 + index}-${name}.conflist`), JSON.stringify(list));
+  }
+  const plan = [rkt, dir, `--local-config=${config}`, 'net', 'plan', ...names.map((name) => `--net=${name}`)];
+  const empty = emptyNodeMs();
+  limit('net plan for 64 networks, above empty node', median(Array.from({ length: rounds }, () => sample(plan, env).wallMs)) - empty, 20, 'ms');
+}
+
+/* ---- plugins as executables ---- */
+
+function executables(): void {
+  const conf = join(work, 'bridge.json');
+  const ipam = { type: 'host-local', subnet: '10.64.0.0/16' };
+  writeFileSync(conf, JSON.stringify({ cniVersion: '1.0.0', name: 'alone', type: 'bridge', bridge: 'alone0', isGateway: true, ipMasq: true, ipam }));
+  const netns = '/run/netns/alone';
+  const variant = (name: string, directory: string) => {
+    const command = [join(directory, 'bridge')];
+    const attachment = { CNI_CONTAINERID: name, CNI_NETNS: netns, CNI_IFNAME: 'eth0', CNI_PATH: directory };
+    return {
+      name,
+      command,
+      stdin: conf,
+      env: { ...attachment, CNI_COMMAND: 'ADD' },
+      before: () => void execFileSync('ip', ['netns', 'add', 'alone'], { env }),
+      after: () => {
+        sample(command, { ...env, ...attachment, CNI_COMMAND: 'DEL' }, conf);
+        execFileSync('ip', ['netns', 'del', 'alone'], { env });
+      },
+    };
+  };
+  const measured = alternate([variant('ours', join(root, 'dist/cni')), variant('debian', '/usr/lib/cni')], rounds, env);
+  const [ours, theirs] = [measured.get('ours'), measured.get('debian')];
+  if (ours === undefined || theirs === undefined) throw new Error('a variant was not measured');
+  compare('dist/cni/bridge ADD with host-local', ours.wallMs, theirs.wallMs, 2, { ours: both(ours), theirs: both(theirs), peer: "Debian's" });
 }
 
 /* ---- plugins in process ---- */
@@ -288,6 +346,8 @@ try {
   gc();
   releases();
   gc();
+  plans();
+  executables();
   await attachments();
   podmanOnPlugins();
   print();

@@ -1,5 +1,6 @@
 /** Times whole commands: wall and CPU of the process tree, variants alternated, medians. */
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 
 export interface Sample {
   readonly wallMs: number;
@@ -9,6 +10,12 @@ export interface Variant {
   readonly name: string;
   /** argv; its whole tree is timed */
   readonly command: readonly string[];
+  /** added to the environment */
+  readonly env?: NodeJS.ProcessEnv;
+  /** file */
+  readonly stdin?: string;
+  /** the clock stops only when this is true, after the command's end; asked without pause */
+  readonly until?: () => boolean;
   /** before every sample, not timed */
   before?(): void;
   /** after every sample, not timed */
@@ -16,13 +23,29 @@ export interface Variant {
 }
 
 /** Runs one command under bash's `time`, which counts every descendant that was waited for. */
-export function sample(command: readonly string[], env: NodeJS.ProcessEnv = process.env): Sample {
-  const script = 'TIMEFORMAT="@@ %3R %3U %3S"; time "$@" </dev/null >/dev/null';
-  const { stderr, status } = spawnSync('bash', ['-c', script, 'bash', ...command], { encoding: 'utf8', env, maxBuffer: 1 << 24 });
+export function sample(command: readonly string[], env: NodeJS.ProcessEnv = process.env, stdin = '/dev/null'): Sample {
+  const script = 'TIMEFORMAT="@@ %3R %3U %3S"; time "$@" >/dev/null';
+  const input = openSync(stdin, 'r');
+  const { stderr, status } = spawnSync('bash', ['-c', script, 'bash', ...command], {
+    encoding: 'utf8',
+    env,
+    maxBuffer: 1 << 24,
+    stdio: [input, 'pipe', 'pipe'],
+  });
+  closeSync(input);
   const match = /@@ ([\d.]+) ([\d.]+) ([\d.]+)/.exec(stderr);
   if (status !== 0 || match === null) throw new Error(`${command.join(' ')} ended with ${status}: ${stderr}`);
   const [, real = '0', user = '0', system = '0'] = match;
   return { wallMs: Number(real) * 1_000, cpuMs: (Number(user) + Number(system)) * 1_000 };
+}
+
+/** Wall time is bash's, or up to `until` our own, bash included: compare those with one another only. */
+function sampleVariant({ command, env, stdin, until }: Variant, base: NodeJS.ProcessEnv): Sample {
+  const start = performance.now();
+  const taken = sample(command, { ...base, ...env }, stdin);
+  if (until === undefined) return taken;
+  while (!until()) continue;
+  return { ...taken, wallMs: performance.now() - start };
 }
 
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
@@ -32,10 +55,9 @@ export function alternate(variants: readonly Variant[], rounds: number, env: Nod
   const samples = new Map(variants.map(({ name }) => [name, [] as Sample[]]));
   for (let round = 0; round <= rounds; round++) {
     for (const variant of variants) {
-      const { name, command } = variant;
       variant.before?.();
-      const taken = sample(command, env);
-      if (round > 0) samples.get(name)?.push(taken);
+      const taken = sampleVariant(variant, env);
+      if (round > 0) samples.get(variant.name)?.push(taken);
       variant.after?.();
     }
   }

@@ -95,11 +95,12 @@ const rulesOf = (chain: Chain): Operation[] =>
 /** The table as it is without pods. */
 function skeletonOperations(): Operation[] {
   const name = table.name;
+  const chains = skeleton();
   return [
     { op: 'create-table', table: name, comment: tableComment },
-    ...skeleton.map((chain): Operation => ({ op: 'create-chain', table: name, chain })),
+    ...chains.map((chain): Operation => ({ op: 'create-chain', table: name, chain })),
     ...setNames.map((set, index): Operation => ({ op: 'create-set', table: name, name: set, id: index + 1, definition: setDefinition(set) })),
-    ...skeleton.flatMap(rulesOf),
+    ...chains.flatMap(rulesOf),
   ];
 }
 /** Chains of subnets that have no pod yet. */
@@ -200,7 +201,7 @@ export function tableDamage(chains: readonly string[]): TableDamage[] {
       .map((chain) => chain.name),
   );
   const rules = dump(dumpRulesRequest(table.name), 'list rules').map(decodeRule);
-  const wanted = [...skeleton, ...[...new Set(chains)].map(subnetChain).filter((chain) => chain !== undefined)];
+  const wanted = [...skeleton(), ...[...new Set(chains)].map(subnetChain).filter((chain) => chain !== undefined)];
   return wanted.flatMap((chain): TableDamage[] => {
     if (!there.has(chain.name)) return [{ chain: chain.name, text: `chain ${chain.name} of ${name} does not exist` }];
     const found = rules.filter((rule) => rule.table === table.name && rule.chain === chain.name);
@@ -314,7 +315,7 @@ export function mendChains(apply: boolean): string[] {
     const seen = state();
     if (!seen.exists) return [];
     const sizes = chainSizes();
-    const wanted = [...skeleton, ...[...sizes.keys()].flatMap((name) => subnetChain(name) ?? [])];
+    const wanted = [...skeleton(), ...[...sizes.keys()].flatMap((name) => subnetChain(name) ?? [])];
     const broken = wanted.filter(({ name, rules }) => sizes.get(name) !== rules.length);
     const operations = broken.flatMap((chain): Operation[] => [
       sizes.has(chain.name) ? { op: 'flush-chain', table: table.name, chain: chain.name } : { op: 'create-chain', table: table.name, chain },

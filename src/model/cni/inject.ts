@@ -37,9 +37,15 @@ function withObject(text: string, key: string, object: string): string {
   return `{${others === '' ? '' : `${others},`}${JSON.stringify(key)}:${object}}`;
 }
 
+/** The last list read: its texts are asked for plugin by plugin and verb by verb, and reading it takes 0.3 ms. */
+let last: { readonly listText: string; readonly texts: readonly string[] } | undefined;
+
 /** The text of each element of the list's `plugins`. Throws JsonSyntaxError. */
-export function pluginTexts(listText: string): string[] {
+export function pluginTexts(listText: string): readonly string[] {
+  if (last?.listText === listText) return last.texts;
   const root = readSpans(listText);
   const plugins: JsonSpan = spanAt(root, ['plugins']);
-  return (plugins === root ? [] : (plugins.items ?? [])).map(({ start, end }) => listText.slice(start, end));
+  const texts = (plugins === root ? [] : (plugins.items ?? [])).map(({ start, end }) => listText.slice(start, end));
+  last = { listText, texts };
+  return texts;
 }

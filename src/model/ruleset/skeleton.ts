@@ -51,18 +51,19 @@ const translate = (family: Family, role: SetRole, key: readonly Expression[]): E
   { op: 'dnat', family, addressReg: 0, portReg: second(family) },
 ];
 
+const publishing = 'publish';
 /** Published ports; a port on one host address goes before the same port on all of them. */
-const publish: Chain = {
-  name: 'publish',
+const publish = (): Chain => ({
+  name: publishing,
   rules: [
     // A connection to [::1] cannot be led to a pod (there is no route_localnet for IPv6): leave it to local servers.
     [...isFamily(6), ...inSubnet('destination', loopback[6]), verdict('return')],
     ...families.map((family) => translate(family, 'hostports', [destination(family, 0), ...protocolAndPort(second(family))])),
     ...families.map((family) => translate(family, 'ports', protocolAndPort(0))),
   ],
-};
+});
 
-const postrouting: Chain = {
+const postrouting = (): Chain => ({
   name: 'postrouting',
   base: { type: 'nat', hook: 'postrouting', priority: srcnat },
   rules: [
@@ -73,9 +74,9 @@ const postrouting: Chain = {
       [...isFamily(family), source(family, 0), obey(`masq${family}`)],
     ]),
   ],
-};
+});
 
-const forward: Chain = {
+const forward = (): Chain => ({
   name: 'forward',
   base: { type: 'filter', hook: 'forward', priority: 0 },
   rules: families.flatMap((family) => [
@@ -93,30 +94,30 @@ const forward: Chain = {
     [...isFamily(family), source(family, 0), inSet('pods', family), verdict('accept')],
     [...isFamily(family), destination(family, 0), inSet('pods', family), verdict('accept')],
   ]),
-};
+});
 
 /**
  * The exception: route_localnet, which a port published on 127.0.0.1 needs on the pods' bridge, also opens the host's
  * own loopback servers to whoever sends on that bridge (CVE-2020-8558). What the kernel drops as martian without
  * route_localnet is dropped here with it; translated connections and answers pass.
  */
-const input: Chain = {
+const input = (): Chain => ({
   name: 'input',
   base: { type: 'filter', hook: 'input', priority: 0 },
   rules: [
     [...notFromLoopback, ...isFamily(4), ...inSubnet('destination', loopback[4]), ...isDnat, verdict('accept')],
     [...notFromLoopback, ...isFamily(4), ...inSubnet('destination', loopback[4]), ...ctState('invalid', 'new', 'untracked'), verdict('drop')],
   ],
-};
+});
 
 const entry = (hook: 'prerouting' | 'output'): Chain => ({
   name: hook,
   base: { type: 'nat', hook, priority: dstnat },
-  rules: [[...isForHost, jump(publish.name)]],
+  rules: [[...isForHost, jump(publishing)]],
 });
 
-/** In an order in which each chain only names chains before it. */
-export const skeleton: readonly Chain[] = [publish, entry('prerouting'), entry('output'), postrouting, forward, input];
+/** In an order in which each chain only names chains before it. Made anew each time: few commands meet a host without the table. */
+export const skeleton = (): Chain[] => [publish(), entry('prerouting'), entry('output'), postrouting(), forward(), input()];
 
 /**
  * The chain a masq or hairpin element leads to, from its name: made with the first pod of a subnet.

@@ -11,6 +11,9 @@ export interface ShapeFault {
   readonly message: string;
 }
 
+// Code that zod would generate for each object is never run often enough to be worth its compilation.
+z.config({ jitless: true });
+
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? 'undefined';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;

@@ -13,9 +13,10 @@ export const pluginSearchPath = (localConfig: string, configured: readonly strin
 /** The path of each type's executable: the first regular file of that name, links followed, executability not asked (L17). Types without one are absent. */
 export function findExecutables(types: readonly string[], searchPath: readonly string[]): Record<string, string> {
   const found: [string, string][] = [];
+  const directories = searchPath.map((directory) => join(directory, '/'));
   for (const type of new Set(types)) {
-    const path = searchPath.map((directory) => join(directory, type)).find(isFile);
-    if (path !== undefined) found.push([type, path]);
+    const directory = directories.find((candidate) => isFile(`${candidate}${type}`));
+    if (directory !== undefined) found.push([type, `${directory}${type}`]);
   }
   return Object.fromEntries(found);
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { cidrText, contains, ipBytes, ipFromBytes, ipFromValue, lastOf, networkOf, overlaps, parseCidr, parseIp } from '../../../src/model/cidr.ts';
 import { cidr, ip } from '../../rig/addresses.ts';
@@ -27,5 +28,37 @@ describe('cidr', () => {
     for (const text of ['0.0.0.0', '255.255.255.255', '10.0.0.1', '::', 'fd00::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'])
       expect(ipFromBytes(ipBytes(ip(text))).text).toBe(text);
     expect(ipFromValue(4, 0x0a000001n).text).toBe('10.0.0.1');
+  });
+  test.each([
+    ['1:2:3:4:5:6:7::', '1:2:3:4:5:6:7:0'],
+    ['0:0:1:0:0:0:1:1', '0:0:1::1:1'],
+    ['1:0:0:2:0:0:3:4', '1::2:0:0:3:4'],
+    ['f60:0:0:0:1:0:0:0', 'f60::1:0:0:0'],
+    ['::FFFF:1.2.3.4', '::ffff:102:304'],
+    ['1:2:3:4:5:6:7.8.9.10', '1:2:3:4:5:6:708:90a'],
+    ['::', '::'],
+  ])('%s is %s in canonical form', (text, canonical) => {
+    expect(ip(text).text).toBe(canonical);
+  });
+  test('what is an address, and its canonical form, are what inet_pton and URLs say', () => {
+    const parts = ['0', '1', 'a', 'FFFF', '00', '12345', ':', ':', ':', '::', ':0', '0:', '.', '1.2.3.4', '255', '256', '08', ' ', 'g'];
+    // A sequence that is the same each time (Numerical Recipes' generator).
+    let state = 1;
+    const below = (limit: number): number => ((state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) % 65_521) % limit;
+    const hex = (): string => (below(2) === 0 ? '0' : below(65_536).toString(16));
+    const seen = { 4: 0, 6: 0, 0: 0 };
+    for (let round = 0; round < 20_000; round++) {
+      const groups = Array.from({ length: 8 }, hex);
+      const start = below(9);
+      const whole = below(2) === 0 ? groups.join(':') : `${groups.slice(0, start).join(':')}::${groups.slice(start + below(4)).join(':')}`;
+      const text = round % 2 === 0 ? whole : Array.from({ length: 1 + below(9) }, () => parts[below(parts.length)]).join('');
+      const parsed = parseIp(text);
+      const family = isIP(text);
+      expect([text, parsed?.family ?? 0]).toEqual([text, family]);
+      if (parsed?.family === 6) expect(parsed.text).toBe(new URL(`http://[${text}]/`).hostname.slice(1, -1));
+      if (parsed !== undefined) expect(parseIp(parsed.text)).toEqual(parsed);
+      seen[family as 0 | 4 | 6]++;
+    }
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(20);
   });
 });

@@ -46,10 +46,15 @@ export function enter(podDir: string, podId: PodId, app: string, command: readon
   }
 }
 
-const environmentSchema = z.object({ process: z.object({ env: z.array(z.string()) }) });
+/** Made when it is needed: every run has this file in its bundle. */
+const environmentSchema = () => z.object({ process: z.object({ env: z.array(z.string()) }) });
 
 /** crun gives an exec'd process the app's capabilities and filter, but not its environment. */
 function environmentOf(config: string): string[] | undefined {
   const text = readText(config);
-  return text === undefined ? undefined : environmentSchema.parse(JSON.parse(text)).process.env.filter((entry) => !entry.startsWith('TERM='));
+  return text === undefined
+    ? undefined
+    : environmentSchema()
+        .parse(JSON.parse(text))
+        .process.env.filter((entry) => !entry.startsWith('TERM='));
 }

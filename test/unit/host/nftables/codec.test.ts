@@ -53,7 +53,7 @@ describe('bytes are those nft 1.0.6 sends (--debug=mnl)', () => {
   });
 
   test('dnat to a map: registers as words of 32 bit, the port behind the address', () => {
-    const rule = skeleton.find((chain) => chain.name === 'publish')?.rules[1] ?? [];
+    const rule = skeleton().find((chain) => chain.name === 'publish')?.rules[1] ?? [];
     const text = hex(encodeOperation({ op: 'append-rule', table: 'rkt', chain: 'publish', expressions: rule }).body);
     expect(text).toContain(Buffer.from('hostports4').toString('hex'));
     // nat: dnat, ip, address register 1 (= words 0-3), port register 9 (= word 1)
