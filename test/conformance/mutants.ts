@@ -62,7 +62,7 @@ export const mutants: readonly Mutant[] = [
   { file: resolve, find: 'network.versions.findLast(', replace: 'network.versions.find(', numbers: ['V1'] },
   {
     file: resolve,
-    find: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)))',
+    find: 'network.versions.findLast(suitsAll)',
     replace: 'network.versions.at(-1)',
     numbers: ['V2', 'D9'],
   },
@@ -85,8 +85,8 @@ export const mutants: readonly Mutant[] = [
   { file: version, find: "list === undefined && current === '0.2.0'", replace: 'list === undefined', numbers: ['V10'] },
   {
     file: resolve,
-    find: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.includes(version)))',
-    replace: 'network.versions.findLast((version) => asked.every(({ speaks }) => speaks.some((one) => version.startsWith(one))))',
+    find: 'asked.every(({ speaks }) => speaks.includes(version))',
+    replace: 'asked.every(({ speaks }) => speaks.some((one) => version.startsWith(one)))',
     numbers: ['V11'],
   },
   { file: request, find: "DEL: '0.4.0', CHECK: '0.4.0' };", replace: "DEL: '0.3.0', CHECK: '0.4.0' };", numbers: ['V12'] },
@@ -164,7 +164,12 @@ export const mutants: readonly Mutant[] = [
   { file: list, find: "netnsExists(attachment.netns) ? attachment.netns : '' }", replace: 'true ? attachment.netns : "" }', numbers: ['R12'] },
   { file: ids, find: 'Buffer.byteLength(text) <= 15', replace: 'text.length <= 15', numbers: ['R13'] },
   { file: request, find: "].join(';');", replace: "].join('&');", numbers: ['R14', 'R35'] },
-  { file: 'src/net/facts/plugins.ts', find: 'const path = searchPath.map(', replace: 'const path = searchPath.toReversed().map(', numbers: ['R36'] },
+  {
+    file: 'src/net/facts/plugins.ts',
+    find: 'const directories = searchPath.map(',
+    replace: 'const directories = searchPath.toReversed().map(',
+    numbers: ['R36'],
+  },
   { file: request, find: "CNI_PATH: network.pluginPath.join(':'),", replace: "CNI_PATH: network.pluginPath.join(','),", numbers: ['R15'] },
   { file: request, find: '          CNI_IFNAME: network.ifName,\n', replace: '', numbers: ['R16', 'R17'] },
   { file: plan, find: 'ifName: `eth${index}`', replace: "ifName: 'eth0'", numbers: ['R17'] },

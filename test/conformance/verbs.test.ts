@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { checkPod } from '../../src/compose/pod-network.ts';
+import { lock } from '../../src/host/flock.ts';
 import { removeNetns } from '../../src/host/netns.ts';
 import { addList, checkList, delList, statusList } from '../../src/net/cni/list.ts';
 import { useHost } from '../rig/host.ts';
@@ -41,9 +42,13 @@ test('R22: CHECK has the parameters of ADD, and the final result for every plugi
     expect(check.conf['prevResult']).toMatchObject({ cniVersion: '1.1.0', interfaces: [{ name: 'b0' }] });
   }
 });
-test('R23: what is not attached any more is not checked', () => {
+test('R23: what is not attached any more is not checked, nor is a pod that has ended', () => {
   const settings = { dataDir: bench.dataDir, systemConfig: join(bench.dir, 'none'), localConfig: join(bench.dir, 'etc') };
   network.join(two());
+  expect(() => checkPod(settings, podId)).toThrow('not running');
+  // The lock on its directory is what makes a pod a running one.
+  using held = lock(network.dir, 'exclusive');
+  void held;
   expect(checkPod(settings, podId).attachments.map(({ check }) => check)).toEqual(['passed']);
   network.leave();
   expect(checkPod(settings, podId).attachments).toEqual([]);
