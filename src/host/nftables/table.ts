@@ -38,6 +38,7 @@ import {
   getTableRequest,
 } from './codec.ts';
 import { type Answer, TransactionError, ask, dump, transaction } from './transport.ts';
+import { currentNetns } from '../netns.ts';
 
 const patience = 100;
 const ENOENT = 2;
@@ -225,6 +226,18 @@ function rawElements(set: SetName): Buffer[] {
   }
 }
 
+/** Sets as they were at a generation: pods free their elements by themselves, so gc finds the same sets unchanged, pod after pod. */
+let readAt: { readonly namespace: string; readonly generation: number; readonly sets: Map<SetName, readonly Buffer[]> } | undefined;
+
+/** @param generation - what {@link state} has just said; a set read after that may only be newer, and then the next call sees another one */
+function elementsAt(generation: number, set: SetName): readonly Buffer[] {
+  const namespace = currentNetns();
+  if (readAt?.generation !== generation || readAt.namespace !== namespace) readAt = { namespace, generation, sets: new Map() };
+  const bodies = readAt.sets.get(set) ?? rawElements(set);
+  readAt.sets.set(set, bodies);
+  return bodies;
+}
+
 /** A set that has elements. */
 const isInhabited = (set: SetName): boolean => rawElements(set).some((body) => decodeElements(body).length > 0);
 
@@ -252,7 +265,9 @@ export function release({ sets, hint, selects, expected = [] }: Doomed): Element
     const known = expected.length > 0 && expected.every((element) => selects(element.comment)) && missingOf(expected).length === 0;
     const found = known
       ? [...expected]
-      : sets.flatMap((set) => rawElements(set).flatMap((body) => decodeElements(body, bytes))).filter((element) => selects(element.comment));
+      : sets
+          .flatMap((set) => elementsAt(seen.generation, set).flatMap((body) => decodeElements(body, bytes)))
+          .filter((element) => selects(element.comment));
     if (found.length === 0 || swap(found.map(remove), seen.generation)) return found;
   }
   throw new Errno('nftables', EAGAIN, `table ${table.name}`, 'the ruleset kept changing');
