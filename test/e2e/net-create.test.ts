@@ -104,11 +104,19 @@ describe('rm', () => {
     for (const name of ['used', 'free']) rkt.ok('net', 'create', name, '--no-dns');
     const pod = rkt.start(['--net=used', 'busybox', '--exec=/bin/sleep', '--', '60']);
     expect(refused('net', 'rm', 'free', 'used')).toMatch(new RegExp(`"used" is used by pod ${pod.uuid} \\(running\\).*ERR_NET_IN_USE`));
-    await pod.stop();
+    await pod.stop('SIGKILL');
     expect(refused('net', 'rm', 'used')).toContain('(exited)');
     expect(readdirSync(netd())).toHaveLength(2);
     rkt.gc();
     rkt.ok('net', 'rm', 'free', 'used');
+  });
+  test('a pod that gave it back at its end is no user, though its record stays', async () => {
+    rkt.ok('net', 'create', 'used', '--no-dns');
+    const pod = rkt.start(['--net=used', 'busybox', '--exec=/bin/sleep', '--', '60']);
+    await pod.stop();
+    await expect.poll(() => rkt.run(['net', 'rm', 'used']).status).toBe(0);
+    expect(rkt.pods().map(({ state }) => state)).toEqual(['exited']);
+    rkt.gc();
   });
   test('a container of another runtime counts', () => {
     rkt.ok('net', 'create', 'shared', '--no-dns');

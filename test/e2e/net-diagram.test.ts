@@ -38,7 +38,7 @@ test('shows what there is; marks forwarding, rules and a stray address, and noth
   expect(rkt.ok('net', 'diagram')).not.toMatch(/forwarding is off|rules are missing|missing: /);
   sh(`ip -n rkt-${pod.uuid} addr del 10.99.0.9/24 dev eth0`);
   expect(rkt.ok('net', 'diagram')).not.toContain('✗');
-  await pod.stop();
+  await pod.stop('SIGKILL');
   expect(rkt.ok('net', 'diagram')).toContain('(exited)');
   rkt.gc();
   expect(rkt.ok('net', 'diagram')).not.toContain('pod ');
