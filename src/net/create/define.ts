@@ -9,6 +9,7 @@ import { conflictsOf, type ExpectedNetwork } from '../plan/conflicts.ts';
 import { expectationsOf } from '../plan/expects.ts';
 import { planNetworks } from '../plan/plan.ts';
 import { joinableNetworks } from '../plan/select.ts';
+import { publicWarnings } from './public.ts';
 import type { DefinitionFacts, NetworkRequest } from './request.ts';
 import { defineSubnets, type DefinedSubnet } from './subnets.ts';
 
@@ -57,9 +58,12 @@ export function defineNetwork(request: NetworkRequest, facts: DefinitionFacts): 
     text,
     bridge,
     subnets: subnets.map(({ subnet }) => cidrText(subnet)),
-    warnings: withoutDns
-      ? ['pods will not find each other by name: dnsmasq is not installed (apt install dnsmasq-base; --no-dns says it is meant)']
-      : [],
+    warnings: [
+      ...publicWarnings(subnets.map(({ subnet }) => subnet)),
+      ...(withoutDns
+        ? ['pods will not find each other by name: dnsmasq is not installed (apt install dnsmasq-base; --no-dns says it is meant)']
+        : []),
+    ],
   };
 }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { Address4, Address6 } from 'ip-address';
 import { describe, expect, test } from 'vitest';
 import { cidrText, contains, ipBytes, ipFromBytes, ipFromValue, lastOf, networkOf, overlaps, parseCidr, parseIp } from '../../../src/model/cidr.ts';
 import { cidr, ip } from '../../rig/addresses.ts';
@@ -61,4 +62,18 @@ describe('cidr', () => {
     }
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(20);
   });
+});
+
+test('numbers and texts are those of ip-address', () => {
+  // A generator with a seed: what fails can be run again.
+  let state = 0x2545f491;
+  const next = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
+  for (let round = 0; round < 2_000; round++) {
+    const words = Array.from({ length: 4 }, () => (next() % 3 === 0 ? 0 : next()));
+    const bytes = Buffer.from(words.flatMap((word) => [word >>> 24, (word >>> 16) & 255, (word >>> 8) & 255, word & 255]));
+    const [four, six] = [ipFromBytes(bytes.subarray(0, 4)), ipFromBytes(bytes)];
+    expect([four.text, parseIp(four.text)?.value]).toEqual([Address4.fromBigInt(four.value).correctForm(), four.value]);
+    const theirs = Address6.fromBigInt(six.value);
+    expect([six.text, parseIp(theirs.canonicalForm())?.value]).toEqual([theirs.correctForm(), six.value]);
+  }
 });

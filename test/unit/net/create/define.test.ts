@@ -112,6 +112,16 @@ describe('what the flags make', () => {
     const { list, subnets } = define({ driver: 'macvlan', parent: 'eth0' });
     expect([list.plugins[0]?.ipam, subnets]).toEqual([{ type: 'dhcp' }, []]);
   });
+  test.each([
+    ['8.8.8.0/24', true],
+    ['100.64.0.0/10', false],
+    ['192.168.0.0/15', true],
+    ['198.18.0.0/24', false],
+    ['2606:4700::/64', true],
+    ['fd00:1::/64', false],
+  ])('%s: addresses of somebody on the Internet? %s', (subnet, isPublic) => {
+    expect(define({ subnets: [subnet] }).warnings.some((warning) => warning.includes(`subnet ${subnet} is of the public Internet`))).toBe(isPublic);
+  });
   test('no dnsmasq: no name server, and it is said unless it was meant', () => {
     const silent = define({ dns: false }, { hasDnsmasq: false });
     const told = define({}, { hasDnsmasq: false });
