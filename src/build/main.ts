@@ -5,7 +5,8 @@
  * Every dynamic `import()` in the source becomes a bundle of its own, required when it is reached: a command
  * loads what it needs and nothing else.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
@@ -53,10 +54,11 @@ function lazyBundles(found: Set<string>): Plugin {
 /** Around a bundle's code: the function that the loader calls, as Node's own loader makes one of a module. */
 const frame = { head: '(function(exports,require,module,__filename,__dirname){', foot: '})' } as const;
 
-async function bundle(entry: string, found: Set<string>): Promise<void> {
-  await build({
+async function bundle(entry: string, found: Set<string>): Promise<Uint8Array> {
+  const { outputFiles } = await build({
     entryPoints: [entry],
-    outfile: join(dist, 'lib', `${bundleName(entry)}.cjs`),
+    outfile: `${bundleName(entry)}.cjs`,
+    write: false,
     bundle: true,
     minify: true,
     keepNames: false,
@@ -74,6 +76,9 @@ async function bundle(entry: string, found: Set<string>): Promise<void> {
     footer: { js: frame.foot },
     plugins: [lazyBundles(found)],
   });
+  const [output] = outputFiles;
+  if (output === undefined) throw new Error(`esbuild made nothing of ${entry}`);
+  return output.contents;
 }
 
 /** `file` of dist: an executable that runs the bundle of `entry`. */
@@ -85,22 +90,38 @@ function writeExecutable(file: string, entry: string): void {
   chmodSync(path, 0o755);
 }
 
-async function bundles(): Promise<void> {
-  const lib = join(dist, 'lib');
-  mkdirSync(lib, { recursive: true });
-  const main = join(root, 'src/cli/main.ts');
-  const done = new Set<string>();
-  const found = new Set<string>([main, ...pluginTypes.map(pluginEntry)]);
+/** Bundles the command line, the plugins and all they load on demand: file name → content. */
+async function bundles(): Promise<Map<string, Uint8Array>> {
+  const done = new Map<string, Uint8Array>();
+  const found = new Set<string>([cli, ...pluginTypes.map(pluginEntry)]);
   while (done.size < found.size) {
     const pending = [...found].filter((entry) => !done.has(entry));
-    await Promise.all(pending.map((entry) => bundle(entry, found)));
-    for (const entry of pending) done.add(entry);
+    const made = await Promise.all(pending.map((entry) => bundle(entry, found)));
+    pending.forEach((entry, i) => done.set(entry, made[i] ?? new Uint8Array()));
   }
-  const wanted = new Set([...done].map((entry) => `${bundleName(entry)}.cjs`));
-  for (const file of readdirSync(lib)) if (!wanted.has(file)) rmSync(join(lib, file));
-  writeExecutable('rkt', main);
+  return new Map([...done].map(([entry, content]) => [`${bundleName(entry)}.cjs`, content]));
+}
+
+/**
+ * lib/: bundles with their code caches. V8 knows a cache's source by its length only, so bundles that changed take all caches along;
+ * those that did not keep them. The seal is written last: half a lib is made again.
+ */
+async function library(): Promise<void> {
+  const lib = join(dist, 'lib');
+  const files = await bundles();
+  const hash = createHash('sha256').update(nodes().join('\n'));
+  for (const name of [...files.keys()].sort()) hash.update(`\n${name}\n`).update(files.get(name) ?? '');
+  const seal = hash.digest('hex');
+  const sealPath = join(lib, 'sealed');
+  writeExecutable('rkt', cli);
   for (const type of pluginTypes) writeExecutable(`cni/${type}`, pluginEntry(type));
   writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
+  if (existsSync(sealPath) && readFileSync(sealPath, 'utf8') === seal && [...files.keys()].every((name) => existsSync(join(lib, name)))) return;
+  rmSync(lib, { recursive: true, force: true });
+  mkdirSync(lib, { recursive: true });
+  for (const [name, content] of files) writeFileSync(join(lib, name), content);
+  await Promise.all(nodes().map(makeCodeCache));
+  writeFileSync(sealPath, seal);
 }
 
 /** What users do most: each is done once, on a throw-away host, so that the code cache holds the functions it needs. */
@@ -134,23 +155,28 @@ const warmConf = (type: string): string =>
       : {}),
   });
 
-/** Best effort: where namespaces are refused, rkt compiles as it goes and starts some 20 ms slower. */
-function makeCodeCache(): void {
+/** By one Node, on a host of its own. Best effort: where namespaces are refused, rkt compiles as it goes and starts some 20 ms slower. */
+function makeCodeCache(node: string): Promise<void> {
   const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(' ');
-  const warmUp = (node: string): string =>
-    warmUps.map((args) => `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`).join('\n');
-  const warmPlugin =
-    (node: string) =>
-    (type: string): string => {
-      const env = ['CNI_CONTAINERID=warm', 'CNI_NETNS=/run/netns/warm', 'CNI_IFNAME=eth0', `CNI_PATH=${join(dist, 'cni')}`];
-      const call = (verb: string): string =>
-        `echo '${warmConf(type)}' | ${quoted(['env', ...env, `CNI_COMMAND=${verb}`, node, join(dist, 'cni', type), '--make-code-cache'])} >/dev/null 2>&1`;
-      return `ip netns add warm\n${call('ADD')}\n${call('DEL')}\nip netns del warm`;
-    };
-  const work = nodes().flatMap((node) => [warmUp(node), ...warmPlugins.map(warmPlugin(node))]);
-  const script = `mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib || exit\n${work.join('\n')}\n:`;
+  const warmUp = (args: readonly string[]): string =>
+    `${quoted([node, join(dist, 'rkt'), '--make-code-cache', '--dir=/run/data', ...args])} >/dev/null 2>&1`;
+  const warmPlugin = (type: string): string => {
+    const env = ['CNI_CONTAINERID=warm', 'CNI_NETNS=/run/netns/warm', 'CNI_IFNAME=eth0', `CNI_PATH=${join(dist, 'cni')}`];
+    const call = (verb: string): string =>
+      `echo '${warmConf(type)}' | ${quoted(['env', ...env, `CNI_COMMAND=${verb}`, node, join(dist, 'cni', type), '--make-code-cache'])} >/dev/null 2>&1`;
+    return `ip netns add warm\n${call('ADD')}\n${call('DEL')}\nip netns del warm`;
+  };
+  const work = [...warmUps.map(warmUp), ...warmPlugins.map(warmPlugin)].join('\n');
+  const script = `mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib || exit\n${work}\n:`;
   const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user'];
-  spawnSync('unshare', ['--net', '--mount', ...asRoot, 'sh', '-c', script], { stdio: 'ignore', env: { PATH: process.env['PATH'] ?? '' } });
+  const warming = spawn('unshare', ['--net', '--mount', ...asRoot, 'sh', '-c', script], {
+    stdio: 'ignore',
+    env: { PATH: process.env['PATH'] ?? '' },
+  });
+  return new Promise((done) => {
+    warming.on('error', () => done());
+    warming.on('close', () => done());
+  });
 }
 
 /** The Node that builds, and the machine's own, which users will run: each has its own code cache. */
@@ -163,6 +189,7 @@ function nodes(): string[] {
   return [...new Set([process.execPath, ...(own === undefined ? [] : [own])])];
 }
 
+const cli = join(root, 'src/cli/main.ts');
 const pluginFolder = join(root, 'cni-plugins');
 const pluginEntry = (type: string): string => join(pluginFolder, type, 'main.ts');
 const pluginTypes = readdirSync(pluginFolder).filter((type) => type !== 'skel' && existsSync(pluginEntry(type)));
@@ -204,8 +231,7 @@ async function main(): Promise<void> {
   if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'), join(import.meta.dirname, 'tar-writer.ts')))
     makeBusyboxImage(image);
   pluginFiles();
-  await bundles();
-  makeCodeCache();
+  await library();
 }
 
 await main();
