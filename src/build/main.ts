@@ -54,10 +54,12 @@ function lazyBundles(found: Set<string>): Plugin {
 /** Around a bundle's code: the function that the loader calls, as Node's own loader makes one of a module. */
 const frame = { head: '(function(exports,require,module,__filename,__dirname){', foot: '})' } as const;
 
-async function bundle(entry: string, found: Set<string>): Promise<Uint8Array> {
+/** @returns file name → content. One call for many: esbuild reads each source once. */
+async function bundle(entries: readonly string[], found: Set<string>): Promise<[string, Uint8Array][]> {
   const { outputFiles } = await build({
-    entryPoints: [entry],
-    outfile: `${bundleName(entry)}.cjs`,
+    entryPoints: entries.map((entry) => ({ in: entry, out: bundleName(entry) })),
+    outdir: 'lib',
+    outExtension: { '.js': '.cjs' },
     write: false,
     bundle: true,
     minify: true,
@@ -76,9 +78,7 @@ async function bundle(entry: string, found: Set<string>): Promise<Uint8Array> {
     footer: { js: frame.foot },
     plugins: [lazyBundles(found)],
   });
-  const [output] = outputFiles;
-  if (output === undefined) throw new Error(`esbuild made nothing of ${entry}`);
-  return output.contents;
+  return outputFiles.map(({ path, contents }) => [basename(path), contents]);
 }
 
 /** `file` of dist: an executable that runs the bundle of `entry`. */
@@ -92,14 +92,15 @@ function writeExecutable(file: string, entry: string): void {
 
 /** Bundles the command line, the plugins and all they load on demand: file name → content. */
 async function bundles(): Promise<Map<string, Uint8Array>> {
-  const done = new Map<string, Uint8Array>();
+  const files = new Map<string, Uint8Array>();
   const found = new Set<string>([cli, ...pluginTypes.map(pluginEntry)]);
-  while (done.size < found.size) {
-    const pending = [...found].filter((entry) => !done.has(entry));
-    const made = await Promise.all(pending.map((entry) => bundle(entry, found)));
-    pending.forEach((entry, i) => done.set(entry, made[i] ?? new Uint8Array()));
+  let pending = [...found];
+  while (pending.length > 0) {
+    const known = new Set(found);
+    for (const [name, content] of await bundle(pending, found)) files.set(name, content);
+    pending = [...found].filter((entry) => !known.has(entry));
   }
-  return new Map([...done].map(([entry, content]) => [`${bundleName(entry)}.cjs`, content]));
+  return files;
 }
 
 /**
