@@ -18,7 +18,7 @@ declare const __DIST__: string;
 const directories = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const script = `${__DIST__}/dhcp/lease-event`;
 /** No lease: 100 and more are a plugin's own codes (P23). */
-export const noLease = 100;
+const noLease = 100;
 
 const pollMs = 5;
 const discoverIntervalSeconds = 2;

@@ -1,5 +1,6 @@
 /** What a pod's journal promises of its networks, and what there is: for CHECK and for explanations. */
-import { type Entry, readJournal } from '../effects/journal.ts';
+import { liveAttachments, type LiveAttachment } from '../effects/attachments.ts';
+import { readJournal } from '../effects/journal.ts';
 import { readText } from '../host/files.ts';
 import { attachmentText } from '../model/ruleset.ts';
 import { isRuntimeError } from '../model/errors.ts';
@@ -21,28 +22,8 @@ import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { lockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, readCalls } from './cni.ts';
 
-/** Attachments of the journal that are not undone; `result` undefined: ADD never finished. */
-interface Journaled {
-  readonly network: PlannedNetwork;
-  readonly containerId: string;
-  readonly netns: string;
-  readonly names: readonly string[];
-  readonly result: Attached['result'] | undefined;
-}
-const journaled = (entries: readonly Entry[]): Journaled[] =>
-  entries.flatMap(({ step, output, undone }) =>
-    step.kind === 'network.attach' && !undone
-      ? [
-          {
-            network: step.network,
-            containerId: step.containerId,
-            netns: step.netns,
-            names: step.names ?? [],
-            result: output !== null && output !== undefined && 'result' in output ? output.result : undefined,
-          },
-        ]
-      : [],
-  );
+/** An attachment of the journal with what its plugins made; `result` undefined: ADD never finished. */
+const attachedOf = ({ step: { network, containerId, netns, names = [] }, result }: LiveAttachment) => ({ network, containerId, netns, names, result });
 
 function look(attached: Attached, services: ReturnType<typeof cniServices>): AttachmentState {
   const { network, containerId } = attached;
@@ -80,7 +61,7 @@ export function checkPod({ dataDir }: Settings, uuid: string): CheckedPod {
   const pod = findPod(dataDir, uuid);
   requireRunning(pod);
   const services = cniServices(podFiles(pod.dir).netCalls);
-  const attachments = journaled(readJournal(podFiles(pod.dir).journal)).map((item): CheckedAttachment => {
+  const attachments = liveAttachments(readJournal(podFiles(pod.dir).journal)).map(attachedOf).map((item): CheckedAttachment => {
     const { network, result } = item;
     const about = { network: network.name, ifName: network.ifName, cniVersion: network.cniVersion, plugins: network.plugins.map(({ type }) => type) };
     if (result === undefined) return { ...about, check: 'not sent: ADD never finished', differences: [] };
@@ -138,7 +119,7 @@ export function explainPod({ dataDir }: Settings, uuid: string): ExplainedPod {
   const services = cniServices(undefined);
   const calls = readCalls(files.netCalls);
   const findings: (Finding & { on: string })[] = [];
-  const attachments = journaled(readJournal(files.journal)).map((item): ExplainedAttachment => {
+  const attachments = liveAttachments(readJournal(files.journal)).map(attachedOf).map((item): ExplainedAttachment => {
     const { network, containerId, netns, result } = item;
     const key = attachmentText({ network: network.name, containerId, ifName: network.ifName });
     const on = `${network.ifName} (network "${network.name}")`;

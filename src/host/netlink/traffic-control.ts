@@ -18,12 +18,12 @@ const TCA_U32 = { CLASSID: 1, SEL: 5, ACT: 7 } as const;
 const tcmsgBytes = 20;
 
 /** Where a discipline is attached. */
-export const TC_PARENT = { ROOT: 0xffff_ffff, INGRESS: 0xffff_fff1 } as const;
+const TC_PARENT = { ROOT: 0xffff_ffff, INGRESS: 0xffff_fff1 } as const;
 /** `1:0`, the root discipline of ours. */
 export const rootHandle = 0x0001_0000;
 const ingressHandle = 0xffff_0000;
 /** Handle of a class of {@link rootHandle}. */
-export const classHandle = (minor: number): number => rootHandle | minor;
+const classHandle = (minor: number): number => rootHandle | minor;
 
 function tcmsg(index: number, handle: number, parent: number, info = 0): Buffer {
   const header = Buffer.alloc(tcmsgBytes);

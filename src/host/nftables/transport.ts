@@ -36,7 +36,7 @@ function current(): number {
 }
 
 /** Closes the socket, if one is open. It also keeps its network namespace alive. */
-export function closeNftables(): void {
+function closeNftables(): void {
   if (cached !== undefined) close(cached.fd);
   cached = undefined;
 }

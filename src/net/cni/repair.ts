@@ -4,7 +4,8 @@ import type { CniResult } from '../../model/cni/types.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import { callPlugin } from './invoke.ts';
-import { environmentFor, speaks, stdinFor } from './request.ts';
+import { checkObstacle } from './list.ts';
+import { environmentFor, stdinFor } from './request.ts';
 import type { Attachment, CniServices } from './services.ts';
 
 export interface RepairOutcome {
@@ -35,7 +36,7 @@ export function repairList(network: PlannedNetwork, attachment: Attachment, resu
         const addresses = ipam?.via === 'builtin' ? services.plugins.get(ipam.type) : undefined;
         if (addresses?.repair !== undefined) missing.push(...addresses.repair(request, context, apply));
         else addresses?.check(request, context);
-      } else if (speaks(network, 'CHECK') && !isUnchecked(network)) {
+      } else if (checkObstacle(network) === undefined) {
         callPlugin({ network: network.name, type, via, netnsDies: false, ...(ipam === undefined ? {} : { ipam }) }, 'CHECK', input, services);
       }
     } catch (error) {
@@ -45,7 +46,3 @@ export function repairList(network: PlannedNetwork, attachment: Attachment, resu
   // Several plugins depend on one chain or setting.
   return { missing: [...new Set(missing)], failures: [...new Set(failures)] };
 }
-
-/** C6: the list may forbid CHECK. */
-const isUnchecked = ({ confList }: PlannedNetwork): boolean =>
-  String((JSON.parse(confList) as { disableCheck?: unknown }).disableCheck).toLowerCase() === 'true';

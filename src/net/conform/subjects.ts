@@ -93,7 +93,7 @@ const known: Readonly<Record<string, Known>> = {
   vrf: { role: 'chained', linkKind: 'vrf', conf: () => ({ vrfname: 'red' }) },
 };
 
-export const knownTypes = Object.keys(known).sort();
+const knownTypes = Object.keys(known).sort();
 
 const usage = (message: string, hint: string, cause?: unknown): RuntimeError =>
   new RuntimeError('ERR_CLI_USAGE', message, { hint, exitCode: 2, ...(cause === undefined ? {} : { cause }) });

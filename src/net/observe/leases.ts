@@ -12,7 +12,7 @@ import type { LeaseState } from './types.ts';
 const defaultDataDir = '/var/lib/cni/networks';
 
 /** Directories in which the plugins of a list keep leases of the network. */
-export function leaseDirectories({ name, confList }: PlannedNetwork): string[] {
+function leaseDirectories({ name, confList }: PlannedNetwork): string[] {
   const directories = pluginTexts(confList).flatMap((text) => {
     const plugin = JSON.parse(text) as unknown;
     const ipam = isObject(plugin) ? knownKey(plugin, 'ipam') : undefined;

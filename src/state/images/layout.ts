@@ -12,7 +12,7 @@ const layerIdDigits = 24;
 export const layerId = (diffId: Digest): string => hexOf(diffId).slice(0, layerIdDigits);
 
 /** A file name for an image name: "/" is the only character of the grammar that a file name cannot hold, "%" is not in it. */
-export const nameFile = (canonicalName: string): string => `${canonicalName.replaceAll('/', '%2F')}.json`;
+const nameFile = (canonicalName: string): string => `${canonicalName.replaceAll('/', '%2F')}.json`;
 
 export const imagePaths = (dataDir: string) => {
   const cas = join(dataDir, 'cas');

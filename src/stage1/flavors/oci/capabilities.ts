@@ -3,7 +3,7 @@ import { RuntimeError } from '../../../model/errors.ts';
 import type { AppSpec } from '../../../model/pod.ts';
 
 /** rkt's default bounding set. */
-export const defaultCapabilities: readonly string[] = [
+const defaultCapabilities: readonly string[] = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
