@@ -23,7 +23,13 @@ import { lockNetwork } from '../state/network/record.ts';
 import { cacheDir, cniServices, readCalls } from './cni.ts';
 
 /** An attachment of the journal with what its plugins made; `result` undefined: ADD never finished. */
-const attachedOf = ({ step: { network, containerId, netns, names = [] }, result }: LiveAttachment) => ({ network, containerId, netns, names, result });
+const attachedOf = ({ step: { network, containerId, netns, names = [] }, result }: LiveAttachment) => ({
+  network,
+  containerId,
+  netns,
+  names,
+  result,
+});
 
 function look(attached: Attached, services: ReturnType<typeof cniServices>): AttachmentState {
   const { network, containerId } = attached;
@@ -61,19 +67,26 @@ export function checkPod({ dataDir }: Settings, uuid: string): CheckedPod {
   const pod = findPod(dataDir, uuid);
   requireRunning(pod);
   const services = cniServices(podFiles(pod.dir).netCalls);
-  const attachments = liveAttachments(readJournal(podFiles(pod.dir).journal)).map(attachedOf).map((item): CheckedAttachment => {
-    const { network, result } = item;
-    const about = { network: network.name, ifName: network.ifName, cniVersion: network.cniVersion, plugins: network.plugins.map(({ type }) => type) };
-    if (result === undefined) return { ...about, check: 'not sent: ADD never finished', differences: [] };
-    const attached = { ...item, result };
-    using held = lockNetwork(dataDir, network.name);
-    void held;
-    return {
-      ...about,
-      ...verb(attached, services),
-      differences: compareAttachment(attached, look(attached, services)).map((difference) => ({ ...difference, text: differenceText(difference) })),
-    };
-  });
+  const attachments = liveAttachments(readJournal(podFiles(pod.dir).journal))
+    .map(attachedOf)
+    .map((item): CheckedAttachment => {
+      const { network, result } = item;
+      const about = {
+        network: network.name,
+        ifName: network.ifName,
+        cniVersion: network.cniVersion,
+        plugins: network.plugins.map(({ type }) => type),
+      };
+      if (result === undefined) return { ...about, check: 'not sent: ADD never finished', differences: [] };
+      const attached = { ...item, result };
+      using held = lockNetwork(dataDir, network.name);
+      void held;
+      return {
+        ...about,
+        ...verb(attached, services),
+        differences: compareAttachment(attached, look(attached, services)).map((difference) => ({ ...difference, text: differenceText(difference) })),
+      };
+    });
   const passed = attachments.every(
     ({ check, differences }) => check !== 'failed' && check !== 'not sent: ADD never finished' && differences.length === 0,
   );
@@ -119,17 +132,19 @@ export function explainPod({ dataDir }: Settings, uuid: string): ExplainedPod {
   const services = cniServices(undefined);
   const calls = readCalls(files.netCalls);
   const findings: (Finding & { on: string })[] = [];
-  const attachments = liveAttachments(readJournal(files.journal)).map(attachedOf).map((item): ExplainedAttachment => {
-    const { network, containerId, netns, result } = item;
-    const key = attachmentText({ network: network.name, containerId, ifName: network.ifName });
-    const on = `${network.ifName} (network "${network.name}")`;
-    const attached = result === undefined ? undefined : { ...item, result };
-    const state = attached === undefined ? undefined : look(attached, services);
-    if (attached === undefined || state === undefined)
-      findings.push({ on, what: 'ADD began and never finished', effect: 'the pod did not start', cure: 'rkt rm undoes what there is of it' });
-    else if (pod.state === 'running') findings.push(...diagnose(attached, state).map((finding) => ({ on, ...finding })));
-    return { network, key, netns, result, state };
-  });
+  const attachments = liveAttachments(readJournal(files.journal))
+    .map(attachedOf)
+    .map((item): ExplainedAttachment => {
+      const { network, containerId, netns, result } = item;
+      const key = attachmentText({ network: network.name, containerId, ifName: network.ifName });
+      const on = `${network.ifName} (network "${network.name}")`;
+      const attached = result === undefined ? undefined : { ...item, result };
+      const state = attached === undefined ? undefined : look(attached, services);
+      if (attached === undefined || state === undefined)
+        findings.push({ on, what: 'ADD began and never finished', effect: 'the pod did not start', cure: 'rkt rm undoes what there is of it' });
+      else if (pod.state === 'running') findings.push(...diagnose(attached, state).map((finding) => ({ on, ...finding })));
+      return { network, key, netns, result, state };
+    });
   findings.push(...failedCalls(calls).map((finding) => ({ on: 'plugins', ...finding })));
   if (pod.state !== 'running') findings.unshift(notRunning(pod));
   const name = nameOf(pod.dir);

@@ -206,7 +206,7 @@ export const mutants: readonly Mutant[] = [
   // CHECK and STATUS
   { file: list, find: "? 'disabled' : undefined", replace: '? undefined : undefined', numbers: ['C4'] },
   { file: list, find: "stdinFor(network, index, 'CHECK', prev, []", replace: "stdinFor(network, index, 'CHECK', undefined, []", numbers: ['R22'] },
-  { file: 'src/compose/pod-network.ts', find: '!undone', replace: 'step !== undefined', numbers: ['R23'] },
+  { file: 'src/effects/attachments.ts', find: '|| undone) return', replace: ') return', numbers: ['R23'] },
   {
     file: list,
     find: "    callPlugin(calleeOf(network, index, services), 'CHECK', input, services);",
