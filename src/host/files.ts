@@ -1,5 +1,5 @@
 /** Files that must survive a crash whole, and the small reads everybody needs. Synchronous. */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isErrno } from './linux.ts';
 
@@ -59,14 +59,16 @@ export function removeAtomic(path: string): void {
   for (const file of atomicFiles(path)) rmSync(file, { force: true });
 }
 
-/** Makes `path` and the missing directories above it. (Node's own recursive mkdir never returns below /proc.) */
-export function makeDirectory(path: string, mode = 0o750): void {
+/** Makes `path` and the missing directories above it, as others may at the same time. (Node's own recursive mkdir never returns below /proc.) */
+export const makeDirectory = (path: string, mode = 0o750): void => makeBelow(path, mode, true);
+
+function makeBelow(path: string, mode: number, mayMakeParent: boolean): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return;
-    if (!isErrno(error, 'ENOENT') || dirname(path) === path || existsSync(dirname(path))) throw error;
-    makeDirectory(dirname(path), mode);
-    makeDirectory(path, mode);
+    if (!isErrno(error, 'ENOENT') || !mayMakeParent || dirname(path) === path) throw error;
+    makeBelow(dirname(path), mode, true);
+    makeBelow(path, mode, false);
   }
 }
