@@ -7,22 +7,10 @@ const project = (name: string, include: string[], timeoutMs: number) => ({
   extends: true as const,
   test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, sequence: { groupOrder: 0 } },
 });
-/**
- * Root tests enter namespaces of their own, on the main thread of a process of their own. One file at a time: cgroups
- * have no namespace here, and the residue check must not see another file's pods.
- */
+/** Root tests enter namespaces of their own, control groups included, on the main thread of a process of their own. */
 const rootProject = (name: string, include: string[], timeoutMs: number) => ({
   extends: true as const,
-  test: {
-    name,
-    include,
-    testTimeout: timeoutMs,
-    hookTimeout: timeoutMs,
-    pool: 'forks' as const,
-    maxWorkers: 1,
-    fileParallelism: false,
-    sequence: { groupOrder: 1 },
-  },
+  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs, pool: 'forks' as const, maxWorkers: 2, sequence: { groupOrder: 1 } },
 });
 
 export default defineConfig({

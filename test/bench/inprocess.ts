@@ -9,6 +9,7 @@ import type { PlannedNetwork } from '../../src/model/plan.ts';
 import { addList, delList } from '../../src/net/cni/list.ts';
 import type { CniServices } from '../../src/net/cni/services.ts';
 import { median } from './measure.ts';
+import { leaveOwnCgroups } from '../rig/cgroup.ts';
 import { enterHost } from '../rig/namespaces.ts';
 
 const rounds = Number(process.argv[2] ?? 15);
@@ -111,6 +112,7 @@ for (let index = 0; index < others; index++) attach(`crowd-${index}`);
 for (let round = 0; round < 31; round++) crowded.push(timeOne(crowd, `crowded-${round}`).addMs);
 
 const medianOf = (list: readonly { addMs: number; delMs: number }[], key: 'addMs' | 'delMs'): number => median(list.map((item) => item[key]));
+leaveOwnCgroups();
 console.log(
   JSON.stringify({
     ours: { addMs: medianOf(samples.ours, 'addMs'), delMs: medianOf(samples.ours, 'delMs') },

@@ -8,6 +8,7 @@ import { cpus, release } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { sleepMs } from '../../src/host/clock.ts';
+import { leaveOwnCgroups } from '../rig/cgroup.ts';
 import { enterHost } from '../rig/namespaces.ts';
 import { alternate, median, sample, type Sample } from './measure.ts';
 import { makeCrunPeer } from './peers.ts';
@@ -355,4 +356,5 @@ try {
   // podman leaves its storage mounted.
   spawnSync('umount', ['-R', '-l', join(work, 'podman/overlay')]);
   rmSync(work, { recursive: true, force: true });
+  leaveOwnCgroups();
 }

@@ -11,13 +11,10 @@ import { addList, delList, gcList } from '../../src/net/cni/list.ts';
 import { networkSteps } from '../../src/stage0/prepare/steps.ts';
 import { cachedAttachments } from '../../src/net/cni/cache.ts';
 import { useHost } from '../rig/host.ts';
-import { ownPods } from '../rig/namespaces.ts';
 import { PodNetwork, podId, podNetns } from './pod.ts';
 import { Bench, pod } from './recorder.ts';
 
 useHost();
-// No cgroup is made here: those of other pods on the machine are nobody's residue.
-ownPods.add(podId);
 const bench = new Bench();
 const network = new PodNetwork(bench);
 afterEach(() => {

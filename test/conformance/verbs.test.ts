@@ -6,13 +6,10 @@ import { lock } from '../../src/host/flock.ts';
 import { removeNetns } from '../../src/host/netns.ts';
 import { addList, checkList, delList, statusList } from '../../src/net/cni/list.ts';
 import { useHost } from '../rig/host.ts';
-import { ownPods } from '../rig/namespaces.ts';
 import { PodNetwork, podId, podNetns } from './pod.ts';
 import { Bench, pod } from './recorder.ts';
 
 useHost();
-// No cgroup is made here: those of other pods on the machine are nobody's residue.
-ownPods.add(podId);
 const bench = new Bench();
 const network = new PodNetwork(bench);
 afterEach(() => {

@@ -4,13 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { join, resolve } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
-import { ownPods } from '../rig/namespaces.ts';
 import { dist, Rkt } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
-// Tests without pods: control groups are of pods that somebody else runs.
-ownPods.add('none');
 
 const sh = (command: string): string => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 const put = (directory: string, name: string, content: object): void => {

@@ -5,13 +5,10 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { useHost } from '../rig/host.ts';
 import { page, untilServed } from '../rig/http.ts';
-import { ownPods } from '../rig/namespaces.ts';
 import { dist, Rkt, type RunningPod } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
-// Tests without pods: control groups are of pods that somebody else runs.
-ownPods.add('none');
 const netd = (): string => join(rkt.config, 'net.d');
 afterEach(() => rmSync(netd(), { recursive: true, force: true }));
 

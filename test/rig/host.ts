@@ -1,5 +1,6 @@
 /** The throw-away host as vitest hooks. */
-import { afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { leaveOwnCgroups } from './cgroup.ts';
 import { enterHost, leftSince, residue } from './namespaces.ts';
 
 export { enterHost, leftSince, residue };
@@ -8,6 +9,7 @@ export { enterHost, leftSince, residue };
 export function useHost(options: { tolerate?: (line: string) => boolean } = {}): void {
   let before: string[] = [];
   beforeAll(enterHost);
+  afterAll(leaveOwnCgroups);
   beforeEach(() => {
     before = residue();
   });

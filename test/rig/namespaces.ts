@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { CLONE, MNT_DETACH, MS, mount, umount, unshare } from '../../src/host/linux.ts';
 import { sleepMs } from '../../src/host/clock.ts';
+import { enterOwnCgroups, ownCgroups } from './cgroup.ts';
 
 /** Where rkt, its plugins, crun and other CNI runtimes keep what outlives a process. */
 const places = ['/run/netns', '/var/lib/cni', '/run/rkt', '/var/lib/rkt', '/run/cni', '/run/crun'];
@@ -21,6 +22,7 @@ export function enterHost(): void {
   mount(null, '/', null, MS.REC | MS.PRIVATE, null);
   for (const path of ['/run', '/var/lib']) mount('rig', path, 'tmpfs', 0, 'mode=755');
   // A sysfs of the new network namespace; the cgroup mounts below the old one are carried over.
+  enterOwnCgroups();
   const aside = '/run/cgroup';
   mkdirSync(aside);
   mount('/sys/fs/cgroup', aside, null, MS.BIND | MS.REC, null);
@@ -40,12 +42,6 @@ export function enterHost(): void {
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
 
-/**
- * Pods this process is answerable for. Cgroups are the machine's, so with pods noted here only theirs count; without, all do
- * (and then nobody else may run pods on the machine).
- */
-export const ownPods = new Set<string>();
-
 /** Everything a pod could leave behind, as comparable lines. */
 export function residue(): string[] {
   const found: string[] = [];
@@ -62,13 +58,7 @@ export function residue(): string[] {
   for (const line of lines(readFileSync('/proc/thread-self/mountinfo', 'utf8'))) found.push(`mount ${line.split(' ')[4] ?? ''}`);
   for (const path of places)
     if (existsSync(path)) for (const entry of readdirSync(path, { recursive: true })) found.push(`file ${path}/${String(entry)}`);
-  for (const controller of readdirSync('/sys/fs/cgroup')) {
-    for (const base of [`/sys/fs/cgroup/${controller}/rkt`, '/sys/fs/cgroup/rkt']) {
-      if (existsSync(base))
-        for (const entry of readdirSync(base, { withFileTypes: true }))
-          if (entry.isDirectory() && (ownPods.size === 0 || ownPods.has(entry.name))) found.push(`cgroup ${base}/${entry.name}`);
-    }
-  }
+  for (const group of ownCgroups()) found.push(`cgroup ${group}`);
   // Also with an environment of their own: this mount namespace is nobody else's.
   const ownMounts = linkOf('/proc/thread-self/ns/mnt');
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

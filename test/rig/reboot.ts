@@ -1,9 +1,10 @@
 /** A reboot as rkt sees it: what the kernel held is gone, the disk is as it was, the boot has another id. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MNT_DETACH, MS, mount, umount } from '../../src/host/linux.ts';
 import { removeNetns } from '../../src/host/netns.ts';
+import { emptyOwnCgroups } from './cgroup.ts';
 import type { Rkt } from './rkt.ts';
 
 const bootIdPath = '/proc/sys/kernel/random/boot_id';
@@ -14,12 +15,7 @@ export function reboot(rkt: Rkt, after: () => void): void {
   for (const { ifname } of JSON.parse(execFileSync('ip', ['-j', 'link'], { encoding: 'utf8' })) as { ifname: string }[])
     if (ifname !== 'lo' && !ifname.startsWith('veth')) execFileSync('ip', ['link', 'del', ifname]);
   execFileSync('nft', ['flush', 'ruleset']);
-  for (const controller of readdirSync('/sys/fs/cgroup')) {
-    for (const id of rkt.podDirectories().map((path) => path.split('/')[1] ?? '')) {
-      const base = join('/sys/fs/cgroup', controller, 'rkt', id);
-      if (existsSync(base)) execFileSync('find', [base, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
-    }
-  }
+  emptyOwnCgroups();
   const bootId = join(rkt.config, 'boot_id');
   writeFileSync(bootId, '11111111-2222-4333-8444-555555555555\n');
   mount(bootId, bootIdPath, null, MS.BIND, null);

@@ -1,11 +1,10 @@
 /** Runs the built rkt as a user would: in the throw-away host, with a data directory of its own. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { sleepMs } from '../../src/host/clock.ts';
 import { enterHost } from './host.ts';
-import { ownPods } from './namespaces.ts';
 
 export const dist = resolve(import.meta.dirname, '../../dist');
 export const rktPath = join(dist, 'rkt');
@@ -46,7 +45,6 @@ export class Rkt {
 
   /** Runs to the end, at most `timeoutMs`. */
   run(args: readonly string[], options: { timeoutMs?: number; env?: Record<string, string>; input?: string } = {}): Outcome {
-    this.#note();
     const { status, signal, stdout, stderr } = spawnSync(rktPath, this.arguments(args), {
       encoding: 'utf8',
       timeout: options.timeoutMs ?? 30_000,
@@ -55,12 +53,6 @@ export class Rkt {
       env: { ...process.env, ...options.env },
     });
     return { status, signal, stdout, stderr };
-  }
-
-  /** Remembers the pods there are now, for the residue check. */
-  #note(): void {
-    if (!existsSync(join(this.dataDir, 'pods'))) return;
-    for (const path of this.podDirectories()) ownPods.add(path.split('/')[1] ?? '');
   }
 
   /** Runs and expects success; returns stdout. */

@@ -20,7 +20,6 @@ import { buildSync } from 'esbuild';
 import { startTimeOf } from '../../../src/host/process.ts';
 import type { AppSpec, PodApp } from '../../../src/model/pod.ts';
 import { removePodCgroup } from '../../../src/stage1/flavors/oci/cgroup.ts';
-import { ownPods } from '../../rig/namespaces.ts';
 import type { DriverInput } from './stage0-driver.ts';
 
 declare const __DIST__: string;
@@ -112,7 +111,6 @@ export class PodRig {
 
   start(input: PodInput): RunningPod {
     const id = input.id ?? randomUUID();
-    ownPods.add(id);
     const dir = input.dir ?? join(this.root, 'pods', id);
     mkdirSync(dir, { recursive: true });
     const { apps, stdin, through = [], ...rest } = input;
