@@ -25,6 +25,10 @@ test('titles carry known numbers', () => {
   const known = new Set(catalogue.map(({ number }) => number));
   expect([...tested].filter((number) => !known.has(number))).toEqual([]);
 });
+test('every number that has a test has a mutant', () => {
+  const covered = new Set(mutants.flatMap(({ numbers }) => numbers));
+  expect(catalogue.map(({ number }) => number).filter((number) => !covered.has(number) && notApplicable[number] === undefined)).toEqual([]);
+});
 test('a mutant names numbers of the catalogue, and text that is in its file once', () => {
   const known = new Set(catalogue.map(({ number }) => number));
   const root = join(import.meta.dirname, '../..');

@@ -44,6 +44,7 @@ export const mutants: readonly Mutant[] = [
     numbers: ['C11'],
   },
   { file: request, find: " || key.startsWith('cni.dev/')", replace: '', numbers: ['C12', 'R33'] },
+  { file: 'cni-plugins/skel/interface.ts', find: '=> configured ?? ipam;', replace: '=> ipam ?? configured;', numbers: ['C13'] },
   { file: schema, find: 'disableGC: flag,', replace: 'disableGC: z.optional(z.never()),', numbers: ['C14'] },
   { file: parse, find: '"plugins":[${file.text.trim()}]', replace: '"plugins":[]', numbers: ['C15'] },
   // versions
@@ -255,5 +256,11 @@ export const mutants: readonly Mutant[] = [
   { file: 'cni-plugins/host-device/conf.ts', find: "if (deviceId !== '') return", replace: "if (deviceId === 'x') return", numbers: ['A8'] },
   { file: 'cni-plugins/dnsname/conf.ts', find: "?.value('aliases')", replace: "?.value('alias')", numbers: ['A9'] },
   { file: 'cni-plugins/host-local/conf.ts', find: "'args.cni').texts('ips')", replace: "'args.cni').texts('ip')", numbers: ['A11'] },
+  {
+    file: 'cni-plugins/skel/main.ts',
+    find: 'refuseOwnNamespace(req, env);\n      const result = performAndTidy(plugin, req, contextFor(stdin, env, options));',
+    replace: 'const result = performAndTidy(plugin, req, contextFor(stdin, env, options));\n      refuseOwnNamespace(req, env);',
+    numbers: ['Z11'],
+  },
   ...pluginMutants,
 ];

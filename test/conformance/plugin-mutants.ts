@@ -117,6 +117,13 @@ export const pluginMutants: readonly Mutant[] = [
     numbers: ['P14'],
     types: ['host-local'],
   },
+  {
+    file: skel,
+    find: '  const path = findExecutable(type, req.path);',
+    replace: "  if (verb === 'DEL' && req.command === 'ADD') return undefined;\n  const path = findExecutable(type, req.path);",
+    numbers: ['P18'],
+    types: ['ptp'],
+  },
   { file: skel, find: "if (stderr !== '') print(2, stderr);", replace: '', numbers: ['P16'], types: ['ptp'] },
   {
     file: skel,

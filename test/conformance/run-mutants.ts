@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { elsewhere } from './catalogue.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
 import { numbersOf } from './numbers.ts';
@@ -35,29 +36,40 @@ function replaceIn(dir: string, { file, find, replace }: Mutant): void {
   );
 }
 
+interface Assertion {
+  readonly title: string;
+  readonly status: string;
+}
+/** What vitest says of the tests of `files` whose title matches. */
+function assertionsOf(dir: string, pattern: string, files: readonly string[], env: Record<string, string>): Assertion[] {
+  const output = join(dir, 'report.json');
+  spawnSync(
+    join(root, 'node_modules/.bin/vitest'),
+    ['run', '-c', 'test/vitest.config.ts', '--reporter=json', `--outputFile=${output}`, '-t', pattern, ...files],
+    { cwd: dir, stdio: 'ignore', env: { ...process.env, ...env } },
+  );
+  const report = JSON.parse(readFileSync(output, 'utf8')) as { testResults: { assertionResults: Assertion[] }[] };
+  return report.testResults.flatMap(({ assertionResults }) => assertionResults);
+}
+
 /** Numbers whose tests failed in the copy. */
 function failing(dir: string, { numbers, types }: Mutant): Set<string> {
-  const output = join(dir, 'report.json');
   if (types !== undefined) {
-    const built = spawnSync(process.execPath, ['src/build/main.ts'], { cwd: dir, encoding: 'utf8' });
-    if (built.status !== 0) throw new Error(`the mutant does not build: ${built.stderr}`);
+    const build = spawnSync(process.execPath, ['src/build/main.ts'], { cwd: dir, encoding: 'utf8' });
+    if (build.status !== 0) throw new Error(`the mutant does not build: ${build.stderr}`);
   }
+  const named = elsewhere.filter((test) => test.numbers.some((number) => numbers.includes(number)));
+  const failed = named.flatMap(({ file, title, numbers: proved }) =>
+    assertionsOf(dir, title.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'), [file], {}).some((test) => test.title === title && test.status === 'failed')
+      ? proved
+      : [],
+  );
+  if (numbers.every((number) => named.some((test) => test.numbers.includes(number)))) return new Set(failed);
   const files = readdirSync(join(dir, 'test/conformance'))
     .filter((name) => name.endsWith('.test.ts') && name !== 'catalogue.test.ts' && (name === 'plugins.test.ts') === (types !== undefined))
     .map((name) => `test/conformance/${name}`);
-  spawnSync(
-    join(root, 'node_modules/.bin/vitest'),
-    ['run', '-c', 'test/vitest.config.ts', '--reporter=json', `--outputFile=${output}`, '-t', `\\b(${numbers.join('|')})\\b`, ...files],
-    { cwd: dir, stdio: 'ignore', env: { ...process.env, ...(types === undefined ? {} : { RKT_CONFORM_TYPES: types.join(',') }) } },
-  );
-  const report = JSON.parse(readFileSync(output, 'utf8')) as {
-    testResults: { message?: string; assertionResults: { title: string; status: string }[] }[];
-  };
-  return new Set(
-    report.testResults.flatMap(({ assertionResults }) =>
-      assertionResults.filter(({ status }) => status === 'failed').flatMap(({ title }) => numbersOf(title)),
-    ),
-  );
+  const here = assertionsOf(dir, `\\b(${numbers.join('|')})\\b`, files, types === undefined ? {} : { RKT_CONFORM_TYPES: types.join(',') });
+  return new Set([...failed, ...here.filter(({ status }) => status === 'failed').flatMap(({ title }) => numbersOf(title))]);
 }
 
 const wanted = process.argv.slice(2);
