@@ -51,6 +51,8 @@ describe('wrong', () => {
   test('one way fails its own number, and few others', () => {
     expect(report('chatty-gc').failed).toEqual(['P14']);
     expect(report('mute early-verbs').failed).toEqual(['X4', 'X7']);
+    // A CHECK that fails prints its error, and must.
+    expect(report('check-fails').failed).not.toContain('P11');
   });
 });
 test('what needs ADD is unknown when ADD never works, and says why', () => {
@@ -58,6 +60,21 @@ test('what needs ADD is unknown when ADD never works, and says why', () => {
   expect(failed).toContain('P3');
   const p10 = whole.findings.find(({ number }) => number === 'P10');
   expect([p10?.verdict, p10?.reason]).toEqual(['unknown', expect.stringContaining('never works')]);
+});
+test('where the kernel cannot ADD, little is judged: that is said, and no success; what does not concern the plugin stays so', () => {
+  const { status, failed, report: whole } = report('no-kernel');
+  expect([status, failed]).toEqual([3, []]);
+  const verdicts = (verdict: string): string[] => whole.findings.filter((finding) => finding.verdict === verdict).map(({ number }) => number);
+  expect(verdicts('unknown')).toEqual(expect.arrayContaining(['P3', 'P6', 'P10', 'P14', 'V11']));
+  expect(verdicts('not applicable')).toEqual(['P2', 'P4', 'P5', 'P15', 'P16', 'P17', 'P18', 'P26', 'P27', 'R8']);
+  expect(verdicts('pass')).toEqual(expect.arrayContaining(['X5', 'X1', 'V6']));
+  expect(whole.untried).toContain('kernel lacks what ADD needs');
+  const text = run([`--conf=${dir}/conf`, plugin], { BREAK: 'no-kernel' });
+  expect(text.stdout).toMatch(
+    /^\d+ pass, 0 fail, 10 not applicable, (\d+) unknown.*\nnot judged: \1 requirements need an ADD that works here: kernel lacks .*\n$/m,
+  );
+  // What fails on any kernel still counts.
+  expect(report('no-kernel mute').status).toBe(1);
 });
 test('for people, for programs, for CI systems', () => {
   const text = run([`--conf=${dir}/conf`, plugin], { BREAK: 'chatty-gc' });

@@ -20,7 +20,7 @@ export const command = defineCommand({
   summary: "hold a CNI plugin to the specification's requirements, on a throw-away host",
   usage: '[flags] PLUGIN',
   examples: [
-    ['rkt net conform /opt/cni/bin/bridge', 'a table by requirement; exit 1 when one is not met'],
+    ['rkt net conform /opt/cni/bin/bridge', 'a table by requirement; exit 1 when one is not met, 3 when none but some could not be tried'],
     ['rkt net conform --conf=mine.conflist --format=junit ./mine', 'a plugin of your own, for a CI system'],
   ],
   flags: {
@@ -44,11 +44,17 @@ export const command = defineCommand({
     if (flags.format === 'json') outJson(report, 'json');
     else if (flags.format === 'junit') out(junit(report));
     else out(text(report, flags.verbose));
-    return report.findings.some(({ verdict }) => verdict === 'fail') ? 1 : 0;
+    return exitStatus(report);
   },
 });
 
-function text({ plugin, versions, findings, calls, ms }: ReturnType<typeof conformPlugin>, verbose: boolean): string {
+/** A report with holes is no success: `&&` must not go on as if the plugin were known to be right. */
+function exitStatus({ findings }: ReturnType<typeof conformPlugin>): number {
+  if (findings.some(({ verdict }) => verdict === 'fail')) return 1;
+  return findings.some(({ verdict }) => verdict === 'unknown') ? 3 : 0;
+}
+
+function text({ plugin, versions, findings, untried, calls, ms }: ReturnType<typeof conformPlugin>, verbose: boolean): string {
   const rows = findings.flatMap(({ number, verdict, requirement, reason, evidence }) => {
     const shown = evidence
       .filter(({ holds }) => verbose || !holds)
@@ -65,5 +71,6 @@ function text({ plugin, versions, findings, calls, ms }: ReturnType<typeof confo
     renderTable(['NUMBER', 'VERDICT', 'REQUIREMENT', 'EVIDENCE'], rows),
     ...failures,
     `${count('pass')} pass, ${count('fail')} fail, ${count('not applicable')} not applicable, ${count('unknown')} unknown; ${calls} calls in ${(ms / 1000).toFixed(1)} s\n`,
+    untried === '' ? '' : `not judged: ${count('unknown')} requirements need an ADD that works here: ${untried}\n`,
   ].join('');
 }

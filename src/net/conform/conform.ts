@@ -15,7 +15,9 @@ import { collection } from './scenarios/collection.ts';
 import { delegation } from './scenarios/delegation.ts';
 import { errors, front, version } from './scenarios/front.ts';
 import { applied, deletions, eachVersion, firstLife, nameTaken, ownNamespace } from './scenarios/life.ts';
+import { inapplicable } from './scenarios/inapplicable.ts';
 import { together } from './scenarios/together.ts';
+import { refusedOwnNamespace, vainCollection } from './scenarios/without-add.ts';
 import { Session, benchDir, sawOf } from './session.ts';
 import { subjectOf, type Subject } from './subjects.ts';
 import type { ConformReport, ConformRequest, Finding } from './types.ts';
@@ -36,14 +38,16 @@ export function conform(request: ConformRequest): ConformReport {
   try {
     const versions = version(session);
     front(session);
+    inapplicable(session);
     const lacking = whatIsMissing(subject) ?? (subject.lan === true ? serveDhcp(session) : undefined);
     for (const command of lacking === undefined ? (subject.host ?? []) : []) ip(command);
-    attachments(session, lacking);
+    const untried = attachments(session, lacking);
     errors(session);
     return {
       plugin,
       type: subject.type,
       versions,
+      untried,
       findings: requirements.map(({ number, text }) => finding(session, number, text)),
       calls: session.calls.length,
       ms: Math.round(monotonicMs() - started),
@@ -87,21 +91,18 @@ function whatIsMissing({ linkKind, device, program }: Subject): string | undefin
   return undefined;
 }
 
-/** Everything that needs an ADD that works. */
-function attachments(session: Session, lacking: string | undefined): void {
+/** Everything that needs an ADD that works. @returns why nothing of it could be tried; '' */
+function attachments(session: Session, lacking: string | undefined): string {
   const works = firstLife(session);
   const failure = session.calls.find(({ call, ok }) => call.env['CNI_COMMAND'] === 'ADD' && !ok && session.evidenceOf('P8').length > 0);
   if (!works) {
     const reason = lacking ?? kernelReason(session) ?? `ADD fails: ${failure === undefined ? 'see P3' : lastAdd(session)}`;
     for (const { number } of requirements) session.leave(number, 'unknown', reason);
     if (lacking === undefined && kernelReason(session) === undefined) session.prove('P3', 'ADD', false, lastAdd(session));
-    return;
+    refusedOwnNamespace(session);
+    vainCollection(session);
+    return reason;
   }
-  const { role } = session.subject;
-  if (role !== 'ipam') session.leave('P19', 'not applicable', 'it is no IPAM');
-  if (role !== 'chained') session.leave('P4', 'not applicable', 'it comes first in a list');
-  if (role === 'ipam') session.leave('P2', 'not applicable', 'an IPAM makes no interface');
-  if (role !== 'ipam' && !session.subject.delegates) session.leave('P20', 'not applicable', 'it has no IPAM');
   eachVersion(session);
   nameTaken(session);
   deletions(session);
@@ -112,6 +113,7 @@ function attachments(session: Session, lacking: string | undefined): void {
   collection(session);
   argumentsOf(session);
   together(session);
+  return '';
 }
 const lastAdd = (session: Session): string => {
   const answer = session.calls.findLast(({ call }) => call.env['CNI_COMMAND'] === 'ADD');
@@ -128,9 +130,9 @@ function finding(session: Session, number: string, requirement: string): Finding
   const left = session.reasonOf(number);
   if (evidence.some(({ holds }) => !holds)) return { number, requirement, verdict: 'fail', reason: '', evidence };
   // A number that needs ADD is not passed by what could be tried without it.
-  if (left !== undefined && (left.verdict === 'unknown' ? !withoutAdd.has(number) : evidence.length === 0))
+  if (left !== undefined && (evidence.length === 0 || (left.verdict === 'unknown' && !withoutAdd.has(number))))
     return { number, requirement, verdict: left.verdict, reason: left.reason, evidence };
   if (evidence.length === 0) return { number, requirement, verdict: 'unknown', reason: 'nothing of it can be seen from outside', evidence };
   return { number, requirement, verdict: 'pass', reason: '', evidence };
 }
-const withoutAdd = new Set(['P1', 'P22', 'P23', 'P24', 'X1', 'X2', 'X3', 'X4', 'X6', 'X7', 'X8', 'V4', 'V6', 'V7', 'R11', 'R13']);
+const withoutAdd = new Set(['P1', 'P22', 'P23', 'P24', 'X1', 'X2', 'X3', 'X4', 'X6', 'X7', 'X5', 'X8', 'V4', 'V6', 'V7', 'R8', 'R11', 'R13']);

@@ -39,6 +39,8 @@ export interface ConformReport {
   readonly type: string;
   /** what it says it supports */
   readonly versions: readonly string[];
+  /** why nothing that needs an ADD could be tried; '' when it was */
+  readonly untried: string;
   /** in the order of the catalogue; every number once */
   readonly findings: readonly Finding[];
   readonly calls: number;

@@ -47,7 +47,7 @@ function spelled(conf: JsonObject): JsonObject {
 
 function twice(session: Session): void {
   const { twice: datum } = session.subject;
-  if (datum === undefined) return session.leave('P26', 'not applicable', 'no datum is known that it reads from args and from CNI_ARGS');
+  if (datum === undefined) return;
   const answer = life(session, { conf: { args: { cni: datum.args } }, env: { CNI_ARGS: datum.cniArgs } });
   const addresses = answer.json === undefined ? [] : addressesOf(answer.json, session.version);
   const holds = answer.ok && addresses.length === 1 && addresses[0] === datum.expects;
@@ -63,7 +63,7 @@ function addressesOf(json: JsonObject, version: string): string[] {
 
 /** A plugin before it that says less, and more, than bridge does. */
 function behindAny(session: Session): void {
-  if (session.subject.role !== 'chained') return session.leave('P27', 'not applicable', 'it makes the interface, or none');
+  if (session.subject.role !== 'chained') return;
   for (const [what, change] of [
     ['addresses without interface index', (result: JsonObject) => ({ ...result, ips: withoutIndex(result['ips']) })],
     [

@@ -3,10 +3,8 @@ import { recorderError, recorderNoise } from '../recorder.ts';
 import { recorderType } from '../subjects.ts';
 import { leftText, sawOf, type Answer, type Pod, type Session } from '../session.ts';
 
-const numbers = 'P16 P17 P18';
-
 export function delegation(session: Session): void {
-  if (!session.subject.delegates) return session.leave(numbers, 'not applicable', 'it delegates to nobody');
+  if (!session.subject.delegates) return;
   session.recorder.heard();
   session.withPod((pod) => {
     const args = { env: { CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAME=x' }, conf: { 'x-of-somebody-else': { deep: [1, 2, { three: true }] } } };

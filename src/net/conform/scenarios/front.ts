@@ -97,7 +97,6 @@ function verbs(session: Session): void {
     );
   };
   older('CHECK', '0.4.0');
-  if (!session.versions.some((one) => one < '0.4.0')) session.leave('X4', 'not applicable', 'it supports no version before 0.4.0');
   if (!session.speaks('1.1.0')) return;
   older('GC', '1.1.0');
   older('STATUS', '1.1.0');

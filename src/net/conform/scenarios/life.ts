@@ -6,6 +6,7 @@ import type { CniResult } from '../../../model/cni/types.ts';
 import { atLeast } from '../../../model/cni/version.ts';
 import { messageOf } from '../../../model/errors.ts';
 import { added, addressesHere, ip, linkHere } from '../observe.ts';
+import { silent } from './checks.ts';
 import { leftText, sawOf, type Answer, type Pod, type Session } from '../session.ts';
 import type { JsonObject } from '../subjects.ts';
 
@@ -62,7 +63,7 @@ export function eachVersion(session: Session): void {
       if (atLeast(version, '0.4.0') && answer.ok) {
         const check = session.call('CHECK', pod, { version, ...prevOf(answer) });
         session.expectOk('P10', `CHECK in ${version}, right after ADD`, check);
-        session.prove('P11', `CHECK in ${version} prints nothing`, check.call.stdout === '', sawOf(check), check);
+        silent(session, `CHECK in ${version}`, check);
       }
       const undone = session.call('DEL', pod, { version, ...(atLeast(version, '0.4.0') ? prevOf(answer) : {}) });
       session.expectOk('V11 P6', `DEL in ${version}`, undone);
@@ -82,12 +83,6 @@ export function eachVersion(session: Session): void {
       );
       session.call('DEL', pod, { stdin });
     });
-  else
-    session.leave(
-      'V5',
-      'not applicable',
-      session.subject.role === 'chained' ? 'a plugin that needs prevResult needs a newer version' : 'it does not support 0.1.0',
-    );
 }
 const prevOf = ({ json }: Answer): { prevResult?: JsonObject } => (json === undefined ? {} : { prevResult: json });
 
@@ -150,10 +145,7 @@ function judgeResult(session: Session, answer: Answer, version: string, pod: Pod
 /** P5: a link of that name is there already. */
 export function nameTaken(session: Session): void {
   const { role, ifName } = session.subject;
-  if (role !== 'interface') {
-    session.leave('P5', 'not applicable', 'it makes no interface');
-    return;
-  }
+  if (role !== 'interface') return;
   session.withPod((pod) => {
     ip(`-n ${pod.id} link add ${ifName} type veth peer name other`);
     const index = withNetns(pod.netns, () => linkHere(ifName)?.ifindex);
@@ -251,7 +243,7 @@ export function applied(session: Session, addressOf: (pod: Pod) => string, route
 
 /** R8: told to work in its own namespace. */
 export function ownNamespace(session: Session): void {
-  if (session.subject.role === 'ipam') return session.leave('R8', 'not applicable', 'an IPAM does not look at the namespace');
+  if (session.subject.role === 'ipam') return;
   const pod = session.makePod();
   const before = session.look();
   const answer = session.call('ADD', pod, { env: { CNI_NETNS: '/proc/self/ns/net' } });
