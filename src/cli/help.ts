@@ -3,7 +3,7 @@
 import yargs from 'yargs';
 import { globalFlags, type AnyCommand, type Flag, type Flags } from './command.ts';
 import { out } from './output.ts';
-import { commands, findCommand } from './registry.ts';
+import { commands, findCommand, findGroup } from './registry.ts';
 
 const width = (): number => Math.min(process.stdout.columns ?? 100, 110);
 
@@ -47,7 +47,8 @@ async function overview(among: readonly string[]): Promise<string> {
 
 /** Prints the help of one command (`words`), of a group, or the list of all. */
 export async function printHelp(words: readonly string[]): Promise<number> {
-  const members = words.length === 1 ? Object.keys(commands).filter((name) => name.startsWith(`${words[0] ?? ''} `)) : [];
+  const group = words.length === 1 ? findGroup(words[0] ?? '') : undefined;
+  const members = group === undefined ? [] : Object.keys(commands).filter((name) => name.startsWith(`${group} `));
   let text: string;
   if (words.length === 0) text = await overview(Object.keys(commands));
   else if (members.length > 0) text = await overview(members);

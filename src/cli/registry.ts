@@ -38,13 +38,19 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
 /** Groups: words that only begin a command. */
 const groups = new Set(Object.keys(commands).flatMap((name) => (name.includes(' ') ? [name.split(' ')[0] ?? ''] : [])));
 
+/** The group that `word`, or a unique prefix of it, means; undefined: none. */
+export function findGroup(word: string): string | undefined {
+  const first = expand(word, firstWords(), '');
+  return groups.has(first) ? first : undefined;
+}
+
 /**
  * Finds the command that `words` begin with; any unique prefix of a word will do (`rkt li`, `rkt net pl`).
  * @returns its full name and how many words it took
  * @throws ERR_CLI_UNKNOWN_COMMAND
  */
 export function findCommand(words: readonly string[]): { name: string; words: number } {
-  const first = expand(words[0] ?? '', [...new Set(Object.keys(commands).map((name) => name.split(' ')[0] ?? ''))], '');
+  const first = expand(words[0] ?? '', firstWords(), '');
   if (!groups.has(first)) return { name: first, words: 1 };
   const members = Object.keys(commands)
     .filter((name) => name.startsWith(`${first} `))
@@ -54,6 +60,8 @@ export function findCommand(words: readonly string[]): { name: string; words: nu
   }
   return { name: `${first} ${expand(words[1], members, `${first} `)}`, words: 2 };
 }
+
+const firstWords = (): string[] => [...new Set(Object.keys(commands).map((name) => name.split(' ')[0] ?? ''))];
 
 function expand(word: string, candidates: readonly string[], group: string): string {
   if (candidates.includes(word)) return word;

@@ -2,7 +2,7 @@
 import { RuntimeError, isRuntimeError } from '../model/errors.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import { leasesOf } from '../net/observe/leases.ts';
-import { listPods, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
+import { listPods, podText, type PodEntry } from '../state/pod/lifecycle.ts';
 
 /** The texts of host-local, ours and the reference's; neither has a code of its own for it. */
 const isExhausted = /no IP addresses available in range set/;
@@ -40,11 +40,6 @@ export function namingHolders(error: unknown, dataDir: string, network: PlannedN
     hint: cureFor(network.name, holders),
   });
 }
-
-const podText = (pod: PodEntry): string => {
-  const name = nameOf(pod.dir);
-  return `pod ${pod.id}${name === undefined ? '' : ` "${name}"`} (${pod.state})`;
-};
 
 function cureFor(network: string, holders: readonly Holder[]): string {
   const ended = holders.filter(({ pod }) => pod !== undefined && pod.state !== 'running').length;

@@ -8,7 +8,7 @@ import { attachmentText } from '../model/ruleset.ts';
 import { type CachedAttachment, toolPrefix } from '../net/cni/cache.ts';
 import { netnsPath } from '../stage0/prepare/steps.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { hasEnded, listPods } from '../state/pod/lifecycle.ts';
+import { hasEnded, listPods, podText } from '../state/pod/lifecycle.ts';
 import { foreignAttachments } from './cni.ts';
 
 /** An attachment that is in use. */
@@ -47,7 +47,7 @@ function ownerOf(network: string, containerId: string, ifName: string, text: str
 function podAttachments(dataDir: string, network: string): Owner[] {
   return listPods(dataDir).flatMap((pod) =>
     heldAttachments(readJournal(podFiles(pod.dir).journal), hasEnded(pod), netnsExists).flatMap(({ step }) =>
-      step.network.name === network ? [ownerOf(network, step.containerId, step.network.ifName, `pod ${pod.id} (${pod.state})`)] : [],
+      step.network.name === network ? [ownerOf(network, step.containerId, step.network.ifName, podText(pod))] : [],
     ),
   );
 }

@@ -6,7 +6,7 @@ import { RuntimeError, messageOf } from '../model/errors.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
 import { forgetNetwork, markCleared, recordedNetworks, sweepHalfRecords, tryLockNetwork } from '../state/network/record.ts';
 import { podFiles } from '../state/pod/layout.ts';
-import { hasEnded, listPods, type PodEntry } from '../state/pod/lifecycle.ts';
+import { hasEnded, listPods, podText, type PodEntry } from '../state/pod/lifecycle.ts';
 
 /** Pods that may have an attachment to the network: their journal announced one, and neither undo nor their end gave it back. @throws ERR_JOURNAL_CORRUPT */
 const usersOf = (dataDir: string, network: string): PodEntry[] =>
@@ -57,7 +57,7 @@ export function refuseUsedNetworks(dataDir: string, networks: readonly string[],
     const pods = usersOf(dataDir, network);
     const ids = new Set<string>(pods.map(({ id }) => id));
     return [
-      ...pods.map(({ id, state }) => ({ network, pod: `pod ${id} (${state})`, isRunning: state === 'running' })),
+      ...pods.map((pod) => ({ network, pod: podText(pod), isRunning: pod.state === 'running' })),
       ...foreignUsers(network).flatMap((id) => (ids.has(id) ? [] : [{ network, pod: `container ${id} of another runtime`, isRunning: false }])),
     ];
   });

@@ -6,6 +6,15 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.length > 0 && value.every(isText);
 const isCount = (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= 0;
 
+/** As the dnsname plugin reads names, who leaves out the others: underscores are common in service names. */
+function aliasFault(name: string): string | undefined {
+  if (name.length > 253) return 'it is longer than 253 bytes';
+  if (!/^[a-z0-9_.-]+$/i.test(name)) return 'it has other characters than letters, digits, -, _ and dots';
+  return name.split('.').every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i.test(label))
+    ? undefined
+    : 'each part between dots has 1 to 63 characters and no dash at its ends';
+}
+
 const bandwidthKeys = ['ingressRate', 'ingressBurst', 'egressRate', 'egressBurst'];
 
 const checks: Readonly<Record<string, (value: unknown) => string | undefined>> = {
@@ -22,7 +31,14 @@ const checks: Readonly<Record<string, (value: unknown) => string | undefined>> =
       ? undefined
       : 'must be a list of lists of ranges: [[{"subnet":"10.1.0.0/16","rangeStart":…,"rangeEnd":…,"gateway":…}]]';
   },
-  aliases: (value) => (isTexts(value) ? undefined : 'must be a list of names'),
+  aliases: (value) => {
+    if (!isTexts(value)) return 'must be a list of names';
+    const faults = value.flatMap((name) => {
+      const fault = aliasFault(name);
+      return fault === undefined ? [] : [`${JSON.stringify(name)} is no DNS name: ${fault}`];
+    });
+    return faults.length === 0 ? undefined : faults.join('; ');
+  },
   deviceID: (value) => (isText(value) ? undefined : 'must be the name of a device, in quotes'),
   infinibandGUID: (value) => (isText(value) ? undefined : 'must be a GUID, in quotes'),
   cgroupPath: (value) => (isText(value) ? undefined : 'must be a path, in quotes'),

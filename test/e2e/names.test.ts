@@ -1,6 +1,6 @@
 /** Names, resolvers, hosts: what an app reads in /etc, and what is refused before anything is touched. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { lock } from '../../src/host/flock.ts';
@@ -167,6 +167,14 @@ describe('flags', () => {
   });
 });
 
+test('--net=ns: the namespace rkt itself is in: the pod is told to share it', () => {
+  const { status, stdout, stderr } = rkt.run(['run', '--net=ns:/proc/self/ns/net', 'busybox', '--exec=/bin/readlink', '--', '/proc/self/ns/net']);
+  expect([status, stdout]).toEqual([0, `${readlinkSync('/proc/self/ns/net')}\n`]);
+  expect(stderr).toContain('/proc/self/ns/net is the network namespace that rkt runs in: the pod shares it, as with --net=host');
+  expect(rkt.ok('net', 'plan', '--net=ns:/proc/self/ns/net')).toContain('as with --net=host');
+  rkt.gc();
+});
+
 test('--net=ns: joins what somebody else made, and never removes it', () => {
   execFileSync('ip', ['netns', 'add', 'theirs']);
   execFileSync('ip', ['-n', 'theirs', 'link', 'set', 'lo', 'up']);
@@ -177,6 +185,7 @@ test('--net=ns: joins what somebody else made, and never removes it', () => {
   expect(execFileSync('ip', ['-n', 'theirs', '-4', 'addr'], { encoding: 'utf8' })).toContain('192.0.2.50/32');
   expect(rkt.ok('net', 'plan', '--net=ns:/run/netns/theirs')).toContain('never removed');
   expect(rkt.run(['run', '--net=ns:/run/netns/theirs', '--port=80:80', ...cat('/x')]).stderr).toContain('ERR_NET_PORTS');
+  expect(rkt.run(['net', 'plan', '--net=ns:/run/netns/theirs']).stderr).not.toContain('that rkt runs in');
   const file = join(rkt.config, 'no-namespace');
   writeFileSync(file, '');
   for (const path of ['/run/netns/none', file, '/proc/self/ns/mnt']) {

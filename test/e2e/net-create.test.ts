@@ -102,8 +102,8 @@ describe('create', () => {
 describe('rm', () => {
   test('refuses while a pod has it, naming the pod, and then none of the named goes', async () => {
     for (const name of ['used', 'free']) rkt.ok('net', 'create', name, '--no-dns');
-    const pod = rkt.start(['--net=used', 'busybox', '--exec=/bin/sleep', '--', '60']);
-    expect(refused('net', 'rm', 'free', 'used')).toMatch(new RegExp(`"used" is used by pod ${pod.uuid} \\(running\\).*ERR_NET_IN_USE`));
+    const pod = rkt.start(['--net=used', '--pod-name=user', 'busybox', '--exec=/bin/sleep', '--', '60']);
+    expect(refused('net', 'rm', 'free', 'used')).toMatch(new RegExp(`"used" is used by pod ${pod.uuid} "user" \\(running\\).*ERR_NET_IN_USE`));
     await pod.stop('SIGKILL');
     expect(refused('net', 'rm', 'used')).toContain('(exited)');
     expect(readdirSync(netd())).toHaveLength(2);

@@ -32,6 +32,20 @@ test('flags behind -- are the app’s own', () => {
   expect(stderr).toMatch(/^error: cannot run as unprivileged user \[ERR_CLI_NOT_ROOT\]/);
 });
 
+test('help of a group, by any prefix of its name', () => {
+  const whole = rkt.ok('net', '--help');
+  expect(whole).toContain('rkt net diagram');
+  for (const words of [
+    ['ne', '-h'],
+    ['ne', '--help'],
+    ['help', 'ne'],
+    ['--debug', 'ne', '-h'],
+  ])
+    expect(rkt.ok(...words), words.join(' ')).toBe(whole);
+  expect(rkt.ok('ne', 'diag', '-h')).toContain('Usage: rkt net diagram');
+  expect(rkt.run(['nix', '-h']).stderr).toContain('unknown command "rkt nix"');
+});
+
 test('a reader that closed early ends help in silence', () => {
   const { stdout } = spawnSync(
     'bash',

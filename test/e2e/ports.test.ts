@@ -115,6 +115,10 @@ test('host port 0: chosen, printed, shown by list and status, and it leads to th
   await untilServed(`http://${ip}/`);
   expect(await page(`http://${ip.replace(/\.\d+$/, '.1')}:${port}/`)).toBe('chosen');
   await pod.stop('SIGKILL');
+  // Nothing answers there any more.
+  expect(rkt.ok('list')).toContain('exited');
+  expect(rkt.ok('list')).not.toContain('->');
+  expect(rkt.ok('list', '--format=json')).not.toContain('"ports"');
   rkt.gc();
 });
 

@@ -1,5 +1,5 @@
 /** Reads this machine for the planner. */
-import { isNetworkNamespace } from '../../host/netns.ts';
+import { currentNetns, isNetworkNamespace, netnsIdentity } from '../../host/netns.ts';
 import type { NetworkConf } from '../conf/types.ts';
 import { findExecutables } from './plugins.ts';
 import { readHostRoutes } from './routes.ts';
@@ -10,8 +10,11 @@ export function readFacts(networks: readonly NetworkConf[], pluginPath: readonly
   const types = networks.flatMap((network) =>
     network.plugins.flatMap((plugin) => [plugin.type, ...(plugin.ipam === undefined ? [] : [plugin.ipam.type])]),
   );
-  return { ...readFactsFor(types, pluginPath), ...(netns === undefined ? {} : { netnsExists: isNetworkNamespace(netns) }) };
+  return { ...readFactsFor(types, pluginPath), ...(netns === undefined ? {} : namespaceFacts(netns)) };
 }
+
+const namespaceFacts = (netns: string): Pick<NetFacts, 'netnsExists' | 'netnsIsOwn'> =>
+  isNetworkNamespace(netns) ? { netnsExists: true, netnsIsOwn: netnsIdentity(netns) === currentNetns() } : { netnsExists: false };
 
 /** The same for plugin types. */
 export const readFactsFor = (types: readonly string[], pluginPath: readonly string[]): NetFacts => ({

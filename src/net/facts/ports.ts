@@ -104,9 +104,11 @@ function readPublished(dataDir: string, warnings: string[]): PublishedPort[] {
         const networks = readJournal(podFiles(pod.dir).journal).flatMap(({ step, undone }) =>
           step.kind === 'network.attach' && !undone && netnsExists(step.netns) ? [step.network] : [],
         );
-        const apps = podInfo(pod).manifest?.apps.map(({ name }) => name) ?? [];
+        const { manifest, name: podName } = podInfo(pod);
+        const apps = manifest?.apps.map(({ name }) => name) ?? [];
+        const whose = { pod: pod.id, ...(podName === undefined ? {} : { podName }), apps };
         return networks.flatMap((network) =>
-          (network.capabilityArgs.portMappings ?? []).map((mapping) => ({ ...mapping, pod: pod.id, apps, families: [...familiesOf(network)] })),
+          (network.capabilityArgs.portMappings ?? []).map((mapping) => ({ ...mapping, ...whose, families: [...familiesOf(network)] })),
         );
       } catch (error) {
         if (!isCode(error, 'ERR_JOURNAL_CORRUPT')) throw error;

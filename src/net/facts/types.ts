@@ -24,6 +24,7 @@ export interface HostSocket {
 /** A host port that a pod has until gc or rm. */
 export interface PublishedPort extends PortMapping {
   readonly pod: string;
+  readonly podName?: string;
   readonly apps: readonly string[];
   /** families of the pod's addresses */
   readonly families: readonly (4 | 6)[];
@@ -57,4 +58,6 @@ export interface NetFacts {
   readonly ports?: PortFacts;
   /** for `ns:PATH`: whether a network namespace is there; absent when nobody asked */
   readonly netnsExists?: boolean;
+  /** for `ns:PATH`: it is the one this process is in; absent when nobody asked, or nothing is there */
+  readonly netnsIsOwn?: boolean;
 }

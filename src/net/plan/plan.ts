@@ -6,6 +6,7 @@ import type { NetPlan, PlannedNetwork, PlannedPlugin } from '../../model/plan.ts
 import type { NetRequest, RequestedNetwork } from '../args.ts';
 import { byteOrder } from '../conf/order.ts';
 import type { LoadedConf, NetworkConf } from '../conf/types.ts';
+import type { NetFacts } from '../facts/types.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { expectationsOf } from './expects.ts';
 import { settlePorts } from './ports.ts';
@@ -69,7 +70,7 @@ export function planNetworks(input: PlanInput): NetPlan {
 }
 
 function withoutNetworks({ request, ports, facts }: PlanInput): NetPlan {
-  if (request.mode === 'ns') return inNamespace(request, ports, facts.netnsExists);
+  if (request.mode === 'ns') return inNamespace(request, ports, facts);
   if (ports.length > 0 && request.mode === 'none') {
     throw new RuntimeError('ERR_NET_PORTS', 'a port cannot be published to a pod without a network', { hint: 'leave out --net=none or --port' });
   }
@@ -78,15 +79,17 @@ function withoutNetworks({ request, ports, facts }: PlanInput): NetPlan {
   return { mode: request.mode, networks: [], warnings: [...request.warnings, ...unused].sort(byteOrder) };
 }
 
-function inNamespace({ netns = '', warnings }: NetRequest, ports: readonly PortMapping[], exists: boolean | undefined): NetPlan {
-  if (exists === false)
+function inNamespace({ netns = '', warnings }: NetRequest, ports: readonly PortMapping[], { netnsExists, netnsIsOwn }: NetFacts): NetPlan {
+  if (netnsExists === false)
     throw new RuntimeError('ERR_NET_ARGS', `there is no network namespace at ${netns}`, { hint: 'ip netns add NAME makes /run/netns/NAME' });
   if (ports.length > 0) {
     throw new RuntimeError('ERR_NET_PORTS', `a port cannot be published to a pod in ${netns}`, {
       hint: 'whoever made the namespace gave it its networks: publish there, or leave out --net=ns:',
     });
   }
-  return { mode: 'ns', netns, networks: [], warnings };
+  // No fault: who runs rkt inside of a namespace may well name it. Whoever expects the pod to be kept apart must hear of it.
+  const own = netnsIsOwn === true ? [`${netns} is the network namespace that rkt runs in: the pod shares it, as with --net=host`] : [];
+  return { mode: 'ns', netns, networks: [], warnings: [...warnings, ...own] };
 }
 
 const declares = (plugin: PluginConf, capability: string): boolean =>

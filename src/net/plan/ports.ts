@@ -59,7 +59,8 @@ function holderOf(claims: readonly Claim[], facts: PortFacts): string | undefine
     const families = new Set(other.families);
     if (claims.some((claim) => claimsOf(other, families).some((taken) => overlap(claim, taken)))) {
       const apps = other.apps.length === 0 ? '' : ` (${other.apps.join(', ')})`;
-      return `is published by pod ${other.pod}${apps}`;
+      const name = other.podName === undefined ? '' : ` "${other.podName}"`;
+      return `is published by pod ${other.pod}${name}${apps}`;
     }
   }
   const socket = facts.sockets.find((candidate) => claims.some((claim) => isSocketOf(claim, candidate)));

@@ -9,7 +9,7 @@ import type { NetInfo } from '../../model/net-info.ts';
 import type { NetPlan } from '../../model/plan.ts';
 import type { PodManifest } from '../../model/pod.ts';
 import { podFiles } from './layout.ts';
-import { findPod, nameOf, type PodEntry } from './lifecycle.ts';
+import { findPod, hasEnded, nameOf, type PodEntry } from './lifecycle.ts';
 
 export interface PodInfo extends PodEntry {
   /** undefined: no manifest that can be read */
@@ -20,7 +20,7 @@ export interface PodInfo extends PodEntry {
   readonly networks: readonly NetInfo[];
   /** undefined: it has none */
   readonly name: string | undefined;
-  /** published ports, as they are on the host */
+  /** published ports, as they are on the host: none once it has ended */
   readonly ports: readonly PortMapping[];
   /** exit code by app, of the apps that ended */
   readonly exitCodes: ReadonlyMap<string, number>;
@@ -41,11 +41,14 @@ export function podInfo(entry: PodEntry): PodInfo {
     startedMs: mtimeMs(files.pid),
     pid: readProcessId(files.pid)?.pid,
     name: nameOf(entry.dir),
-    ports: (parse<NetPlan>(readText(files.netPlan))?.networks ?? []).flatMap(({ capabilityArgs }) => capabilityArgs.portMappings ?? []),
+    ports: hasEnded(entry) ? [] : publishedPorts(files.netPlan),
     networks: parse<NetInfo[]>(readText(files.netInfo)) ?? [],
     exitCodes,
   };
 }
+
+const publishedPorts = (netPlan: string): PortMapping[] =>
+  (parse<NetPlan>(readText(netPlan))?.networks ?? []).flatMap(({ capabilityArgs }) => capabilityArgs.portMappings ?? []);
 
 function parse<T>(text: string | undefined): T | undefined {
   if (text === undefined) return undefined;

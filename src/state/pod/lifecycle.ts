@@ -100,15 +100,21 @@ function collect(dataDir: string, among: readonly Phase[], wants: (id: PodId, di
   return [...found.values()];
 }
 
-/** The name of the pod at `dir`; undefined when it has none. */
 /** Its processes are gone; what it held need not be. */
 export const hasEnded = ({ state }: Pick<PodEntry, 'state'>): boolean => state.startsWith('exited');
 
+/** The name of the pod at `dir`; undefined when it has none. */
 export const nameOf = (dir: string): string | undefined => {
   const path = podFiles(dir).name;
   // Most pods have none, and a file that is missing costs ten times as much to read as to look for.
   return existsSync(path) ? readText(path)?.trim() : undefined;
 };
+
+/** `pod UUID "NAME" (STATE)`: how a pod is told of that stands in somebody's way. */
+export function podText({ id, dir, state }: Pick<PodEntry, 'id' | 'dir' | 'state'>): string {
+  const name = nameOf(dir);
+  return `pod ${id}${name === undefined ? '' : ` "${name}"`} (${state})`;
+}
 
 /** Phases in which a pod keeps its name for itself. */
 const named: readonly Phase[] = ['prepare', 'prepared', 'run'];

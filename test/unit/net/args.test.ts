@@ -128,6 +128,15 @@ describe('--net', () => {
     [['a:cap.bandwidth={"ingresRate":1}'], ['cap.bandwidth of network "a": needs ingressRate, ingressBurst, egressRate, egressBurst']],
     [['a:cap.ipRanges=[{"subnet":"10.1.0.0/16"}]'], [expect.stringContaining('must be a list of lists of ranges') as string]],
     [['a:cap.aliases="x"'], ['cap.aliases of network "a": must be a list of names']],
+    [
+      ['a:cap.aliases=["fine_1.x","x y","-a",".","é"]'],
+      [
+        expect.stringMatching(
+          /^cap\.aliases of network "a": "x y" is no DNS name: it has other characters .*; "-a" is no DNS name: each part .*; "\." is no DNS name: each .*; "é" is no DNS name: it has other/,
+        ),
+      ],
+    ],
+    [[`a:cap.aliases=["${'a'.repeat(64)}"]`], [expect.stringContaining('is no DNS name: each part between dots has 1 to 63')]],
     [['a:ip=fd00::g'], ['ip "fd00::g" of network "a" is not an address']],
     [['a:ip='], ['ip "" of network "a" is not an address']],
     [['a:mac=01:00:00:00:00:01'], ['mac "01:00:00:00:00:01" of network "a" is not the MAC address of an interface']],

@@ -90,6 +90,10 @@ describe('another pod', () => {
   });
 });
 
+test('a pod with a name is told with it', () => {
+  expect(faults(['80:1'], { published: [{ ...published('80:2'), podName: 'shop' }] })).toEqual([expect.stringContaining('by pod uuid "shop" (web)')]);
+});
+
 describe('addresses', () => {
   test('one the machine does not have is refused, unless addresses may come later', () => {
     expect(faults(['192.0.2.7:80:1'])).toEqual(['host port 80/tcp on 192.0.2.7: this machine has no address 192.0.2.7']);
