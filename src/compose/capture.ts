@@ -6,6 +6,7 @@ import { linkByName, listLinks } from '../host/netlink/rtnetlink.ts';
 import { RouteSocket } from '../host/netlink/socket.ts';
 import { CLONE, execve, setns } from '../host/linux.ts';
 import { netnsExists, withNetns } from '../host/netns.ts';
+import { holdProcess, readProcessId } from '../host/process.ts';
 import { findProgram } from '../host/run-program.ts';
 import { RuntimeError, messageOf } from '../model/errors.ts';
 import { netnsPath } from '../stage0/prepare/steps.ts';
@@ -48,12 +49,24 @@ export function capture(pod: PodEntry, { ifName, file, filter }: CaptureOptions)
     '--',
     ...filter,
   ];
+  endWithPod(pod);
   setns(openSync(netns, 'r'), CLONE.NEWNET);
   try {
     return execve(tcpdump, argv, { PATH: process.env['PATH'] ?? '', TZ: process.env['TZ'] ?? '' }, []);
   } catch (error) {
     throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', `cannot become ${tcpdump}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** The kernel hands packets to tcpdump once a second: the last ones are those that tell how it came to an end. */
+const lingerMs = 1_100;
+
+/** tcpdump would go on for ever, and keep the namespace: nothing happens in it any more. Before setns, lest the watcher keeps it too. */
+function endWithPod(pod: PodEntry): void {
+  const wanted = readProcessId(podFiles(pod.dir).pid);
+  using supervisor = wanted === undefined ? undefined : holdProcess(wanted);
+  if (supervisor === undefined) throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} exited meanwhile`);
+  supervisor.endWithIt(`pod ${pod.id} has ended, and the capture with it\n`, lingerMs);
 }
 
 function requireLink(pod: PodEntry, netns: string, device: string): void {

@@ -44,6 +44,7 @@ void free_vector(char **vector);
 napi_value js_run(napi_env env, napi_callback_info info);
 napi_value js_send_detached(napi_env env, napi_callback_info info);
 napi_value js_run_detached(napi_env env, napi_callback_info info);
+napi_value js_end_with(napi_env env, napi_callback_info info);
 napi_value js_execve(napi_env env, napi_callback_info info);
 
 #endif

@@ -3,7 +3,7 @@
  *   syscall(nr, ...args)  any system call on the calling (main) thread; >= 0 or -errno
  *   run(options)          a child with deadline, own process group, PDEATHSIG, bounded output
  *   execve(path, argv, env, keepFds)   replace this process; returns -errno only when it failed
- *   sendDetached(fd, message) / runDetached(path, argv, env)
+ *   sendDetached(fd, message) / runDetached(path, argv, env) / endWith(pidfd, text, lingerMs)
  *                         work that nobody has to wait for
  *   trapSignals(list) / pendingSignal() / raiseDefault(sig)
  *                         remember INT/TERM/HUP instead of dying, so that synchronous work can be undone
@@ -147,7 +147,7 @@ static napi_value js_pending_signal(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } table[] = {
     {"syscall", js_syscall}, {"run", js_run}, {"execve", js_execve},
-    {"sendDetached", js_send_detached}, {"runDetached", js_run_detached},
+    {"sendDetached", js_send_detached}, {"runDetached", js_run_detached}, {"endWith", js_end_with},
     {"trapSignals", js_trap_signals}, {"pendingSignal", js_pending_signal},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -17,6 +17,7 @@ interface Native {
   execve(path: string, argv: string[], env: string[], keepFds: number[]): number;
   sendDetached(fd: number, message: Uint8Array): number;
   runDetached(path: string, argv: string[], env: string[], cwd: string | null): number;
+  endWith(pidfd: number, text: string, lingerMs: number): number;
   trapSignals(signals: number[]): number;
   pendingSignal(): number;
 }
@@ -328,6 +329,12 @@ export function runDetached(
 ): void {
   const result = native.runDetached(path, [...argv], environmentList(env), options.cwd ?? null);
   if (result < 0) throw new Errno('fork', -result, path);
+}
+
+/** When the process `pidfd` ends, `text` is written to stderr, and `lingerMs` later this process, whatever program it is by then, gets SIGINT. */
+export function endWith(pidfd: number, text: string, lingerMs: number): void {
+  const result = native.endWith(pidfd, text, lingerMs);
+  if (result < 0) throw new Errno('fork', -result);
 }
 
 const environmentList = (env: Readonly<Record<string, string>>): string[] => Object.entries(env).map(([key, value]) => `${key}=${value}`);

@@ -1,6 +1,6 @@
 /** Other processes: named by pid *and* start time, because a pid alone may be somebody else's by the time it is used. */
 import { readText } from './files.ts';
-import { close, isErrno, pidfdOpen, pidfdSendSignal, waitReadable } from './linux.ts';
+import { close, endWith, isErrno, pidfdOpen, pidfdSendSignal, waitReadable } from './linux.ts';
 
 /** A process that a file or journal remembers. `startTime`: clock ticks since boot, as in /proc/PID/stat. */
 export interface ProcessId {
@@ -30,6 +30,8 @@ export interface HeldProcess extends Disposable {
   signal(number: number): boolean;
   /** Waits for its end; false when `timeoutMs` passed first. */
   waitEnd(timeoutMs: number): boolean;
+  /** With its end this process ends too, by SIGINT, also when it has become another program: `text` goes to stderr, and it has `lingerMs` more. */
+  endWithIt(text: string, lingerMs: number): void;
 }
 
 /** Holds the very process `wanted` names; undefined when it has ended. */
@@ -57,6 +59,7 @@ export function holdProcess(wanted: ProcessId): HeldProcess | undefined {
       }
     },
     waitEnd: (timeoutMs) => waitReadable(fd, timeoutMs),
+    endWithIt: (text, lingerMs) => endWith(fd, text, lingerMs),
     [Symbol.dispose]: () => close(fd),
   };
 }

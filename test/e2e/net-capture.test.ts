@@ -19,13 +19,15 @@ afterEach(async () => {
 const ping = (address: string): number | null => spawnSync('busybox', ['ping', '-c1', '-W1', address]).status;
 
 /** Starts a capture and waits until tcpdump listens. */
-async function capturing(...args: string[]): Promise<{ child: ChildProcess; said: () => string; end: () => Promise<number | null> }> {
+async function capturing(
+  ...args: string[]
+): Promise<{ child: ChildProcess; said: () => string; end: () => Promise<number | null>; ended: Promise<number | null> }> {
   const child = spawn(rktPath, rkt.arguments(['net', 'capture', pod.uuid, ...args]), { stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const ended = new Promise<number | null>((done) => void child.on('close', done));
   await expect.poll(() => text, { timeout: 5_000, interval: 10 }).toContain('listening on');
-  return { child, said: () => text, end: () => (child.kill('SIGINT'), ended) };
+  return { child, said: () => text, end: () => (child.kill('SIGINT'), ended), ended };
 }
 
 test('prints packets of the pod that match, and the process is tcpdump itself', async () => {
@@ -44,6 +46,27 @@ test('writes a pcap file, also where only root may', async () => {
   expect(await end()).toBe(0);
   expect(readFileSync(file).subarray(0, 4).toString('hex')).toBe('d4c3b2a1');
   rmSync(file);
+});
+
+test('ends with its pod, says so, and whoever watched for it is gone with either', async () => {
+  const watchers = (): number =>
+    Number(spawnSync('pgrep', ['-cx', '--ns', String(process.pid), '--nslist', 'mnt', 'rkt-end-with'], { encoding: 'utf8' }).stdout);
+  const file = join(rkt.config, 'last.pcap');
+  const { child, said, ended } = await capturing('-w', file);
+  expect(watchers()).toBe(1);
+  ping(pod.ip);
+  await pod.stop('SIGKILL');
+  expect(await ended).toBe(0);
+  expect(said()).toMatch(new RegExp(`pod ${pod.uuid} has ended, and the capture with it\\n[^]*packets captured`));
+  expect(readFileSync(file).length).toBeGreaterThan(100);
+  rmSync(file);
+  expect(child.signalCode).toBeNull();
+  expect(watchers()).toBe(0);
+  pod = rkt.start(['--net=bridge', 'busybox', '--exec=/bin/sleep', '--', '60']);
+  const other = await capturing();
+  other.child.kill('SIGKILL');
+  await other.ended;
+  await expect.poll(watchers).toBe(0);
 });
 
 const refused = (args: readonly string[], env: Record<string, string> = {}): string => {

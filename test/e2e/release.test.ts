@@ -44,6 +44,23 @@ describe('when the pod exits', () => {
     expect(existsSync(join(rkt.dataDir, 'pods/run', pod?.name ?? '', 'release.log'))).toBe(false);
   });
 
+  test('by force too: the supervisor kills the apps and frees; one that does not answer is killed, and gc frees', async () => {
+    before = residue();
+    const pod = rkt.start([...published, 'busybox', '--exec=/bin/sh', '--', '-c', 'trap "" TERM; sleep 60; sleep 60']);
+    const start = performance.now();
+    rkt.ok('stop', '--force', pod.uuid);
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect((await pod.exited).status).toBe(137);
+    expect(leftSince(before, 500, isShared)).toEqual([]);
+    expect(rkt.ok('status', pod.uuid)).toContain('app-busybox=137');
+    const frozen = rkt.start([...published, 'busybox', '--exec=/bin/sleep', '--', '60']);
+    frozen.child.kill('SIGSTOP');
+    rkt.ok('stop', '--force', frozen.uuid);
+    expect(await frozen.exited).toMatchObject({ signal: 'SIGKILL' });
+    expect(pods()).toEqual([frozen.ip]);
+    rkt.gc();
+  });
+
   test('the next pod has the same address and the same ports at once', async () => {
     const same = ['--net=bridge:IP=172.16.29.77', '--port=8080:80', '--port=127.0.0.1:5353:53/udp', 'busybox'];
     for (let round = 0; round < 3; round++) {

@@ -12,15 +12,21 @@ const marginMs = 5_000;
 const startMs = 10_000;
 const killMs = 10_000;
 
-/** In order: stop signals, grace time, KILL, all by the supervisor. `force`: SIGKILL to it, which takes every process of the pod along. */
+/** supervisor.h: SIGKILL to every app at once, then the ordinary end, with the release of what the pod held. */
+const forceSignal = 64;
+/** A supervisor that is stopped or frozen does not answer. */
+const forceMs = 3_000;
+
+/**
+ * In order: stop signals, grace time, KILL, all by the supervisor. `force`: KILL, by the supervisor. When it does not end in time, SIGKILL to it
+ * takes every process of the pod along; what the pod held is then gc's.
+ */
 export function stop(podDir: string, options: { readonly force: boolean; readonly graceMs: number }): StopOutcome {
   const wanted = supervisorOf(podDir);
   using supervisor = wanted === undefined ? undefined : holdProcess(wanted);
   if (supervisor === undefined) return 'was not running';
-  if (!options.force) {
-    if (!supervisor.signal(SIGNAL.TERM)) return 'was not running';
-    if (supervisor.waitEnd(options.graceMs + marginMs)) return 'stopped';
-  }
+  if (!supervisor.signal(options.force ? forceSignal : SIGNAL.TERM)) return 'was not running';
+  if (supervisor.waitEnd(options.force ? forceMs : options.graceMs + marginMs)) return options.force ? 'killed' : 'stopped';
   supervisor.signal(SIGNAL.KILL);
   if (!supervisor.waitEnd(killMs)) throw new RuntimeError('ERR_POD_STATE', `the supervisor of ${podDir} does not end, not even by SIGKILL`);
   return 'killed';

@@ -199,13 +199,17 @@ static void on_signal(int number) {
       else stop_apps();
       break;
     case SIGTERM: stop_apps(); break;
-    default: signal_apps(number);
+    default:
+      if (number == FORCE_SIGNAL) {
+        stopping = true;
+        kill_apps();
+      } else signal_apps(number);
   }
 }
 
 /* Signals we act on, blocked from here on. One that was ignored when rkt was started (nohup, "&") stays ignored. */
 static sigset_t handled_signals(void) {
-  static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+  static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, FORCE_SIGNAL};
   sigset_t set;
   sigemptyset(&set);
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

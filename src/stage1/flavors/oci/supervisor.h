@@ -8,6 +8,7 @@
 
 enum {
   MAX_APPS = 64,
+  FORCE_SIGNAL = 64, /* SIGRTMAX as the kernel counts: kill everything and end in order (stop.ts) */
   EXIT_SETUP = 254, /* rkt 2.3: the pod could not be set up */
   /* Descriptors that config.json names as /proc/<supervisor>/fd/N; written by bundle.ts before we exist. */
   FD_PID_NS = 10,
