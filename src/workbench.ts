@@ -75,13 +75,13 @@ export function removeNetworks(settings: Settings, names: readonly string[], for
 
 /** Joins a running pod to one more network. @returns what it got there */
 export function connectPod(settings: Settings, uuid: string, network: string, warn: (text: string) => void): NetInfo {
-  return changePod(settings, uuid, ({ pod, journal, actions, connected, writeNetInfo }) => {
+  return changePod(settings, uuid, ({ pod, journal, actions, connected, tell }) => {
     const { step, warnings } = planConnection(settings, network, connected(), planServices(settings));
     warnings.forEach(warn);
     const from = journal.entries.length;
     trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
     applySteps([step], actions, journal, pendingSignal, from);
-    orUndo(actions, journal, writeNetInfo, from);
+    orUndo(actions, journal, () => tell().forEach(warn), from);
     if (!supervisorLives(pod)) throw new RuntimeError('ERR_POD_STATE', `pod ${pod.id} exited meanwhile`, { hint: 'rkt gc removes what it held' });
     const joined = attachedNetworks(journal.entries).at(-1);
     if (joined === undefined) throw new Error(`pod ${pod.id} joined nothing`);
@@ -90,13 +90,13 @@ export function connectPod(settings: Settings, uuid: string, network: string, wa
 }
 
 /** Takes a running pod off a network: address, links and rules are free again. */
-export function disconnectPod(settings: Settings, uuid: string, network: string): NetInfo {
-  return changePod(settings, uuid, ({ pod, journal, actions, connected, writeNetInfo }) => {
+export function disconnectPod(settings: Settings, uuid: string, network: string, warn: (text: string) => void): NetInfo {
+  return changePod(settings, uuid, ({ pod, journal, actions, connected, tell }) => {
     const { n, step, result = { cniVersion: '' } } = attachmentTo(connected(), network);
     // Announced, so that a gc after a kill goes on with it.
     journal.kept(n, 'it is being disconnected');
     const kept = undoAll(journal, actions, (entry) => entry.n === n);
-    writeNetInfo();
+    tell().forEach(warn);
     if (kept.length > 0)
       throw new RuntimeError('ERR_UNDO_INCOMPLETE', `pod ${pod.id} could not be taken off network "${step.network.name}" whole`, {
         details: kept.map(({ error }) => error),

@@ -10,6 +10,7 @@ import type { PodManifest } from '../model/pod.ts';
 import type { NetPlan } from '../model/plan.ts';
 import type { Settings } from '../model/settings.ts';
 import type { ConnectedPod } from '../net/connect.ts';
+import { changedResolvConf, generated } from '../stage0/prepare/etc-files.ts';
 import { writeNetInfo } from '../stage0/prepare/pod-directory.ts';
 import { netnsPath, podNames } from '../stage0/prepare/steps.ts';
 import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
@@ -26,9 +27,11 @@ export interface ChangingPod {
   readonly actions: Actions;
   /** as the journal has it now */
   readonly connected: () => ConnectedPod;
-  /** net-info.json from the journal */
-  readonly writeNetInfo: () => void;
+  /** what the pod's directory and its apps are told of its networks, from the journal: net-info.json, /etc/resolv.conf. @returns warnings */
+  readonly tell: () => readonly string[];
 }
+
+const planOf = (path: string): NetPlan => JSON.parse(readText(path) ?? '{"mode":"none","networks":[],"warnings":[]}') as NetPlan;
 
 /** Another change is waited for: an ADD may take its whole deadline. */
 const patienceMs = 60_000;
@@ -52,11 +55,17 @@ export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing
     actions,
     connected: () => ({
       id: pod.id,
-      mode: (JSON.parse(readText(files.netPlan) ?? '{"mode":"none"}') as NetPlan).mode,
+      mode: planOf(files.netPlan).mode,
       netns: netnsPath(pod.id),
       names: podNames(JSON.parse(manifestText(pod)) as PodManifest, nameOf(pod.dir)),
       attachments: liveAttachments(journal.entries),
     }),
-    writeNetInfo: () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)),
+    tell: () => {
+      const networks = attachedNetworks(journal.entries);
+      writeNetInfo(files.netInfo, networks);
+      const { text, warnings } = changedResolvConf(planOf(files.netPlan), networks);
+      ociFlavor.replaceResolvConf(pod.dir, text, generated);
+      return warnings;
+    },
   });
 }

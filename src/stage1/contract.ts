@@ -92,6 +92,11 @@ export interface Stage1 {
    * for it; waits for the release of an exited pod, and ends it when it does not end. @throws ERR_EFFECT_FAILED
    */
   kill(podDir: string, pid: number, startTime: string): void;
+  /**
+   * Other text for the /etc/resolv.conf that the apps of a running pod were given by {@link Stage1Pod}: seen at once. Nothing is done when they
+   * were given none, or the file does not begin with `beginning` any more. @throws ERR_POD_IO
+   */
+  replaceResolvConf(podDir: string, text: string, beginning: string): void;
   /** This process becomes `command` in an app of a running pod. @throws ERR_POD_STATE, ERR_APP_NOT_FOUND */
   enter(podDir: string, podId: PodId, app: string, command: readonly string[]): never;
   /** Ends a running pod, in order or (`force`) at once, and waits until it has. */

@@ -1,6 +1,6 @@
 import { disconnectPod } from '../../workbench.ts';
 import { defineCommand } from '../command.ts';
-import { out } from '../output.ts';
+import { out, warn } from '../output.ts';
 import { podAndNetwork } from '../pod-argument.ts';
 import { settingsFrom } from '../settings.ts';
 
@@ -14,7 +14,7 @@ export const command = defineCommand({
   flags: {},
   run({ global, operands }) {
     const [uuid, network] = podAndNetwork('net disconnect', operands);
-    const { netName, ifName } = disconnectPod(settingsFrom(global), uuid, network);
+    const { netName, ifName } = disconnectPod(settingsFrom(global), uuid, network, warn);
     out(`${netName}: ${ifName} is gone\n`);
     return 0;
   },

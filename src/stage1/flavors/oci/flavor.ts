@@ -5,6 +5,7 @@ import { kill, launch } from './launch.ts';
 import { maxApps } from './layout.ts';
 import { leavePrivateMounts } from './mounts.ts';
 import { mountRootfs, prepareApp } from './prepare.ts';
+import { replaceResolvConf } from './resolv-conf.ts';
 import { stop } from './stop.ts';
 
 export const ociFlavor: Stage1 = {
@@ -16,6 +17,7 @@ export const ociFlavor: Stage1 = {
   unmountRootfs: leavePrivateMounts,
   launch,
   kill,
+  replaceResolvConf,
   enter,
   stop,
 };
