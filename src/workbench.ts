@@ -122,8 +122,8 @@ export function repairPods(settings: Settings, uuid: string | undefined, apply: 
 }
 
 /** A picture of the pods and their networks as they are now, what is broken marked. */
-export function diagram({ dataDir }: Settings, format: 'text' | 'svg'): string {
-  const scene = layOut(pictureOf(readDiagramFacts(dataDir)));
+export function diagram(settings: Settings, format: 'text' | 'svg'): string {
+  const scene = layOut(pictureOf(readDiagramFacts(settings)));
   return format === 'svg' ? renderSvg(scene) : renderText(scene);
 }
 

@@ -107,7 +107,8 @@ export function inspectNetwork(settings: Settings, name: string): InspectedNetwo
   };
 }
 
-function attemptToResolve(
+/** A list as it would run, or why it cannot. */
+export function attemptToResolve(
   conf: NetworkConf,
   source: ListSource,
   services: PlanServices,
@@ -126,7 +127,7 @@ function isIn(subnet: string, address: string | undefined): boolean {
 }
 
 /** The shape of a network whose plugins cannot all be found: enough to look for what it left. */
-const withoutPlugins = (conf: NetworkConf): PlannedNetwork => ({
+export const withoutPlugins = (conf: NetworkConf): PlannedNetwork => ({
   name: conf.name,
   ifName: 'eth0',
   cniVersion: conf.versions.at(-1) ?? '0.1.0',

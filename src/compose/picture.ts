@@ -10,15 +10,21 @@ import { readSysctl } from '../host/sysctl.ts';
 import { cidrText } from '../model/cidr.ts';
 import { isErrno } from '../model/errors.ts';
 import type { NetPlan } from '../model/plan.ts';
+import type { Settings } from '../model/settings.ts';
+import { readCache, toolAttachments } from '../net/cni/cache.ts';
 import type { AttachmentFacts, DiagramFacts, PodFacts } from '../net/diagram/facts.ts';
 import { readHostRoutes } from '../net/facts/routes.ts';
+import { confFromText, ownSource, withArguments } from '../net/lists.ts';
+import { toolSource } from '../net/tool.ts';
 import { podInfo } from '../state/pod/info.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { hasEnded, listPods, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
+import { cacheDir, planServices } from './cni.ts';
+import { attemptToResolve, withoutPlugins } from './inspect.ts';
 import { lookAtAttachment } from './repair.ts';
 
-export function readDiagramFacts(dataDir: string): DiagramFacts {
-  const pods = listPods(dataDir, ['run', 'exited-garbage']).flatMap(podFacts);
+export function readDiagramFacts(settings: Settings): DiagramFacts {
+  const pods = [...listPods(settings.dataDir, ['run', 'exited-garbage']).flatMap(podFacts), ...namespaceFacts(settings)];
   const routes = readHostRoutes();
   const uplinks = [...new Set(routes.flatMap(({ kind, destination, device }) => (kind === 'route' && destination.endsWith('/0') ? [device] : [])))];
   const bridges = [...new Set(pods.flatMap(({ attachments }) => attachments.flatMap(({ network }) => network.expects.bridge ?? [])))];
@@ -71,6 +77,32 @@ function podFacts(pod: PodEntry): PodFacts[] {
       attachments: attachments.map((attachment) => attachmentFacts(attachment, isRunning)),
     },
   ];
+}
+
+/** Namespaces that `net add` attached. */
+function namespaceFacts(settings: Settings): PodFacts[] {
+  const found = new Map<string, { readonly netns: string; readonly attachments: AttachmentFacts[] }>();
+  for (const cached of toolAttachments(cacheDir)) {
+    const { containerId, netns, config = '', path } = cached;
+    const conf = confFromText(config, cached.network, path);
+    if (conf === undefined) continue;
+    const source = toolSource(process.env, ownSource(settings), cached.network);
+    const network = withArguments(attemptToResolve(conf, source, planServices(settings, false)).network ?? withoutPlugins(conf), cached);
+    const result = readCache(cacheDir, network, { containerId, netns });
+    const there = found.get(containerId) ?? { netns, attachments: [] };
+    found.set(containerId, there);
+    const step = { kind: 'network.attach', network, containerId, netns, names: [] } as const;
+    there.attachments.push(attachmentFacts({ n: 0, step, result }, netnsExists(netns)));
+  }
+  return [...found].map(([id, { netns, attachments }]) => ({
+    id,
+    name: undefined,
+    apps: [],
+    netns,
+    isRunning: netnsExists(netns),
+    mode: 'contained',
+    attachments,
+  }));
 }
 
 function attachmentFacts(attachment: LiveAttachment, isRunning: boolean): AttachmentFacts {

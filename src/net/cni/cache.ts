@@ -96,19 +96,30 @@ export function cachedAttachments(cacheDir: string, network: string): CachedAtta
     if (file === undefined) return [];
     if (file.kind === undefined) return bareResult(path, name.slice(prefix.length));
     if (file.kind !== 'cniCacheV1' || file.networkName !== network) return [];
-    return [
-      {
-        path,
-        containerId: file.containerId ?? '',
-        ifName: file.ifName ?? '',
-        netns: file.netns ?? '',
-        ...(file.config === undefined ? {} : { config: Buffer.from(file.config, 'base64').toString() }),
-        args: file.cniArgs ?? [],
-        capabilityArgs: file.capabilityArgs ?? {},
-      },
-    ];
+    return [attachmentOf(path, file)];
   });
 }
+
+/** What cnitool, or rkt in its place, has attached, with the network's name, by file name. */
+export const toolAttachments = (cacheDir: string): (CachedAttachment & { readonly network: string })[] =>
+  resultNames(cacheDir)
+    .filter((name) => name.includes(`-${toolPrefix}`))
+    .flatMap((name) => {
+      const path = join(resultsDir(cacheDir), name);
+      const file = parseCacheFile(readText(path));
+      if (file?.kind !== 'cniCacheV1' || file.containerId?.startsWith(toolPrefix) !== true || file.networkName === undefined) return [];
+      return [{ ...attachmentOf(path, file), network: file.networkName }];
+    });
+
+const attachmentOf = (path: string, file: CacheFile): CachedAttachment => ({
+  path,
+  containerId: file.containerId ?? '',
+  ifName: file.ifName ?? '',
+  netns: file.netns ?? '',
+  ...(file.config === undefined ? {} : { config: Buffer.from(file.config, 'base64').toString() }),
+  args: file.cniArgs ?? [],
+  capabilityArgs: file.capabilityArgs ?? {},
+});
 
 /** The name of the network that an interface of a container is attached to; undefined when it is attached to none that anybody cached. */
 export function cachedNetwork(cacheDir: string, containerId: string, ifName: string): string | undefined {

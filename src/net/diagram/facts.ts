@@ -17,6 +17,8 @@ export interface PodFacts {
   readonly id: string;
   readonly name: string | undefined;
   readonly apps: readonly string[];
+  /** no pod of rkt's but a namespace that `net add` (or cnitool) attached; running as long as it is there */
+  readonly netns?: string;
   /** not running: it has ended and still holds what is shown */
   readonly isRunning: boolean;
   readonly mode: NetMode;

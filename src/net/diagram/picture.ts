@@ -34,6 +34,7 @@ const faint = (text: string): Line => ({ text: printable(text), tone: 'faint' })
 const bad = (text: string): Line => ({ text: printable(`✗ ${text}`), tone: 'bad' });
 const stateOf = (lines: readonly Line[]): Card['state'] => (lines.some(({ tone }) => tone === 'bad') ? 'broken' : 'fine');
 const short = (pod: PodFacts): string => pod.name ?? pod.id.slice(0, 8);
+const nounOf = (pod: PodFacts): string => (pod.netns === undefined ? `pod ${short(pod)}` : `namespace ${pod.netns}`);
 /** Problems a card has room for. */
 const shownProblems = 3;
 
@@ -57,7 +58,18 @@ export function pictureOf(facts: DiagramFacts): Picture {
     return pods.length === 0 ? [] : [{ card, isConnected: mode === 'host', isRouted: false, pods: pods.map((pod) => podCard(pod, [])) }];
   });
   const broken = facts.pods.filter((pod) => pod.isRunning && pod.attachments.some(({ missing }) => missing.length > 0));
-  const cure = broken.length === 0 ? [] : [`cure: rkt net repair${broken.length === 1 ? ` ${broken[0]?.id.slice(0, 8) ?? ''}` : ''}`];
+  const pods = broken.filter(({ netns }) => netns === undefined);
+  const cure = [
+    ...(pods.length === 0 ? [] : [`cure: rkt net repair${pods.length === 1 ? ` ${pods[0]?.id.slice(0, 8) ?? ''}` : ''}`]),
+    // Whoever attached it keeps no journal to repair it by.
+    ...broken.flatMap(({ netns, attachments }) =>
+      netns === undefined
+        ? []
+        : attachments
+            .filter(({ missing }) => missing.length > 0)
+            .map(({ network: { name } }) => `cure: rkt net del ${name} ${netns}, then rkt net add`),
+    ),
+  ];
   return { host, branches: [...branches, ...loose], findings: [...new Set([...findings, ...cure])].map(printable) };
 }
 
@@ -126,7 +138,7 @@ function networkBranch(name: string, members: readonly Member[], facts: DiagramF
 function podCard(pod: PodFacts, lines: readonly Line[]): Card {
   const own = [...(pod.apps.length === 0 ? [] : [plain(pod.apps.join(', '))]), ...lines];
   return {
-    title: `pod ${printable(short(pod))}${pod.isRunning ? '' : ' (exited)'}`,
+    title: `${printable(nounOf(pod))}${pod.isRunning ? '' : pod.netns === undefined ? ' (exited)' : ' (gone)'}`,
     lines: pod.isRunning ? own : own.map(({ text }) => ({ text, tone: 'faint' })),
     state: pod.isRunning ? stateOf(own) : 'ended',
   };
@@ -148,7 +160,7 @@ function attachmentLines(pod: PodFacts, attachment: AttachmentFacts, bridgeAddre
     ...attachment.missing.filter(isThePods).map((text) => `missing: ${text}`),
     ...attachment.failures,
   ];
-  findings.push(...gathered(problems).map((problem) => `pod ${short(pod)}, ${network.ifName} on "${network.name}": ${problem}`));
+  findings.push(...gathered(problems).map((problem) => `${nounOf(pod)}, ${network.ifName} on "${network.name}": ${problem}`));
   return [...lines, ...cardProblems(problems).map(bad)];
 }
 
