@@ -85,10 +85,11 @@ function refuseMissing(names: PodNames | undefined): void {
 
 /** What ADD would refuse is refused now, while nothing has to be undone. @throws ERR_NETCONF_INVALID, ERR_NET_ARGS naming every fault */
 function refuseFaulty(networks: readonly PlannedNetwork[], services: PlanServices): void {
-  const asked = networks.flatMap((network) => {
-    const faults = services.faultsOf(network);
+  const faulty = networks.map((network) => ({ network, faults: services.faultsOf(network) })).filter((one) => one.faults.length > 0);
+  if (faulty.length === 0) return;
+  const asked = faulty.flatMap(({ network, faults }) => {
     // The file is good, and what this pod asked of it is not.
-    const isAsked = faults.length > 0 && services.faultsOf({ ...network, args: [], capabilityArgs: {} }).length === 0;
+    const isAsked = services.faultsOf({ ...network, args: [], capabilityArgs: {} }).length === 0;
     return isAsked ? faults.map((fault) => `network "${network.name}" cannot give what is asked of it: ${fault}`) : [];
   });
   if (asked.length > 0)
@@ -96,10 +97,7 @@ function refuseFaulty(networks: readonly PlannedNetwork[], services: PlanService
       details: asked.length === 1 ? [] : asked,
       hint: 'correct what follows the name of the network in --net; rkt net inspect NETWORK shows its subnets',
     });
-  const faults = networks.flatMap((network) =>
-    services.faultsOf(network).map((fault) => `network "${network.name}" (${network.source.path}): ${fault}`),
-  );
-  if (faults.length === 0) return;
+  const faults = faulty.flatMap(({ network, faults: own }) => own.map((fault) => `network "${network.name}" (${network.source.path}): ${fault}`));
   throw new RuntimeError(
     'ERR_NETCONF_INVALID',
     faults.length === 1 ? (faults[0] ?? '') : `${faults.length} faults in the configuration of networks`,

@@ -1,11 +1,14 @@
 /** Reads net.d directories. @see rkt.md 2.10, cni.md L10-L14 */
-import { lstatSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../host/linux.ts';
 import { messageOf } from '../../model/errors.ts';
 import { byteOrder } from './order.ts';
 import { parseList, parseSingle, type ConfText, type Parsed } from './parse.ts';
 import type { ConfDirectory, ConfFault, FaultyFile, LoadedConf, NetworkConf } from './types.ts';
+
+/** fatal: replacement characters would end up in a plugin's stdin; ignoreBOM: keep the bytes as they are */
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A configuration is a few kilobytes; what is larger is something else under a wrong name. */
 const maxBytes = 1 << 20;
@@ -51,7 +54,10 @@ function parse(file: ConfText, directory: string, owner: ConfDirectory['owner'])
   if (!file.path.endsWith('.conflist')) return parseSingle(file, owner);
   const unreadable: ConfFault[] = [];
   const parsed = parseList(file, owner, (network) => {
-    const listed = list(join(directory, network), ['.conf']);
+    const dropIns = `${directory}/${network}`;
+    // Most networks have none, and a directory that is missing costs ten times as much to read as to look for.
+    if (!existsSync(dropIns)) return [];
+    const listed = list(dropIns, ['.conf']);
     // A file of the network's name is nobody's drop-in directory.
     if (listed.fault !== undefined && statSync(listed.fault.path, { throwIfNoEntry: false })?.isDirectory() !== false) unreadable.push(listed.fault);
     const reads = listed.paths.map(readConf).filter((read) => read !== undefined);
@@ -65,7 +71,7 @@ function parse(file: ConfText, directory: string, owner: ConfDirectory['owner'])
 function list(directory: string, endings: readonly string[]): { paths: string[]; fault?: ConfFault } {
   try {
     const names = readdirSync(directory).filter((name) => endings.some((ending) => name.endsWith(ending) && name !== ending));
-    return { paths: names.sort(byteOrder).map((name) => join(directory, name)) };
+    return { paths: names.sort(byteOrder).map((name) => `${directory}/${name}`) };
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return { paths: [] };
     return { paths: [], fault: { path: directory, jsonPath: '', message: `cannot be read: ${messageOf(error)}` } };
@@ -78,8 +84,7 @@ function readConf(path: string): ConfText | ConfFault | undefined {
     const status = statSync(path);
     if (!status.isFile()) return undefined;
     if (status.size > maxBytes) return { path, jsonPath: '', message: `is larger than ${maxBytes} bytes` };
-    // fatal: replacement characters would end up in a plugin's stdin; ignoreBOM: keep the bytes as they are
-    return { path, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(path)) };
+    return { path, text: strictUtf8.decode(readFileSync(path)) };
   } catch (error) {
     if (error instanceof TypeError) return { path, jsonPath: '', message: 'is not UTF-8 text' };
     // Removed since the directory was listed: as if it had never been there.

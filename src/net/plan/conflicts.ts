@@ -1,5 +1,5 @@
 /** Subnets of ours that somebody else already routes. Pure. @see rkt.md 4.1 row 17 */
-import { cidrText, networkOf, overlaps, parseCidr, type Cidr } from '../../model/cidr.ts';
+import { cidrText, hostCidr, lastOf, networkOf, overlaps, parseCidr, type Cidr } from '../../model/cidr.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import type { HostRoute } from '../facts/types.ts';
@@ -11,7 +11,15 @@ export type ExpectedNetwork = Pick<PlannedNetwork, 'name' | 'source' | 'expects'
 interface Routed {
   readonly network: ExpectedNetwork;
   readonly subnet: Cidr;
+  /** first and last address, of IPv6 the upper 53 bits: numbers tell most pairs apart, and a hundred networks are thousands of pairs */
+  readonly from: number;
+  readonly to: number;
 }
+const routedBy = (network: ExpectedNetwork, subnet: Cidr): Routed => {
+  const unseen = subnet.ip.family === 4 ? 0n : 75n;
+  return { network, subnet, from: Number(networkOf(subnet).ip.value >> unseen), to: Number(lastOf(subnet).value >> unseen) };
+};
+const doOverlap = (a: Routed, b: Routed): boolean => a.from <= b.to && b.from <= a.to && overlaps(a.subnet, b.subnet);
 const isHostRoute = (cidr: Cidr): boolean => cidr.prefixLen === (cidr.ip.family === 4 ? 32 : 128);
 
 /** The default route, also in the parts that VPNs split it into (0/1 and 128/1, ::/1, 2000::/3), overlaps everything and harms nothing. */
@@ -21,14 +29,22 @@ const isDefault = (cidr: Cidr): boolean => cidr.prefixLen <= (cidr.ip.family ===
 const isPodsOwn = (network: ExpectedNetwork, entry: HostRoute, cidr: Cidr): boolean =>
   network.expects.bridge === undefined && entry.device.startsWith('veth') && isHostRoute(cidr) && entry.gateway === undefined;
 
-/** Why `entry` is in the way of `routed`; undefined if it is not. */
-function conflictWith({ network, subnet }: Routed, entry: HostRoute): string | undefined {
+/** What of the address space an entry takes; undefined for what harms nothing. */
+interface Taken {
+  readonly entry: HostRoute;
+  readonly taken: Cidr;
+}
+function takenBy(entry: HostRoute): Taken[] {
   const cidr = parseCidr(entry.destination);
-  if (cidr === undefined || isDefault(networkOf(cidr)) || entry.device === (network.expects.bridge ?? '\0')) return undefined;
+  if (cidr === undefined || isDefault(networkOf(cidr))) return [];
   // Of an address only the address itself is taken; the subnet around it is a route of its own.
-  const taken = entry.kind === 'address' ? { ip: cidr.ip, prefixLen: cidr.ip.family === 4 ? 32 : 128 } : networkOf(cidr);
-  if (!overlaps(subnet, taken) || isPodsOwn(network, entry, taken)) return undefined;
-  if (entry.kind === 'address') return `the host's address ${cidr.ip.text} on device ${entry.device}`;
+  return [{ entry, taken: entry.kind === 'address' ? hostCidr(cidr.ip) : networkOf(cidr) }];
+}
+
+/** Why `entry` is in the way of `routed`; undefined if it is not. */
+function conflictWith({ network, subnet }: Routed, { entry, taken }: Taken): string | undefined {
+  if (entry.device === (network.expects.bridge ?? '\0') || !overlaps(subnet, taken) || isPodsOwn(network, entry, taken)) return undefined;
+  if (entry.kind === 'address') return `the host's address ${taken.ip.text} on device ${entry.device}`;
   // "Reject 172.16.0.0/12 unless something more precise is known" is a fence, and ours is more precise.
   if (entry.kind === 'reject') return taken.prefixLen < subnet.prefixLen ? undefined : `the rejecting route ${cidrText(taken)}`;
   return `the route ${cidrText(taken)}${entry.gateway === undefined ? '' : ` via ${entry.gateway}`} on device ${entry.device}`;
@@ -47,24 +63,26 @@ export function conflictsOf(
     .flatMap((network) =>
       network.expects.subnets.flatMap((text) => {
         const subnet = parseCidr(text);
-        return subnet === undefined ? [] : [{ network, subnet }];
+        return subnet === undefined ? [] : [routedBy(network, subnet)];
       }),
     );
   const conflicts: { text: string; network: ExpectedNetwork }[] = [];
   const add = (mine: Routed, other: string): void => {
     conflicts.push({ text: `subnet ${cidrText(mine.subnet)} of network "${mine.network.name}" overlaps ${other}`, network: mine.network });
   };
+  const occupied = routes.flatMap(takenBy);
   for (const [i, mine] of routed.entries()) {
-    const found = routes.flatMap((entry) => {
-      const why = conflictWith(mine, entry);
-      return why === undefined ? [] : [{ entry, why }];
+    const found = occupied.flatMap((taken) => {
+      const why = conflictWith(mine, taken);
+      return why === undefined ? [] : [{ entry: taken.entry, why }];
     });
     for (const { entry, why } of found) {
       // The address by which a subnet is routed says nothing new.
       if (entry.kind !== 'address' || !found.some((other) => other.entry.kind === 'route' && other.entry.device === entry.device)) add(mine, why);
     }
-    for (const other of routed.slice(0, i)) {
-      if (other.network === mine.network || !overlaps(mine.subnet, other.subnet)) continue;
+    for (const [j, other] of routed.entries()) {
+      if (j >= i) break;
+      if (other.network === mine.network || !doOverlap(mine, other)) continue;
       const isShared =
         mine.network.expects.bridge !== undefined &&
         mine.network.expects.bridge === other.network.expects.bridge &&

@@ -60,7 +60,7 @@ export function planNetworks(input: PlanInput): NetPlan {
     publisher === undefined || ports.length === 0 || input.facts.ports === undefined
       ? { ports, warnings: [] }
       : settlePorts(ports, publisher, bare, input.facts.ports);
-  const planned = networks.map((conf, index) => plan(conf, index, conf === published ? mapped : []));
+  const planned = networks.flatMap((conf, index) => (conf === published && mapped.length > 0 ? plan(conf, index, mapped) : (bare[index] ?? [])));
   refuseConflicts(planned, input.facts.routes, input.facts.pluginPath[0] ?? '');
   return {
     mode: 'contained',

@@ -70,16 +70,13 @@ function contained(networks: readonly PlannedNetwork[]): string[] {
   if (networks.length === 0) return wrap('', 'There is no network to join: the pod gets nothing but lo.');
   const count = networks.length === 1 ? 'one network' : `${networks.length} networks, in this order`;
   const shared = sharedObjects(networks);
+  const column = Math.max(...shared.map(([name]) => name.length));
   return [
     ...wrap('', `The pod gets a network namespace of its own and joins ${count}:`),
     ...networks.flatMap((network) => ['', ...networkLines(network)]),
     ...(shared.length === 0
       ? []
-      : [
-          '',
-          'Shared with other pods, made if absent:',
-          ...shared.flatMap(([what, fate]) => wrap(`  ${what.padEnd(Math.max(...shared.map(([name]) => name.length)))}  `, fate)),
-        ]),
+      : ['', 'Shared with other pods, made if absent:', ...shared.flatMap(([what, fate]) => wrap(`  ${what.padEnd(column)}  `, fate))]),
     '',
     'Removed by "rkt gc" or "rkt rm" once the pod has exited:',
     ...networks.toReversed().flatMap(removal),
@@ -195,6 +192,7 @@ function removal({ ifName, plugins }: PlannedNetwork): string[] {
 
 /** Breaks `text` at blanks; following lines are indented as deep as `prefix` is long. A word longer than a line stays whole, so that it can be copied. */
 function wrap(prefix: string, text: string): string[] {
+  if (prefix.length + text.length <= width) return [`${prefix}${text}`.trimEnd()];
   const lines: string[] = [];
   let line = '';
   // Runs of blanks are columns: they stay, unless the line breaks there.
