@@ -6,10 +6,12 @@ import {
   deleteLink,
   linkByIndex,
   linkByName,
+  linksByName,
   listAddresses,
   listLinks,
   listRoutes,
   setAlias,
+  setAliasAndUp,
   setNoLinkLocal,
   setUp,
   type Link,
@@ -135,20 +137,14 @@ export const firstGateway = (leases: readonly Lease[], family: Family): Ip | und
   leases.find(({ address, gateway }) => address.ip.family === family && gateway !== undefined)?.gateway;
 
 /** Without IPv6 in the kernel there is nothing to silence. */
-function silence(socket: RouteSocket, link: Link): void {
-  try {
-    socket.request([setNoLinkLocal(link.index)]);
-  } catch (error) {
-    if (!isErrno(error, 'EAFNOSUPPORT', 'EOPNOTSUPP')) throw error;
-  }
-}
+const silenced = (link: Link): Request => ({ ...setNoLinkLocal(link.index), mayFail: ['EAFNOSUPPORT', 'EOPNOTSUPP'] });
 
 /** Call in the pod's namespace, with the interface made and not up yet, before an IPAM plugin brings it up and works through it. */
 export function silenceForIpam(ifName: string): void {
   using socket = new RouteSocket();
   const link = linkByName(socket, ifName);
   // DHCP gives IPv4 only; when configurePodEnd knows that, the interface is up already.
-  if (link !== undefined) silence(socket, link);
+  if (link !== undefined) socket.request([silenced(link)]);
 }
 
 /** Call in the pod's namespace, for an interface that gets IPv6 addresses. */
@@ -168,13 +164,12 @@ export function configurePodEnd(
   afterUp: readonly Request[],
   address: (lease: Lease) => Request = (lease) => addAddress(link.index, lease.address),
 ): void {
-  if (leases.some(({ address: { ip } }) => ip.family === 6)) enableIpv6(link.name);
-  else if (leases.length > 0) {
-    // A network without IPv6: what a link-local address says to everybody when it comes up is copied to every port of
-    // the bridge and read in every pod. With 600 pods that made the next ADD four times slower.
-    silence(socket, link);
-  }
-  socket.request([...leases.map(address), setUp(link.index, link.name), ...afterUp]);
+  const hasIpv6 = leases.some(({ address: { ip } }) => ip.family === 6);
+  if (hasIpv6) enableIpv6(link.name);
+  // A network without IPv6: what a link-local address says to everybody when it comes up is copied to every port of
+  // the bridge and read in every pod. With 600 pods that made the next ADD four times slower.
+  const first = hasIpv6 || leases.length === 0 ? [] : [silenced(link)];
+  socket.request([...first, ...leases.map(address), setUp(link.index, link.name), ...afterUp]);
 }
 
 /** Metric of an IPv6 route that names none. */
@@ -225,8 +220,7 @@ export function createPair(
       if (link === undefined) throw new CniError(cniCode.internal, `link ${name} vanished right after it was made`);
       try {
         // A port of a bridge has no use for addresses, and each link-local one makes the host's table of them longer.
-        if (!options.hostIpv6) silence(socket, link);
-        socket.request([setAlias(link.index, attachmentText(key)), setUp(link.index, name)]);
+        socket.request([...(options.hostIpv6 ? [] : [silenced(link)]), setAliasAndUp(link.index, attachmentText(key), name)]);
       } catch (error) {
         deleteIfThere(socket, link); // without its alias nobody would know whose it is
         throw error;
@@ -251,10 +245,7 @@ const hostNames = (key: AttachmentKey): string[] => Array.from({ length: linkNam
 /** Host ends of an attachment, by their alias. All its names are tried: whoever took one at ADD may be gone since. */
 export function hostLinks(socket: RouteSocket, key: AttachmentKey): Link[] {
   const alias = attachmentText(key);
-  return hostNames(key).flatMap((name) => {
-    const link = linkByName(socket, name);
-    return link?.alias === alias ? [link] : [];
-  });
+  return linksByName(socket, hostNames(key)).filter((link) => link.alias === alias);
 }
 
 /** Undoes {@link createPair}, and nothing else: what has the pod's interface name may be somebody else's. */

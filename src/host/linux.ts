@@ -141,8 +141,13 @@ export class Errno extends Error {
   }
 }
 
+let moves = 0;
+/** Changes when this thread may have changed namespaces: what was learned of them holds until then. */
+export const namespaceMoves = (): number => moves;
+
 /** Raw call: result or -errno, never throws. For callers that branch on the errno. */
 export function raw(name: keyof typeof numbers, ...args: Word[]): number {
+  if (name === 'setns' || name === 'unshare') moves++;
   return native.syscall(numbers[name][arch], ...args);
 }
 
@@ -287,6 +292,17 @@ export const send = (fd: number, message: Uint8Array): number => call('sendto', 
 /** Receives one datagram into `into`; returns its full length (may exceed the buffer: MSG_TRUNC). */
 export const receive = (fd: number, into: Uint8Array, flags = 0): number =>
   call('recvfrom', `fd ${fd}`, fd, into, into.length, flags | 0x20, null, null);
+
+/** The same, without waiting; undefined when nothing is there: that is no error, and an exception would cost more than the call. */
+export function receiveNow(fd: number, into: Uint8Array): number | undefined {
+  const [MSG_DONTWAIT, MSG_TRUNC, EAGAIN, EINTR] = [0x40, 0x20, 11, 4];
+  for (;;) {
+    const result = raw('recvfrom', fd, into, into.length, MSG_DONTWAIT | MSG_TRUNC, null, null);
+    if (result >= 0) return result;
+    if (result === -EAGAIN) return undefined;
+    if (result !== -EINTR) throw new Errno('recvfrom', -result, `fd ${fd}`);
+  }
+}
 
 /** Filesystem type magic of `path` (statfs f_type). */
 export function filesystemType(path: string): number {

@@ -1,7 +1,7 @@
 /** Network namespaces held by a bind mount. Synchronous by type: a namespace is a property of the thread. @see native.md B */
 import { closeSync, mkdirSync, openSync, readFileSync, readlinkSync, realpathSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { CLONE, Errno, MNT_DETACH, MS, errnoName, filesystemType, isErrno, mount, raw, umount, unshare } from './linux.ts';
+import { CLONE, Errno, MNT_DETACH, MS, errnoName, filesystemType, isErrno, mount, namespaceMoves, raw, umount, unshare } from './linux.ts';
 
 const NSFS_MAGIC = 0x6e736673;
 const own = '/proc/thread-self/ns/net';
@@ -108,4 +108,8 @@ export const netnsIdentity = (path: string): string => {
   return `${dev}:${ino}`;
 };
 /** Identity of the namespace this thread is in. */
-export const currentNetns = (): string => netnsIdentity(own);
+export function currentNetns(): string {
+  if (known.moves !== namespaceMoves()) known = { moves: namespaceMoves(), identity: netnsIdentity(own) };
+  return known.identity;
+}
+let known = { moves: -1, identity: '' };

@@ -127,8 +127,11 @@ export const setMaster = (index: number, master: number): Request => changeLink(
 export const setNoLinkLocal = (index: number): Request =>
   changeLink(index, 'set address generation mode', [attribute(IFLA.AF_SPEC, attribute(AF_INET6, u8(IFLA_INET6_ADDR_GEN_MODE, ADDR_GEN_MODE_NONE)))]);
 /** '' removes it. */
-export const setAlias = (index: number, alias: string): Request =>
-  changeLink(index, 'set alias', [alias === '' ? attribute(IFLA.IFALIAS) : text(IFLA.IFALIAS, alias)]);
+export const setAlias = (index: number, alias: string): Request => changeLink(index, 'set alias', [aliasAttribute(alias)]);
+/** {@link setAlias} and {@link setUp}, in this order. */
+export const setAliasAndUp = (index: number, alias: string, name: string): Request =>
+  changeLink(index, `set alias of ${name} and set it up`, [aliasAttribute(alias)], IFF_UP, IFF_UP);
+const aliasAttribute = (alias: string): Buffer => (alias === '' ? attribute(IFLA.IFALIAS) : text(IFLA.IFALIAS, alias));
 
 /** Settings of a bridge port. */
 export function setBridgePort(index: number, port: { readonly hairpin?: boolean; readonly isolated?: boolean }): Request {
@@ -211,17 +214,20 @@ function parseLink({ body }: Reply): Link {
 }
 
 /** The link of that name, be it one of its other, longer names; undefined when there is none. */
-export function linkByName(socket: RouteSocket, name: string): Link | undefined {
-  const length = Buffer.byteLength(name);
-  if (length > 127) return undefined;
-  return lookUp(socket, Buffer.concat([linkHeader(0), text(length > 15 ? IFLA.ALT_IFNAME : IFLA.IFNAME, name)]), name);
-}
+export const linkByName = (socket: RouteSocket, name: string): Link | undefined => linksByName(socket, [name])[0];
+/** Those of several names that there are, asked for at once. */
+export const linksByName = (socket: RouteSocket, names: readonly string[]): Link[] =>
+  socket
+    .getEach(names.filter((name) => Buffer.byteLength(name) <= 127).map(askForName))
+    .flatMap((reply) => (reply === undefined ? [] : [parseLink(reply)]));
+const askForName = (name: string): Request =>
+  askForLink(Buffer.concat([linkHeader(0), text(Buffer.byteLength(name) > 15 ? IFLA.ALT_IFNAME : IFLA.IFNAME, name)]), name);
 /** The link of that index; undefined when there is none. */
-export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => lookUp(socket, linkHeader(index), `${index}`);
-function lookUp(socket: RouteSocket, body: Buffer, subject: string): Link | undefined {
-  const reply = socket.get({ type: RTM.GETLINK, flags: 0, body, what: `look up link ${subject}` });
+export const linkByIndex = (socket: RouteSocket, index: number): Link | undefined => {
+  const reply = socket.get(askForLink(linkHeader(index), `${index}`));
   return reply === undefined ? undefined : parseLink(reply);
-}
+};
+const askForLink = (body: Buffer, subject: string): Request => ({ type: RTM.GETLINK, flags: 0, body, what: `look up link ${subject}` });
 /** Every link, or the ports of the bridge with index `master`. */
 export const listLinks = (socket: RouteSocket, master?: number): Link[] =>
   socket

@@ -4,12 +4,14 @@
  * @see native.md C
  */
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
-import { Errno, close, receive, send, sendDetached } from '../linux.ts';
+import { Errno, close, errnoName, receive, send, sendDetached } from '../linux.ts';
 import { NLMSG, NLM_F } from './flags.ts';
 import { errnoOf, failureOf, openNetlink } from './protocol.ts';
 
 const NETLINK_ROUTE = 0;
 const receiveBufferBytes = 2 << 20;
+const ENODEV = 19;
+const EMSGSIZE = 90;
 
 /** One request. `what` names it in errors: `create link eth0`. */
 export interface Request {
@@ -17,17 +19,24 @@ export interface Request {
   readonly flags: number;
   readonly body: Buffer;
   readonly what: string;
+  /** names of errnos that are no failure of a request for acknowledgement: `EOPNOTSUPP` */
+  readonly mayFail?: readonly string[];
 }
 export interface Reply {
   readonly type: number;
   readonly body: Buffer;
 }
 
+/**
+ * More than the kernel says in one message: dumps come in pieces of 32 KiB, a link's lists are at most 64 KiB each. Asking for
+ * the length first would double the calls.
+ */
+const inbox = Buffer.allocUnsafeSlow(256 << 10);
+
 /** A socket of the network namespace the thread was in when it was opened; it stays there. */
 export class RouteSocket implements Disposable {
   readonly #fd: number;
   #sequence = 1;
-  #inbox = Buffer.alloc(32 * 1024);
 
   constructor() {
     this.#fd = openNetlink(NETLINK_ROUTE, receiveBufferBytes);
@@ -46,7 +55,8 @@ export class RouteSocket implements Disposable {
       for (const message of this.#receive()) {
         if (message.seq < first || message.type !== NLMSG.ERROR) continue;
         acknowledged++;
-        if (errnoOf(message) !== 0) failure ??= failureOf(message, 'netlink', requests[message.seq - first]?.what);
+        const { what, mayFail } = requests[message.seq - first] ?? {};
+        if (errnoOf(message) !== 0 && mayFail?.includes(errnoName(errnoOf(message))) !== true) failure ??= failureOf(message, 'netlink', what);
       }
     }
     if (failure !== undefined) throw failure;
@@ -63,17 +73,26 @@ export class RouteSocket implements Disposable {
 
   /** One object; undefined when the kernel has none (ENODEV), or only acknowledged a request that asked for it (NLM_F.ACK). */
   get(request: Request): Reply | undefined {
-    const first = this.#send([{ ...request, flags: request.flags | NLM_F.REQUEST }]);
-    for (;;) {
+    return this.getEach([request])[0];
+  }
+
+  /** The same for several, asked at once; in their order. */
+  getEach(requests: readonly Request[]): (Reply | undefined)[] {
+    if (requests.length === 0) return [];
+    const first = this.#send(requests.map((request) => ({ ...request, flags: request.flags | NLM_F.REQUEST })));
+    const replies: (Reply | undefined)[] = requests.map(() => undefined);
+    let failure: Errno | undefined;
+    for (let answered = 0; answered < requests.length;) {
       for (const message of this.#receive()) {
         if (message.seq < first) continue;
-        if (message.type !== NLMSG.ERROR) return { type: message.type, body: message.data };
-        if (errnoOf(message) === 0) return undefined;
-        const failure = failureOf(message, 'netlink', request.what);
-        if (failure.code === 'ENODEV') return undefined;
-        throw failure;
+        answered++;
+        if (message.type !== NLMSG.ERROR) replies[message.seq - first] = { type: message.type, body: message.data };
+        else if (errnoOf(message) !== 0 && errnoOf(message) !== ENODEV)
+          failure ??= failureOf(message, 'netlink', requests[message.seq - first]?.what);
       }
     }
+    if (failure !== undefined) throw failure;
+    return replies;
   }
 
   /** Every object of a kind. A dump that a change interrupted is taken again. */
@@ -115,10 +134,9 @@ export class RouteSocket implements Disposable {
   }
 
   #receive(): ReturnType<typeof parseMessages> {
-    const MSG_PEEK = 2;
-    const length = receive(this.#fd, this.#inbox, MSG_PEEK);
-    if (length > this.#inbox.length) this.#inbox = Buffer.alloc(length);
-    receive(this.#fd, this.#inbox);
-    return parseMessages(Buffer.from(this.#inbox.subarray(0, length)));
+    const length = receive(this.#fd, inbox);
+    if (length > inbox.length) throw new Errno('netlink', EMSGSIZE, '', `answer of ${length} bytes`);
+    // The inbox is used again: bodies are copied.
+    return parseMessages(Buffer.from(inbox.subarray(0, length)));
   }
 }

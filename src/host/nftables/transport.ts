@@ -7,14 +7,13 @@
  * worker (9-26 ms, RCU); by then most of that time has passed doing other work.
  */
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
-import { Errno, close, receive, send } from '../linux.ts';
+import { Errno, close, receiveNow, send } from '../linux.ts';
 import { currentNetns } from '../netns.ts';
 import { NLMSG, NLM_F } from '../netlink/flags.ts';
 import { detailOf, errnoOf, openNetlink } from '../netlink/protocol.ts';
 import { type Message, type Operation, batchBegin, batchEnd, encodeOperation } from './codec.ts';
 
 const NETLINK_NETFILTER = 12;
-const MSG_DONTWAIT = 0x40;
 const EAGAIN = 11;
 const ENOBUFS = 105;
 const EPROTONOSUPPORT = 93;
@@ -67,16 +66,16 @@ interface Answers {
 function drain(fd: number, first: number): Answers {
   const answers: Answers = { replies: [], failures: [], acknowledged: new Set(), done: false, interrupted: false };
   for (;;) {
-    let length: number;
+    let length: number | undefined;
     try {
-      length = receive(fd, inbox, MSG_DONTWAIT);
+      length = receiveNow(fd, inbox);
     } catch (error) {
-      if (error instanceof Errno && error.errno === EAGAIN) return answers;
       // Answers were lost; sockets of ours hear no broadcasts, so this is a reply that did not fit.
       if (error instanceof Errno && error.errno === ENOBUFS)
         throw new Errno('nftables', ENOBUFS, '', 'the kernel had more to say than the socket holds');
       throw error;
     }
+    if (length === undefined) return answers;
     if (length > inbox.length) throw new Errno('nftables', ENOBUFS, '', `answer of ${length} bytes`);
     // The inbox is used again: bodies are copied.
     for (const message of parseMessages(Buffer.from(inbox.subarray(0, length)))) {
