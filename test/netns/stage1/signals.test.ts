@@ -1,8 +1,9 @@
 /** Who is told to end, how, and that nothing outlives the supervisor. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ociFlavor } from '../../../src/stage1/flavors/oci/flavor.ts';
 import { startTimeOf } from '../../../src/host/process.ts';
+import { podFiles } from '../../../src/state/pod/layout.ts';
 import { useHost } from '../../rig/host.ts';
 import { PodRig, until, type RunningPod } from './pod-rig.ts';
 
@@ -135,6 +136,21 @@ describe('rkt stop', () => {
   test('by force', async () => {
     const pod = await rig.start({ apps: [{ run: `trap '' TERM; echo trapped; ${loop}` }, { run: ['/bin/sleep', '1000'] }] }).ready();
     await pod.printed('trapped');
+    expect(ociFlavor.stop(pod.dir, { force: true, graceMs: 5_000 })).toBe('killed');
+    expect((await pod.ended).code).toBe(137);
+    await noneLeft(pod);
+  });
+  test('by force, while apps are still being started', async () => {
+    const apps = Array.from({ length: 12 }, () => ({ run: `trap '' TERM; ${loop}` }));
+    const pod = rig.start({ apps });
+    await expect.poll(() => existsSync(podFiles(pod.dir).pid), { interval: 1 }).toBe(true);
+    expect(ociFlavor.stop(pod.dir, { force: true, graceMs: 5_000 })).toBe('killed');
+    expect((await pod.ended).code).not.toBe(0);
+    await noneLeft(pod);
+  });
+  test('by force, when the supervisor does not answer', async () => {
+    const pod = await rig.start({ apps: [{ run: ['/bin/sleep', '1000'] }] }).ready();
+    process.kill(pod.pid, 'SIGSTOP');
     expect(ociFlavor.stop(pod.dir, { force: true, graceMs: 5_000 })).toBe('killed');
     expect((await pod.ended).signal).toBe('SIGKILL');
     await noneLeft(pod);
