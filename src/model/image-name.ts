@@ -1,5 +1,5 @@
 /** Image names and ids as people write them, in the one form the store knows them by. @see rkt.md 2.16; OCI distribution-spec 1.1 (names) */
-import type { Digest } from './ids.ts';
+import { isDigest, type Digest } from './ids.ts';
 
 /** Where an image can come from. */
 export const transports = ['oci', 'oci-archive', 'docker-archive'] as const;
@@ -18,24 +18,27 @@ const maxNameBytes = 200;
 export function canonicalImageName(text: string): string | undefined {
   if (text.length > maxNameBytes) return undefined;
   const colon = text.indexOf(':');
-  if (colon > 0 && (isTransport(text.slice(0, colon)) || text.startsWith('sha256:'))) return undefined;
+  if (colon > 0 && (isTransport(text.slice(0, colon)) || /^sha(?:256|512):/.test(text))) return undefined;
   const match = grammar.exec(text);
   if (match === null) return undefined;
   const name = text.replace(/^(?:index\.)?docker\.io\/(?:library\/)?/, '');
   return match[1] === undefined ? `${name}:latest` : name;
 }
 
-/** `sha256:…` or `sha256-…`, whole or its first digits. */
+/** `sha256:…` or `sha256-…` (an OCI or Docker image), `sha512…` (an ACI), whole or its first digits. */
 export interface ImageIdPrefix {
+  readonly algorithm: 'sha256' | 'sha512';
   readonly hex: string;
-  /** the whole id, when all 64 digits are there */
+  /** the whole id, when all digits are there */
   readonly id: Digest | undefined;
 }
 
 /** Reads an image id or its prefix, also behind `name@`; undefined when `text` is something else. */
 export function imageIdPrefix(text: string): ImageIdPrefix | undefined {
-  const match = /^(?:[^/][^@]*@)?sha256[:-]([0-9a-fA-F]{0,64})$/.exec(text);
+  const match = /^(?:[^/][^@]*@)?(?:sha256[:-]([0-9a-fA-F]{0,64})|sha512[:-]([0-9a-fA-F]{0,128}))$/.exec(text);
   if (match === null) return undefined;
-  const hex = (match[1] ?? '').toLowerCase();
-  return { hex, id: hex.length === 64 ? (`sha256:${hex}` as Digest) : undefined };
+  const algorithm = match[2] === undefined ? 'sha256' : 'sha512';
+  const hex = (match[1] ?? match[2] ?? '').toLowerCase();
+  const id = `${algorithm}:${hex}`;
+  return { algorithm, hex, id: isDigest(id) ? id : undefined };
 }

@@ -21,7 +21,10 @@ const text = z.string({ error: must('a string') });
 const texts = z.array(text, { error: must('a list of strings') });
 const nameMap = z.record(z.string(), z.unknown(), { error: must('an object') });
 const textMap = z.record(z.string(), text, { error: must('an object of strings') });
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { error: must('sha256: and 64 hexadecimal digits') });
+// An image of another algorithm is refused here: what is verified is SHA-256.
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value) && value.startsWith('sha256:'), {
+  error: must('sha256: and 64 hexadecimal digits'),
+});
 const size = z
   .number({ error: must('a number of bytes') })
   .check(z.refine((value) => Number.isSafeInteger(value) && value >= 0, { error: must('a number of bytes') }));

@@ -1,4 +1,5 @@
 import { RuntimeError } from '../../model/errors.ts';
+import { shownId } from '../../model/ids.ts';
 import { fetchImages } from '../../pipeline.ts';
 import { defineCommand } from '../command.ts';
 import { formatFlag, out, outJson } from '../output.ts';
@@ -24,7 +25,7 @@ export const command = defineCommand({
         images.map(({ id, name, layers }) => ({ id, name, layers })),
         flags.format,
       );
-    else for (const { id } of images) out(`${(flags.full ? id : id.slice(0, 'sha256:'.length + 32)).replace(':', '-')}\n`);
+    else for (const { id } of images) out(`${shownId(id, flags.full)}\n`);
     return 0;
   },
 });

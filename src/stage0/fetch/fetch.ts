@@ -50,7 +50,9 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     const stored = fetch.store.find(reference);
     if (stored !== undefined) return stored;
     if (parsed.kind === 'id')
-      throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for sha256-${parsed.hex}`, { hint: 'rkt fetch puts images into the store' });
+      throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for ${parsed.algorithm}-${parsed.hex}`, {
+        hint: 'rkt fetch puts images into the store',
+      });
     return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
   } catch (error) {
     // What the store itself could not do; faults of the image have their own codes.

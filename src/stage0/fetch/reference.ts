@@ -3,7 +3,7 @@
  * @see rkt.md 1.3, 2.16; containers-transports(5) for the grammar of oci:, oci-archive:, docker-archive:
  */
 import { RuntimeError, printable } from '../../model/errors.ts';
-import { canonicalImageName, imageIdPrefix, isTransport, transports, type Transport } from '../../model/image-name.ts';
+import { canonicalImageName, imageIdPrefix, isTransport, transports, type ImageIdPrefix, type Transport } from '../../model/image-name.ts';
 import { didYouMean } from '../../model/ids.ts';
 
 /** `transport` undefined: to be found out by looking at `path`. `ref`: which image in there. */
@@ -13,7 +13,10 @@ export interface PathReference {
   readonly path: string;
   readonly ref: string | undefined;
 }
-export type ImageReference = PathReference | { readonly kind: 'name'; readonly name: string } | { readonly kind: 'id'; readonly hex: string };
+export type ImageReference =
+  | PathReference
+  | { readonly kind: 'name'; readonly name: string }
+  | ({ readonly kind: 'id' } & Pick<ImageIdPrefix, 'algorithm' | 'hex'>);
 
 const transportHint = `images come from ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, from a path, or by the name they have in the store`;
 
@@ -22,7 +25,7 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   if (text === '') throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference is empty', { hint: transportHint });
   if (text.includes('\0')) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference holds a NUL byte');
   const prefix = imageIdPrefix(text);
-  if (prefix !== undefined) return { kind: 'id', hex: prefix.hex };
+  if (prefix !== undefined) return { kind: 'id', algorithm: prefix.algorithm, hex: prefix.hex };
   const colon = text.indexOf(':');
   const word = colon < 0 ? '' : text.slice(0, colon);
   if (isTransport(word)) {

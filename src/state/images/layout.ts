@@ -1,8 +1,6 @@
 /** Where the image store keeps things below the data directory. @see rkt.md 2.2 (cas) */
 import { join } from 'node:path';
-import type { Digest } from '../../model/ids.ts';
-
-const hexOf = (digest: Digest): string => digest.slice('sha256:'.length);
+import { hexOf, type Digest } from '../../model/ids.ts';
 
 /**
  * Short enough that an overlay mount of 127 layers fits the one page that mount(2) takes;
@@ -19,8 +17,8 @@ export const imagePaths = (dataDir: string) => {
   return {
     cas,
     /** manifests and configurations, as they came */
-    blobs: join(cas, 'blobs/sha256'),
-    blob: (digest: Digest): string => join(cas, 'blobs/sha256', hexOf(digest)),
+    blobs: join(cas, 'blobs'),
+    blob: (digest: Digest): string => join(cas, 'blobs', digest.replace(':', '/')),
     /** one {@link StoredImage} a file */
     images: join(cas, 'images'),
     image: (id: Digest): string => join(cas, 'images', `${hexOf(id)}.json`),

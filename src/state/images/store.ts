@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { fsyncDirectory } from '../../host/files.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
-import type { Digest } from '../../model/ids.ts';
-import { canonicalImageName, imageIdPrefix } from '../../model/image-name.ts';
+import { digestOfHex, hexOf, type Digest } from '../../model/ids.ts';
+import { canonicalImageName, imageIdPrefix, type ImageIdPrefix } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
 import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
@@ -88,14 +88,19 @@ export function openStore(dataDir: string): ImageStore {
     return found !== undefined && found.layers.every((layer) => exists(paths.layer(layer))) ? found : undefined;
   };
 
-  const byPrefix = (hex: string): StoredImage | undefined => {
-    if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: 'give at least two digits after sha256-' });
-    const found = namesOf(paths.images).filter((name) => name.startsWith(hex));
+  const ids = (): Digest[] =>
+    namesOf(paths.images)
+      .sort()
+      .flatMap((hex) => digestOfHex(hex) ?? []);
+
+  const byPrefix = ({ algorithm, hex }: ImageIdPrefix): StoredImage | undefined => {
+    if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: `give at least two digits after ${algorithm}-` });
+    const found = ids().filter((id) => id.startsWith(`${algorithm}:${hex}`));
     if (found.length > 1)
-      throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: sha256-${hex} matches ${found.length} images`, {
-        details: found.slice(0, 10).map((name) => `sha256-${name}`),
+      throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: ${algorithm}-${hex} matches ${found.length} images`, {
+        details: found.slice(0, 10).map((id) => id.replace(':', '-')),
       });
-    return found[0] === undefined ? undefined : image(`sha256:${found[0]}` as Digest);
+    return found[0] === undefined ? undefined : image(found[0]);
   };
 
   const byReference = (path: string): StoredImage | undefined => {
@@ -120,17 +125,14 @@ export function openStore(dataDir: string): ImageStore {
     layer,
     find(text) {
       const prefix = imageIdPrefix(text);
-      if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix.hex) : image(prefix.id);
+      if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix) : image(prefix.id);
       const name = canonicalImageName(text);
       const found = name === undefined ? undefined : byReference(paths.name(name));
       return found === undefined ? undefined : { ...found, name: text };
     },
     findSource: (key) => byReference(paths.source(key)),
     layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
-    list: () =>
-      namesOf(paths.images)
-        .sort()
-        .flatMap((hex) => readImage(paths.image(`sha256:${hex}` as Digest)) ?? []),
+    list: () => ids().flatMap((id) => readImage(paths.image(id)) ?? []),
     names: () =>
       namesOf(paths.names)
         .map((name) => name.replaceAll('%2F', '/'))
@@ -157,7 +159,7 @@ export function openStore(dataDir: string): ImageStore {
     },
 
     async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
-      using staging = await openStaging(dataDir, `image-${given.id.slice('sha256:'.length)}`);
+      using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
       if (image(given.id) === undefined) {
         placeFile(staging, paths.blob(configDigest), config);
         placeFile(staging, paths.blob(given.id), manifest);
