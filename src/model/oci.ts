@@ -26,4 +26,8 @@ export interface StoredImage {
   readonly layers: readonly Digest[];
   readonly os: string;
   readonly architecture: string;
+  /** a reference by which it can be fetched again, from anywhere; for the reader, and for repairs */
+  readonly origin?: string;
+  /** when it came into the store */
+  readonly importedMs?: number;
 }

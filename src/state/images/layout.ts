@@ -32,6 +32,10 @@ export const imagePaths = (dataDir: string) => {
     layers: join(cas, 'layers'),
     layer: (diffId: Digest): string => join(cas, 'layers', layerId(diffId)),
     layerRecord: (diffId: Digest): string => join(cas, 'layers', `${layerId(diffId)}.json`),
+    /** what the layer's tree was like when it was unpacked; see tree-log.ts */
+    layerLog: (diffId: Digest): string => join(cas, 'layers', `${layerId(diffId)}.tree`),
+    /** layers that fetches under way need; see locks.ts */
+    leases: join(cas, 'leases'),
     /** directories of work in progress; each is locked by who works in it */
     temporary: join(cas, 'tmp'),
   };

@@ -57,6 +57,9 @@ function readObject(path: string): Readonly<Record<string, unknown>> | undefined
   }
 }
 
+/** Every digest that `text` mentions. */
+export const digestsIn = (text: string): Digest[] => (text.match(/\bsha(?:256|512):[0-9a-f]+\b/g) ?? []).filter(isDigest);
+
 const isDigestText = (value: unknown): value is Digest => typeof value === 'string' && isDigest(value);
 
 export function readImage(path: string): StoredImage | undefined {
@@ -71,6 +74,13 @@ export function readLayer(path: string): LayerRecord | undefined {
   return value !== undefined && isDigestText(value['diffId']) && typeof value['tarBytes'] === 'number'
     ? (value as unknown as LayerRecord)
     : undefined;
+}
+
+/** The layers an image's configuration names, those that its mount leaves out included; none when it has no such configuration. `manifest`: path of its manifest; `blob`: path of a blob */
+export function configDiffIds(manifest: string, blob: (digest: Digest) => string): Digest[] {
+  const config = readObject(manifest)?.['config'] as { digest?: unknown } | undefined;
+  const rootfs = isDigestText(config?.digest) ? (readObject(blob(config.digest))?.['rootfs'] as { diff_ids?: unknown } | undefined) : undefined;
+  return Array.isArray(rootfs?.diff_ids) ? rootfs.diff_ids.filter(isDigestText) : [];
 }
 
 /** A reference that still holds. */

@@ -43,6 +43,24 @@ export async function openStaging(dataDir: string, name: string): Promise<Stagin
   }
 }
 
+/** A staging directory of this call's own, at once. */
+export function openOwnStaging(dataDir: string, name: string): Staging {
+  const dir = join(imagePaths(dataDir).temporary, name);
+  for (;;) {
+    makeDirectory(dir, 0o700);
+    // Gone: a sweep saw it before it was locked.
+    const lock = tryLockNamed(dir, 'exclusive');
+    if (typeof lock === 'string') continue;
+    return {
+      dir,
+      [Symbol.dispose]() {
+        rmSync(dir, { recursive: true, force: true });
+        lock.release();
+      },
+    };
+  }
+}
+
 /** Puts `content` at `target` as a whole and for good: written in `staging`, flushed, renamed, its directory flushed. */
 export function placeFile(staging: Staging, target: string, content: string | Uint8Array): void {
   const temporary = join(staging.dir, 'file');
@@ -59,8 +77,8 @@ export function placeFile(staging: Staging, target: string, content: string | Ui
   fsyncDirectory(dirname(target));
 }
 
-/** Removes what killed processes left in the store. @returns names of what was removed */
-export function sweepTemporary(dataDir: string): string[] {
+/** Removes what killed processes left in the store; `dryRun`: only looks. @returns names of what was removed */
+export function sweepTemporary(dataDir: string, dryRun = false): string[] {
   const { temporary } = imagePaths(dataDir);
   let entries: string[];
   try {
@@ -74,7 +92,7 @@ export function sweepTemporary(dataDir: string): string[] {
     const lock = tryLockNamed(path, 'exclusive');
     if (typeof lock === 'string') return false;
     try {
-      rmSync(path, { recursive: true, force: true });
+      if (!dryRun) rmSync(path, { recursive: true, force: true });
     } finally {
       lock.release();
     }

@@ -4,15 +4,17 @@
  * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
  * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
  */
-import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncDirectory } from '../../host/files.ts';
+import type { Lock } from '../../host/flock.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { digestOfHex, hexOf, type Digest } from '../../model/ids.ts';
 import { canonicalImageName, imageIdPrefix, type ImageIdPrefix } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
+import { lockStore, openLease, type Lease } from './locks.ts';
 import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
 import { openStaging, placeFile } from './staging.ts';
 
@@ -47,6 +49,14 @@ export interface ImageStore {
   /** The layer's record; when it is not there, `fill` unpacks it into an empty directory. Concurrent callers wait, and one of them works. */
   addLayer(diffId: Digest, fill: (root: string) => Promise<Omit<LayerRecord, 'diffId'>>): Promise<LayerRecord>;
   addImage(image: NewImage): Promise<StoredImage>;
+  /** Until it is disposed of, gc takes nothing of what is added. May be asked for several times at once. */
+  adding(): Disposable;
+  /** Nothing is removed from the store until the lock is released: for the moment between finding an image and recording who uses it. */
+  hold(): Lock;
+  /** Notes that an image is used now. */
+  use(image: StoredImage): void;
+  /** When an image was last used; undefined when it is not there. */
+  lastUsedMs(id: Digest): number | undefined;
 }
 
 const namesOf = (directory: string): string[] => {
@@ -119,10 +129,35 @@ export function openStore(dataDir: string): ImageStore {
     return record;
   };
 
+  let lease: Lease | undefined;
+  let leaseUsers = 0;
+  const adding = (): Disposable => {
+    leaseUsers++;
+    return {
+      [Symbol.dispose]() {
+        if (--leaseUsers > 0) return;
+        lease?.[Symbol.dispose]();
+        lease = undefined;
+      },
+    };
+  };
+
   return {
     dataDir,
     image,
     layer,
+    adding,
+    hold: () => lockStore(dataDir, 'shared'),
+    use({ id }) {
+      const now = new Date();
+      try {
+        // Its record is written once: the time of the file is free to mean something.
+        utimesSync(paths.image(id), now, now);
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT', 'EROFS', 'EACCES', 'EPERM')) throw error;
+      }
+    },
+    lastUsedMs: (id) => statSync(paths.image(id), { throwIfNoEntry: false })?.mtimeMs,
     find(text) {
       const prefix = imageIdPrefix(text);
       if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix) : image(prefix.id);
@@ -139,6 +174,10 @@ export function openStore(dataDir: string): ImageStore {
         .sort(),
 
     async addLayer(diffId, fill) {
+      using work = adding();
+      void work;
+      lease ??= openLease(dataDir);
+      lease.keep(diffId);
       const there = layer(diffId);
       if (there !== undefined) return there;
       using staging = await openStaging(dataDir, `layer-${layerId(diffId)}`);
@@ -160,10 +199,12 @@ export function openStore(dataDir: string): ImageStore {
 
     async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
       using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
+      using held = lockStore(dataDir, 'shared');
+      void held;
       if (image(given.id) === undefined) {
         placeFile(staging, paths.blob(configDigest), config);
         placeFile(staging, paths.blob(given.id), manifest);
-        placeFile(staging, paths.image(given.id), JSON.stringify(given));
+        placeFile(staging, paths.image(given.id), JSON.stringify({ ...given, importedMs: Date.now() }));
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
       if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
