@@ -6,11 +6,12 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { RuntimeError, diskHint, isErrno, messageOf, printable } from '../../model/errors.ts';
+import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
 import { didYouMean, type Digest } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
+import { storeFault } from '../../state/images/faults.ts';
 import { stampOf, type LayerRecord, type Stamp } from '../../state/images/records.ts';
 import { openStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
@@ -45,6 +46,8 @@ type Fetch = Required<FetchOptions>;
 export async function fetchImage(reference: string, options: FetchOptions): Promise<StoredImage> {
   const fetch: Fetch = { limits: defaultLimits, platform: platformOf(process.arch), embedded: join(__DIST__, 'images'), ...options };
   const parsed = parseReference(reference, (path) => kindOfPath(path) !== undefined);
+  using adding = fetch.store.adding();
+  void adding;
   try {
     if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
     const stored = fetch.store.find(reference);
@@ -55,13 +58,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
       });
     return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
   } catch (error) {
-    // What the store itself could not do; faults of the image have their own codes.
-    if (error instanceof RuntimeError || !(error instanceof Error) || !('syscall' in error || 'errno' in error)) throw error;
-    throw new RuntimeError('ERR_STORE_IO', `cannot store image ${printable(reference)}: ${messageOf(error)}`, {
-      cause: error,
-      ...diskHint(error),
-      ...(isErrno(error, 'EACCES', 'EPERM') ? { hint: `is ${fetch.store.dataDir} writable? Fetching needs root` } : {}),
-    });
+    throw storeFault(error, `cannot store image ${printable(reference)}`, fetch.store.dataDir);
   }
 }
 
@@ -126,6 +123,7 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
   if (known !== undefined) return known;
 
   const what = printable(written);
+  const origin = `${transport === undefined ? '' : `${transport}:`}${path}${ref === undefined ? '' : `:${ref}`}`;
   const source = stamp === undefined ? {} : { source: { key, stamp } };
   if (kind === 'directory') return readAndStore(directoryFiles(path, what), transport ?? 'oci', source);
   using scratch = await openStaging(store.dataDir, `archive-${process.pid}-${key.slice(0, 16)}`);
@@ -136,7 +134,7 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
     const image = readImage(files, as, { ref, path, platform, limits: fetch.limits });
     // An archive does not get to say what "busybox" is from now on.
     const reserved = embeddedNames(fetch.embedded);
-    return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, from, fetch);
+    return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, { ...from, origin }, fetch);
   }
 }
 
@@ -163,10 +161,17 @@ function readImage(
 interface SourceFacts {
   readonly source?: { readonly key: string; readonly stamp: Stamp };
   readonly namesStamp?: Stamp | undefined;
+  /** see StoredImage */
+  readonly origin?: string;
 }
 
 /** Layers first, then the image that refers to them. */
-async function storeImage(image: SourceImage, written: string, facts: SourceFacts, { store, limits, progress }: Fetch): Promise<StoredImage> {
+async function storeImage(
+  image: SourceImage,
+  written: string,
+  { origin = written, ...facts }: SourceFacts,
+  { store, limits, progress }: Fetch,
+): Promise<StoredImage> {
   const records: LayerRecord[] = [];
   for (const [i, layer] of image.layers.entries()) {
     const what = `${basename(written)} ${i + 1}/${image.layers.length}`;
@@ -175,7 +180,7 @@ async function storeImage(image: SourceImage, written: string, facts: SourceFact
   const manifest = image.manifest(records.map(({ tarBytes }) => tarBytes));
   const { os, architecture, config } = image.config;
   return store.addImage({
-    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: await mountedLayers(store, records), os, architecture },
+    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: await mountedLayers(store, records), os, architecture, origin },
     manifest,
     configDigest: image.configDigest,
     config: image.configBytes,

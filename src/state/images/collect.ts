@@ -50,18 +50,19 @@ const entriesOf = (directory: string): string[] => {
 };
 
 export function collectStore(dataDir: string, request: CollectRequest): Collected {
-  const plan = { images: [], layers: [], strays: [], actions: [] } as Plan;
-  {
-    using trash = openTrash(dataDir);
-    {
-      using held = lockStore(dataDir, 'exclusive');
-      void held;
-      Object.assign(plan, decide(dataDir, request));
-      if (!request.dryRun) for (const act of plan.actions) act(trash.directory);
-    }
-  }
+  const { images, layers, strays } = decideAndAct(dataDir, request);
   const left = request.strays ? sweepTemporary(dataDir, request.dryRun) : [];
-  return { images: plan.images, layers: plan.layers, strays: [...plan.strays, ...left.map((name) => `tmp/${name}`)] };
+  return { images, layers, strays: [...strays, ...left.map((name) => `tmp/${name}`)] };
+}
+
+function decideAndAct(dataDir: string, request: CollectRequest): Plan {
+  using trash = openTrash(dataDir);
+  using held = lockStore(dataDir, 'exclusive');
+  const plan = decide(dataDir, request);
+  if (!request.dryRun) for (const act of plan.actions) act(trash.directory);
+  // The trash is emptied when nobody waits for it any more.
+  held.release();
+  return plan;
 }
 
 /** Where trees wait for their deletion; made when the first one comes, emptied in the end. */

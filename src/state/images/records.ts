@@ -58,7 +58,7 @@ function readObject(path: string): Readonly<Record<string, unknown>> | undefined
 }
 
 /** Every digest that `text` mentions. */
-export const digestsIn = (text: string): Digest[] => (text.match(/\bsha(?:256|512):[0-9a-f]+\b/g) ?? []).filter(isDigest);
+export const digestsIn = (text: string): Digest[] => [...(text.match(/\bsha(?:256|512):[0-9a-f]+\b/g) ?? [])].filter(isDigest);
 
 const isDigestText = (value: unknown): value is Digest => typeof value === 'string' && isDigest(value);
 

@@ -46,7 +46,7 @@ export class ImageRig {
     const cas = join(this.store.dataDir, 'cas');
     if (!existsSync(cas)) return [];
     return readdirSync(cas, { recursive: true, encoding: 'utf8' })
-      .filter((path) => !/^(blobs|blobs\/sha256|images|names|sources|layers|tmp)$/.test(path))
+      .filter((path) => !/^(blobs|blobs\/sha(256|512)|images|names|sources|layers|leases|tmp)$/.test(path))
       .sort();
   }
   /** The layers of `image` as an overlay mount shows them. */
