@@ -58,7 +58,8 @@ class TunnelAgent extends HttpsAgent {
         done(new ProxyRefusal(response.statusCode ?? 0));
       })
       .on('connect', ({ statusCode = 0 }, socket) => {
-        if (statusCode === 200) return done(null, connectTls({ ...this.tunnelled, socket, host: options.host ?? '', servername: options.servername ?? '' }));
+        if (statusCode === 200)
+          return done(null, connectTls({ ...this.tunnelled, socket, host: options.host ?? '', servername: options.servername ?? '' }));
         socket.destroy();
         return done(new ProxyRefusal(statusCode));
       })
