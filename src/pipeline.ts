@@ -72,7 +72,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     cni: cniServices(files.netCalls),
     flavor: ociFlavor,
     launching: {
-      pod: () => stage1Pod({ ...facts, etc: etc() }),
+      pod: () => stage1Pod({ ...facts, ...settings, etc: etc() }),
       lockFd: pod.lock.fd,
       release: () => (options.releaseAtExit ? releaseOf(journal, actions) : undefined),
     },

@@ -7,6 +7,7 @@ export const catalogue = {
   ERR_CLI_USAGE: 'the command line does not make sense',
   ERR_CLI_UNKNOWN_COMMAND: 'no such command',
   ERR_CLI_NOT_ROOT: 'the command needs root',
+  ERR_CONFIG_INVALID: 'a configuration file is not valid',
   ERR_HOST_UNSUPPORTED: 'this machine lacks something the pod needs',
   ERR_HOST_PROGRAM_MISSING: 'a program rkt calls is not installed',
   ERR_INTERRUPTED: 'a signal arrived while the pod was being set up',

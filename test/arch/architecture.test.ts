@@ -19,8 +19,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/images.ts': [...below, 'src/stage0', 'src/stage1', 'src/compose'],
+  'src/trust.ts': [...below, 'src/stage0', 'src/compose'],
   'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'cni-plugins/*'],
-  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/images.ts', 'src/model'],
+  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/images.ts', 'src/trust.ts', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };
 /** A plugin sees model, host and skel; its main.ts, the root of its executable, also the IPAM it answers for itself. */
