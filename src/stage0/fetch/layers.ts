@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { compressionOf, decompress } from '../../host/decompress.ts';
 import { RuntimeError, isCode } from '../../model/errors.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
+import type { TreeLog } from '../../state/images/tree-log.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import type { ImageLimits } from '../render/limits.ts';
 import { TarReader } from '../render/tar.ts';
@@ -20,23 +21,23 @@ export function storeLayer(
   limits: ImageLimits,
   onRead: (doneBytes: number, totalBytes: number) => void,
 ): Promise<LayerRecord> {
-  return store.addLayer(layer.diffId, async (root) => {
+  return store.addLayer(layer.diffId, async (root, log) => {
     using blob = layer.open();
-    return await unpackBlob(blob, layer, root, limits, onRead);
+    return await unpackBlob(blob, layer, { root, log }, limits, onRead);
   });
 }
 
 async function unpackBlob(
   blob: ByteRange,
   layer: SourceLayer,
-  root: string,
+  { root, log }: { readonly root: string; readonly log: TreeLog },
   limits: ImageLimits,
   onRead: (doneBytes: number, totalBytes: number) => void,
-): Promise<Omit<LayerRecord, 'diffId'>> {
+): Promise<Omit<LayerRecord, 'diffId' | 'tree'>> {
   const { what } = layer;
   const blobHash = createHash('sha256');
   const tarHash = createHash('sha256');
-  using unpacker = new LayerUnpacker(root, limits, what);
+  using unpacker = new LayerUnpacker(root, limits, what, log);
   const reader = new TarReader(unpacker, limits, what);
   const read = function* (): Generator<Buffer> {
     for (const chunk of chunksOf(blob, (done) => onRead(done, blob.bytes))) {

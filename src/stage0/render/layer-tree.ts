@@ -7,10 +7,12 @@ import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { nodePath, rawName } from '../../host/names.ts';
 import { RuntimeError } from '../../model/errors.ts';
+import type { TreeLog } from '../../state/images/tree-log.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
 const maxOpenDirectories = 128;
+const maxKnownPaths = 4096;
 /** Marks a directory whose lower layers are hidden. */
 export const opaqueXattr = 'trusted.overlay.opaque';
 /** Attributes by which overlayfs keeps its own state: never taken from a layer. */
@@ -60,12 +62,15 @@ export class LayerTree implements Disposable {
   /** directories that were made without being listed, by their path without links */
   readonly implicit = new Set<string>();
   readonly #rootPath: string;
+  /** path → where it really is */
+  readonly #real = new Map<string, string>();
 
   /** `maxImplicit`: how many directories may be made that the layer does not list. */
   constructor(
     root: string,
     readonly what: string,
     readonly maxImplicit: number,
+    readonly log: TreeLog | undefined,
   ) {
     this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     this.#rootPath = readlinkSync(`/proc/self/fd/${this.rootFd}`, 'latin1');
@@ -74,6 +79,17 @@ export class LayerTree implements Disposable {
   /** Where an open directory of the tree really is, relative and without links. */
   realPath(fd: number): string {
     return readlinkSync(`/proc/self/fd/${fd}`, 'latin1').slice(this.#rootPath.length + 1);
+  }
+
+  /** Where `leaf` of the open directory `fd` really is; `path`: what the directory was asked for by. */
+  realLeaf(path: string, fd: number, leaf: string): string {
+    let real = this.#real.get(path);
+    if (real === undefined) {
+      real = this.realPath(fd);
+      if (this.#real.size > maxKnownPaths) this.#real.clear();
+      this.#real.set(path, real);
+    }
+    return leaf === '' ? real : joined(real, leaf);
   }
 
   /** The directory at `path`, made with what is missing above it. The descriptor is good until {@link settle}, among the last hundred handed out. */
@@ -139,10 +155,12 @@ export class LayerTree implements Disposable {
     }
     if (this.implicit.size >= this.maxImplicit)
       throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
-    this.implicit.add(joined(this.realPath(parentFd), leaf));
+    const real = joined(this.realPath(parentFd), leaf);
+    this.implicit.add(real);
     const name = rawName(leaf);
     fchownat(parentFd, name, 0, 0);
     fchmodat(parentFd, name, 0o755);
+    this.log?.add(['directory', real, 0o755, 0, 0, '', []]);
   }
 
   /** Makes a directory, opaque in place of a whiteout: the layer hides what was there and begins anew. False when something else has the name. */
@@ -169,10 +187,12 @@ export class LayerTree implements Disposable {
   /** Hides what lower layers have in this directory. */
   makeOpaque(parentFd: number, leaf: string): void {
     lsetxattr(leafPath(parentFd, leaf), opaqueXattr, Buffer.from('y'));
+    this.log?.add(['opaque', leaf === '.' ? this.realPath(parentFd) : joined(this.realPath(parentFd), leaf)]);
   }
 
   /** A link changed its target: what was resolved through it may be elsewhere now. Descriptors in use stay open until {@link settle}. */
   forget(): void {
+    this.#real.clear();
     this.#retired.push(...this.#open.values());
     this.#open.clear();
   }
@@ -181,10 +201,11 @@ export class LayerTree implements Disposable {
     for (const fd of this.#retired.splice(0)) closeSync(fd);
   }
 
-  /** Sets the time of the directory itself; does nothing when it is no longer there. */
-  setTime(parent: string, leaf: string, mtimeNs: bigint): void {
-    const fd = this.existing(parent);
-    if (fd !== undefined) utimensat(fd, leaf === '' ? '.' : rawName(leaf), mtimeNs);
+  /** Sets the time of the directory that really is at `path`. */
+  setTime(path: string, mtimeNs: bigint): void {
+    const slash = path.lastIndexOf('/');
+    const fd = this.existing(path.slice(0, Math.max(0, slash)));
+    if (fd !== undefined) utimensat(fd, path === '' ? '.' : rawName(path.slice(slash + 1)), mtimeNs);
   }
 
   [Symbol.dispose](): void {

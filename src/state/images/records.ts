@@ -4,6 +4,7 @@ import { readText } from '../../host/files.ts';
 import { isErrno } from '../../host/linux.ts';
 import { isDigest, type Digest } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import type { LogSeal } from './tree-log.ts';
 
 /** What is known about an unpacked layer. */
 export interface LayerRecord {
@@ -17,6 +18,8 @@ export interface LayerRecord {
   readonly implicit: readonly string[];
   /** directories in which it hides something */
   readonly whitedOut: readonly string[];
+  /** of the log of its unpacking */
+  readonly tree?: LogSeal;
 }
 
 /** Identifies the content of a file without reading it; changes whenever somebody writes to it. */

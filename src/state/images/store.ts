@@ -6,7 +6,7 @@
  */
 import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncDirectory } from '../../host/files.ts';
+import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
 import type { Lock } from '../../host/flock.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
@@ -17,6 +17,7 @@ import { imagePaths, layerId } from './layout.ts';
 import { lockStore, openLease, type Lease } from './locks.ts';
 import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
 import { openStaging, placeFile } from './staging.ts';
+import type { TreeLog } from './tree-log.ts';
 
 /** What a fetch hands to the store; its layers are there already. */
 export interface NewImage {
@@ -46,8 +47,11 @@ export interface ImageStore {
   /** canonical names, sorted */
   names(): string[];
   layer(diffId: Digest): LayerRecord | undefined;
-  /** The layer's record; when it is not there, `fill` unpacks it into an empty directory. Concurrent callers wait, and one of them works. */
-  addLayer(diffId: Digest, fill: (root: string) => Promise<Omit<LayerRecord, 'diffId'>>): Promise<LayerRecord>;
+  /**
+   * The layer's record; when it is not there, `fill` unpacks it into an empty directory, and logs what it made there; if it logs
+   * nothing, the tree is looked at afterwards. Concurrent callers wait, and one of them works.
+   */
+  addLayer(diffId: Digest, fill: (root: string, log: TreeLog) => Promise<Omit<LayerRecord, 'diffId' | 'tree'>>): Promise<LayerRecord>;
   addImage(image: NewImage): Promise<StoredImage>;
   /** Until it is disposed of, gc takes nothing of what is added. May be asked for several times at once. */
   adding(): Disposable;
@@ -186,10 +190,16 @@ export function openStore(dataDir: string): ImageStore {
       const root = join(staging.dir, 'rootfs');
       mkdirSync(root);
       chmodSync(root, 0o755); // mkdir obeys the umask
-      const record: LayerRecord = { diffId, ...(await fill(root)) };
+      const { TreeLogFile, logTree } = await import('./tree.ts');
+      using log = new TreeLogFile(join(staging.dir, 'tree'));
+      const facts = await fill(root, log);
+      if (log.records === 0) logTree(root, log);
+      const record: LayerRecord = { diffId, ...facts, tree: log.seal() };
       // A tree whose record was lost goes before there is a record again, and a record comes before its tree: killed
       // in between, there is a record without a tree, which is no layer, and never a tree that a record is wrong about.
       moveAside(paths.layer(diffId), join(staging.dir, 'unrecorded'));
+      makeDirectory(paths.layers);
+      renameSync(log.path, paths.layerLog(diffId));
       placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
       flushTree(root);
       renameSync(root, paths.layer(diffId));
