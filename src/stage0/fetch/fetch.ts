@@ -20,7 +20,7 @@ import { defaultLimits, type ImageLimits } from '../render/limits.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
 import { directoryFiles, type ImageFiles } from './image-files.ts';
-import { storeLayer } from './layers.ts';
+import { storeLayers } from './layers.ts';
 import { readOciImage } from './oci-layout.ts';
 import { platformOf, type WantedPlatform } from './platform.ts';
 import { parseReference, type PathReference } from './reference.ts';
@@ -172,11 +172,9 @@ async function storeImage(
   { origin = written, ...facts }: SourceFacts,
   { store, limits, progress }: Fetch,
 ): Promise<StoredImage> {
-  const records: LayerRecord[] = [];
-  for (const [i, layer] of image.layers.entries()) {
-    const what = `${basename(written)} ${i + 1}/${image.layers.length}`;
-    records.push(await storeLayer(store, layer, limits, (doneBytes, totalBytes) => progress({ what, doneBytes, totalBytes })));
-  }
+  const records = await storeLayers(store, image.layers, limits, (i, doneBytes, totalBytes) =>
+    progress({ what: `${basename(written)} ${i + 1}/${image.layers.length}`, doneBytes, totalBytes }),
+  );
   const manifest = image.manifest(records.map(({ tarBytes }) => tarBytes));
   const { os, architecture, config } = image.config;
   return store.addImage({

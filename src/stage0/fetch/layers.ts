@@ -15,7 +15,7 @@ import type { SourceLayer } from './source-image.ts';
  * Puts a layer into the store if it is not there. Nothing of it is kept unless both digests are right.
  * @throws ERR_IMAGE_DIGEST, ERR_LAYER_CORRUPT, ERR_LAYER_ESCAPE, ERR_LAYER_LIMIT, ERR_STORE_IO
  */
-export function storeLayer(
+function storeLayer(
   store: ImageStore,
   layer: SourceLayer,
   limits: ImageLimits,
@@ -25,6 +25,39 @@ export function storeLayer(
     using blob = layer.open();
     return await unpackBlob(blob, layer, { root, log }, limits, onRead);
   });
+}
+
+/** While one layer waits for its decompressor another is written; more at once would only need more memory. */
+const layersAtOnce = 2;
+
+/**
+ * Puts the layers of an image into the store, see {@link storeLayer}; the records come in the order of `layers`.
+ * Of several faults the lowest layer's is thrown, when all that was begun has ended.
+ */
+export async function storeLayers(
+  store: ImageStore,
+  layers: readonly SourceLayer[],
+  limits: ImageLimits,
+  onRead: (layer: number, doneBytes: number, totalBytes: number) => void,
+): Promise<LayerRecord[]> {
+  const records: LayerRecord[] = [];
+  const failures = new Map<number, unknown>();
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < layers.length && failures.size === 0) {
+      const i = next++;
+      const layer = layers[i];
+      if (layer === undefined) return;
+      try {
+        records[i] = await storeLayer(store, layer, limits, (doneBytes, totalBytes) => onRead(i, doneBytes, totalBytes));
+      } catch (error) {
+        failures.set(i, error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: layersAtOnce }, work));
+  if (failures.size > 0) throw failures.get(Math.min(...failures.keys()));
+  return records;
 }
 
 async function unpackBlob(
