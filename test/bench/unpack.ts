@@ -163,7 +163,7 @@ if (import.meta.main) {
     for (const times of measureUnpack(resolve(import.meta.dirname, '../../dist/rkt'), work, Number(process.argv[2] ?? 5), env)) {
       console.log(JSON.stringify({ ...times, ratioToTar: times.rktMs / times.tarMs }));
     }
-    console.log(`${layers} layers, ${layers * filesPerLayer} files, ${100 MB`);
+    console.log(`${layers} layers, ${layers * filesPerLayer} files, 100 MB`);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
