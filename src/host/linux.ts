@@ -61,6 +61,7 @@ const numbers = {
   mknodat: [259, 33],
   fchownat: [260, 54],
   unlinkat: [263, 35],
+  renameat2: [316, 276],
   linkat: [265, 37],
   symlinkat: [266, 36],
   fchmodat: [268, 53],
@@ -229,6 +230,8 @@ export const symlinkat = (target: Name, dirFd: number, name: Name): void => void
 export const linkat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('linkat', text(to), fromFd, from, toFd, to, 0);
 export const unlinkat = (dirFd: number, name: Name, directory = false): void =>
   void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
+export const renameat = (fromFd: number, from: Name, toFd: number, to: Name): void =>
+  void call('renameat2', text(to), fromFd, from, toFd, to, 0);
 export const fchownat = (dirFd: number, name: Name, uid: number, gid: number): void =>
   void call('fchownat', text(name), dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
 export const fchmodat = (dirFd: number, name: Name, mode: number): void => void call('fchmodat', text(name), dirFd, name, mode);

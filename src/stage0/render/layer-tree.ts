@@ -3,9 +3,10 @@
  * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
  * @see openat2(2); native.md E
  */
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { nodePath, rawName } from '../../host/names.ts';
+import { removeTree } from '../../host/remove-tree.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import type { TreeLog } from '../../state/images/tree-log.ts';
 import { corrupt, shownName } from './tar-header.ts';
@@ -48,7 +49,7 @@ export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
   const root = nodePath(leafPath(parentFd, leaf));
   const entries = readdirSync(root, { recursive: true, withFileTypes: true });
   if (!entries.every((entry) => entry.isDirectory() || entry.isCharacterDevice())) return false;
-  rmSync(root, { recursive: true });
+  removeTree(leafPath(parentFd, leaf));
   return true;
 }
 
