@@ -230,8 +230,7 @@ export const symlinkat = (target: Name, dirFd: number, name: Name): void => void
 export const linkat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('linkat', text(to), fromFd, from, toFd, to, 0);
 export const unlinkat = (dirFd: number, name: Name, directory = false): void =>
   void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
-export const renameat = (fromFd: number, from: Name, toFd: number, to: Name): void =>
-  void call('renameat2', text(to), fromFd, from, toFd, to, 0);
+export const renameat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('renameat2', text(to), fromFd, from, toFd, to, 0);
 export const fchownat = (dirFd: number, name: Name, uid: number, gid: number): void =>
   void call('fchownat', text(name), dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
 export const fchmodat = (dirFd: number, name: Name, mode: number): void => void call('fchmodat', text(name), dirFd, name, mode);

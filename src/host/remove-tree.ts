@@ -65,7 +65,7 @@ function removeDirectory(removal: Removal, parentFd: number, name: string): void
   if (removedEmpty(parentFd, name)) return;
   const fd = openDirectory(parentFd, rawName(name));
   try {
-    for (let again = true; again; ) {
+    for (let again = true; again;) {
       again = false;
       for (const entry of entriesOf(fd)) {
         again = true;

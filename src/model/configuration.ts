@@ -1,5 +1,6 @@
 /** What the configuration directories say, merged. @see rkt.md 2.15 */
 import type { Credential } from './credentials.ts';
+import type { ImageLimits } from './image-limits.ts';
 import type { RegistriesConf } from './registries.ts';
 
 /** Directories, absolute. `paths` kind. */
@@ -24,4 +25,6 @@ export interface Configuration {
   readonly stage1: Stage1Conf;
   /** rkt's own kind `registries` */
   readonly registries: RegistriesConf;
+  /** rkt's own kind `imageLimits`, what is not said by default */
+  readonly limits: ImageLimits;
 }

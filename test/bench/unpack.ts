@@ -25,7 +25,7 @@ export interface UnpackTimes {
 
 /** Numbers that look random and are the same every time. */
 function* numbers(seed: number): Generator<number, never> {
-  for (let state = seed; ; ) {
+  for (let state = seed; ;) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     yield state / 2 ** 32;
   }
@@ -34,7 +34,7 @@ function* numbers(seed: number): Generator<number, never> {
 /** About a third of its size when compressed, as what images hold: half of it words, the rest noise. */
 function content(bytes: number, random: Iterator<number, never>, words: readonly string[]): Buffer {
   const data = Buffer.alloc(bytes);
-  for (let at = 0; at < bytes; ) {
+  for (let at = 0; at < bytes;) {
     if (random.next().value < 0.86) at += data.write(`${words[Math.floor(random.next().value * words.length)] ?? ''} `, at, 'latin1');
     else at = data.writeUInt8(Math.floor(random.next().value * 256), at);
   }
@@ -51,7 +51,12 @@ function layerTar(index: number): Buffer {
     const directory = `usr/share/layer${index}/d${Math.floor(i / 20)}`;
     if (i % 20 === 0) members.push({ name: `${directory}/`, type: '5', mtime });
     const skewed = random.next().value ** 3 * 4 * averageBytes;
-    members.push({ name: `${directory}/file${i}`, mtime: mtime + i, mode: i % 9 === 0 ? 0o755 : 0o644, data: content(Math.floor(skewed), random, words) });
+    members.push({
+      name: `${directory}/file${i}`,
+      mtime: mtime + i,
+      mode: i % 9 === 0 ? 0o755 : 0o644,
+      data: content(Math.floor(skewed), random, words),
+    });
     if (i % 40 === 0) members.push({ name: `${directory}/link${i}`, type: '2', mode: 0o777, linkName: `file${i}`, mtime });
     if (i % 50 === 0) members.push({ name: `${directory}/hard${i}`, type: '1', linkName: `${directory}/file${i}`, mtime });
     if (index > 0 && i % 100 === 0) members.push({ name: `usr/share/layer${index - 1}/d${Math.floor(i / 20)}/.wh.file${i}`, mtime });
@@ -115,32 +120,33 @@ export function measureUnpack(rkt: string, work: string, rounds: number, env: No
   return (['gzip', 'zstd'] as const).map((compression) => {
     const layout = join(work, compression);
     const blobs = writeImage(layout, compression);
-    const target = { rkt: '', tar: '', umoci: '' };
-    const fetching = (directory: string): string[] =>
-      sh('"$1" "--dir=$2/data" fetch "oci:$3:latest"; sync -f "$2"', rkt, directory, layout);
-    const variants: (Variant & { command: string[] })[] = [
-      { name: 'rkt', command: [], before: () => void (target.rkt = fresh()) },
-      { name: 'tar', command: [], before: () => void (target.tar = fresh()) },
-      ...(hasUmoci && compression === 'gzip' ? [{ name: 'umoci', command: [], before: () => void (target.umoci = fresh()) }] : []),
-    ];
-    const commandOf: Readonly<Record<string, () => string[]>> = {
-      rkt: () => fetching(target.rkt),
-      tar: () =>
+    const fetching = (directory: string): string[] => sh('"$1" "--dir=$2/data" fetch "oci:$3:latest"; sync -f "$2"', rkt, directory, layout);
+    const variant = (name: string, commandIn: (directory: string) => string[]): Variant => {
+      const command: string[] = [];
+      return {
+        name,
+        command,
+        before() {
+          command.splice(0, Infinity, ...commandIn(fresh()));
+          execFileSync('sync', ['-f', work]);
+        },
+      };
+    };
+    const variants = [
+      variant('rkt', fetching),
+      variant('tar', (directory) =>
         sh(
-          'd=$1; shift; n=0; for b; do n=$((n+1)); mkdir $d/$n; tar -C $d/$n --use-compress-program="$PROGRAM" -xp --xattrs --numeric-owner -f $b; done; sync -f $d'.replace('$PROGRAM', compression),
-          target.tar,
+          `d=$1; shift; n=0
+        for b; do n=$((n+1)); mkdir $d/$n; tar -C $d/$n --use-compress-program=${compression} -xp --xattrs --numeric-owner -f $b; done
+        sync -f $d`,
+          directory,
           ...blobs,
         ),
-      umoci: () => sh('umoci unpack --image "$1:latest" "$2/bundle" 2>/dev/null; sync -f "$2"', layout, target.umoci),
-    };
-    for (const variant of variants) {
-      const before = variant.before;
-      variant.before = () => {
-        before?.();
-        variant.command.splice(0, Infinity, ...(commandOf[variant.name]?.() ?? []));
-        execFileSync('sync', ['-f', work]);
-      };
-    }
+      ),
+      ...(hasUmoci && compression === 'gzip'
+        ? [variant('umoci', (directory) => sh('umoci unpack --image "$1:latest" "$2/bundle" 2>/dev/null; sync -f "$2"', layout, directory))]
+        : []),
+    ];
     const times = alternate(variants, rounds, env);
     const hook = join(work, 'peak.cjs');
     writeFileSync(hook, peakHook(join(work, 'peak')));
@@ -155,7 +161,7 @@ export function measureUnpack(rkt: string, work: string, rounds: number, env: No
   });
 }
 
-if (import.meta.main) {
+if (process.argv[1] === import.meta.filename) {
   const work = mkdtempSync('/tmp/rkt-unpack-');
   try {
     const path = (process.env['PATH'] ?? '').split(':').filter((directory) => !directory.includes('node_modules'));

@@ -5,7 +5,7 @@ import { RuntimeError, isCode } from '../../model/errors.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
 import type { TreeLog } from '../../state/images/tree-log.ts';
 import type { ImageStore } from '../../state/images/store.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { checkRatio, type ImageLimits } from '../render/limits.ts';
 import { TarReader } from '../render/tar.ts';
 import { LayerUnpacker } from '../render/unpack.ts';
 import { beginningOf, chunksOf, type ByteRange } from './image-files.ts';
@@ -72,9 +72,11 @@ async function unpackBlob(
   const tarHash = createHash('sha256');
   using unpacker = new LayerUnpacker(root, limits, what, log);
   const reader = new TarReader(unpacker, limits, what);
+  let compressedBytes = 0;
   const read = function* (): Generator<Buffer> {
     for (const chunk of chunksOf(blob, (done) => onRead(done, blob.bytes))) {
       if (layer.digest !== undefined) blobHash.update(chunk);
+      compressedBytes += chunk.length;
       yield chunk;
     }
   };
@@ -85,6 +87,7 @@ async function unpackBlob(
       (chunk) => {
         tarHash.update(chunk);
         reader.push(chunk);
+        checkRatio(limits, what, compressedBytes, reader.position, unpacker.entries);
       },
       what,
     );

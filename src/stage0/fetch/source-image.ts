@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { RuntimeError } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
 import type { CheckedConfig } from '../../model/oci-schema.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { beyondLimit, type ImageLimits } from '../render/limits.ts';
 import { bytesOf, type ByteRange, type ImageFiles } from './image-files.ts';
 
 export interface SourceLayer {
@@ -33,7 +33,7 @@ export const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash('sha
 export function readDocument(files: ImageFiles, path: string, limits: ImageLimits): Buffer {
   using range = files.open(path);
   if (range === undefined) throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} has no ${path}`);
-  if (range.bytes > limits.maxDocumentBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${path} of ${files.what} has ${range.bytes} bytes`);
+  if (range.bytes > limits.maxDocumentBytes) throw beyondLimit('maxDocumentBytes', `${path} of ${files.what} has ${range.bytes} bytes`);
   return bytesOf(range);
 }
 
@@ -43,5 +43,5 @@ export function checkLayerCount(manifestLayers: number, config: CheckedConfig, l
     throw new RuntimeError('ERR_IMAGE_INVALID', `${what} lists ${manifestLayers} layers, its configuration ${config.diffIds.length}`);
   }
   if (manifestLayers > limits.maxLayers)
-    throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
+    throw beyondLimit('maxLayers', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
 }

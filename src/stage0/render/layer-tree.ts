@@ -9,6 +9,7 @@ import { nodePath, rawName } from '../../host/names.ts';
 import { removeTree } from '../../host/remove-tree.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import type { TreeLog } from '../../state/images/tree-log.ts';
+import { beyondLimit, type ImageLimits } from './limits.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
@@ -62,15 +63,16 @@ export class LayerTree implements Disposable {
   readonly #retired: number[] = [];
   /** directories that were made without being listed, by their path without links */
   readonly implicit = new Set<string>();
+  /** A symbolic link was made: a short path may now lead to a deep place. */
+  hasLinks = false;
   readonly #rootPath: string;
   /** path → where it really is */
   readonly #real = new Map<string, string>();
 
-  /** `maxImplicit`: how many directories may be made that the layer does not list. */
   constructor(
     root: string,
     readonly what: string,
-    readonly maxImplicit: number,
+    readonly limits: ImageLimits,
     readonly log: TreeLog | undefined,
   ) {
     this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
@@ -133,6 +135,7 @@ export class LayerTree implements Disposable {
       if (isErrno(error, 'ELOOP')) throw corrupt(`${this.what}: ${JSON.stringify(shownName(path))} is a loop of symbolic links`, error);
       throw error;
     }
+    if (this.hasLinks) this.#checkDepth(fd, path);
     this.#open.set(path, fd);
     const [oldest] = this.#open;
     if (this.#open.size > maxOpenDirectories && oldest !== undefined) {
@@ -140,6 +143,20 @@ export class LayerTree implements Disposable {
       this.#open.delete(oldest[0]);
     }
     return fd;
+  }
+
+  /** Links to deep places, with links in them to deeper ones, would make paths that nobody can name, and that the kernel does not tell. */
+  #checkDepth(fd: number, path: string): void {
+    const { maxPathBytes, maxNameBytes } = this.limits;
+    let deep = true;
+    try {
+      deep = this.realPath(fd).length + 1 + maxNameBytes > maxPathBytes && path.length + 1 + maxNameBytes <= maxPathBytes;
+    } catch (error) {
+      if (!isErrno(error, 'ENAMETOOLONG')) throw error;
+    }
+    if (!deep) return;
+    closeSync(fd);
+    throw beyondLimit('maxPathBytes', `${this.what}: ${JSON.stringify(shownName(path))} leads to a directory whose path is too long`);
   }
 
   /** A directory that the layer uses but does not list: root's, 0755. */
@@ -154,8 +171,9 @@ export class LayerTree implements Disposable {
       }
       throw corrupt(`${this.what}: an entry is inside ${JSON.stringify(shownName(path))}, which is a ${kind ?? 'thing'} and not a directory`);
     }
-    if (this.implicit.size >= this.maxImplicit)
-      throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
+    const { maxEntries } = this.limits;
+    if (this.implicit.size >= maxEntries)
+      throw beyondLimit('maxEntries', `${this.what} uses more than ${maxEntries} directories that it does not list`);
     const real = joined(this.realPath(parentFd), leaf);
     this.implicit.add(real);
     const name = rawName(leaf);

@@ -29,10 +29,12 @@ import type { LayerRecord } from '../../state/images/records.ts';
 import type { LoggedRegion, LoggedXattrs, TreeLog } from '../../state/images/tree-log.ts';
 import { isAufsPath, splitLayerPath, whiteoutOf, type LayerPath, type Whiteout } from './layer-path.ts';
 import { LayerTree, isOverlayXattr, kindOf, leafPath, removeWhiteoutsOnly } from './layer-tree.ts';
-import type { ImageLimits } from './limits.ts';
+import { beyondLimit, type ImageLimits } from './limits.ts';
 import { corrupt, shownName, type TarEntry } from './tar-header.ts';
 import type { TarHandler } from './tar.ts';
 
+/** PATH_MAX without the NUL: no file system keeps more of a link. */
+const maxTargetBytes = 4095;
 const S = { fifo: 0o010000, character: 0o020000, block: 0o060000 } as const;
 
 /** What an unpacked layer turned out to be. */
@@ -67,9 +69,14 @@ export class LayerUnpacker implements TarHandler, Disposable {
     readonly what: string,
     readonly log?: TreeLog,
   ) {
-    this.#tree = new LayerTree(root, what, limits.maxEntries, log);
+    this.#tree = new LayerTree(root, what, limits, log);
     this.#limits = limits;
     log?.add(['directory', '', 0o755, 0, 0, '', []]);
+  }
+
+  /** How many entries there were so far, directories included that nobody listed. */
+  get entries(): number {
+    return this.#entries + this.#tree.implicit.size;
   }
 
   /** @throws ERR_LAYER_ESCAPE, ERR_LAYER_CORRUPT, ERR_LAYER_LIMIT; ERR_STORE_IO when the disk refuses */
@@ -138,9 +145,9 @@ export class LayerUnpacker implements TarHandler, Disposable {
         return;
       case 'symlink':
         if (entry.linkName === '') throw corrupt(`${where} is a symbolic link to nothing`);
-        if (entry.linkName.length > this.#limits.maxPathBytes)
-          throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a target of ${entry.linkName.length} bytes`);
+        if (entry.linkName.length > maxTargetBytes) throw beyondLimit('maxPathBytes', `${where} has a target of ${entry.linkName.length} bytes`);
         this.#replacing(path, parentFd, entry, where, () => symlinkat(rawName(entry.linkName), parentFd, name));
+        this.#tree.hasLinks = true;
         this.#logSymlink(real, entry, this.#describe(parentFd, leaf, entry));
         return;
       default:
@@ -274,7 +281,7 @@ export class LayerUnpacker implements TarHandler, Disposable {
       work();
     } catch (error) {
       if (!(error instanceof Errno) && !(error instanceof Error && 'syscall' in error)) throw error;
-      if (isErrno(error, 'ENAMETOOLONG')) throw new RuntimeError('ERR_LAYER_LIMIT', `${where}: the name is too long`, { cause: error });
+      if (isErrno(error, 'ENAMETOOLONG')) throw beyondLimit('maxPathBytes', `${where}: the name is too long`);
       throw new RuntimeError('ERR_STORE_IO', `${where} cannot be unpacked: ${messageOf(error)}`, {
         cause: error,
         ...diskHint(error),

@@ -1,5 +1,6 @@
 /** The configuration as the JSON document `rkt config` prints: what could be written into files again. @see rkt.md 1.4 (config) */
 import type { Configuration } from '../../model/configuration.ts';
+import { defaultLimits, type ImageLimits } from '../../model/image-limits.ts';
 import type { Credential } from '../../model/credentials.ts';
 
 export interface ConfigurationDocument {
@@ -34,6 +35,7 @@ export function configurationDocument(config: Configuration, showSecrets: boolea
               })),
             }),
           ]),
+      ...(Object.keys(changedLimits(config.limits)).length === 0 ? [] : [entry('imageLimits', changedLimits(config.limits))]),
       entry('paths', { data: config.paths.data ?? '', 'stage1-images': config.paths.stage1Images ?? '' }),
       entry('stage1', { name: config.stage1.name ?? '', version: config.stage1.version ?? '', location: config.stage1.location ?? '' }),
     ],
@@ -60,3 +62,7 @@ function authFields(credential: Credential, secret: (text: string) => string): R
       return credential satisfies never;
   }
 }
+
+/** Limits that are not as they are by default. */
+const changedLimits = (limits: ImageLimits): Record<string, number> =>
+  Object.fromEntries(Object.entries(limits).filter(([key, value]: [string, number]) => value !== defaultLimits[key as keyof ImageLimits]));

@@ -12,6 +12,7 @@ export const directories = {
   'paths.d': ['paths'],
   'stage1.d': ['stage1'],
   'registries.d': ['registries'],
+  'limits.d': ['imageLimits'],
 } as const;
 export type ConfigDirectory = keyof typeof directories;
 export type ConfigKind = (typeof directories)[ConfigDirectory][number];

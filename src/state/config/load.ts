@@ -1,9 +1,11 @@
 /** All configuration directories → one configuration. @see rkt.md 2.15 */
 import type { Configuration, Stage1Conf } from '../../model/configuration.ts';
+import { defaultLimits, type ImageLimits } from '../../model/image-limits.ts';
 import { domainKey, registryKey, type Credential } from '../../model/credentials.ts';
 import { defaultRegistries, type RegistryConf } from '../../model/registries.ts';
 import type { Settings } from '../../model/settings.ts';
 import { configDirectories, readDirectory, type ConfigFile } from './files.ts';
+import { checkImageLimits } from './image-limits.ts';
 import { checkAuth, checkDockerAuth, checkRegistries, checkStage1 } from './kinds.ts';
 import { invalidConfiguration, readPaths } from './paths.ts';
 
@@ -18,6 +20,7 @@ export function loadConfiguration(settings: Pick<Settings, 'systemConfig' | 'loc
   let stage1: Stage1Conf = { name: undefined, version: undefined, location: undefined };
   const registries = new Map<string, RegistryConf>();
   let defaultRegistry = defaultRegistries.default;
+  const limits: ImageLimits = { ...defaultLimits };
   for (const base of configDirectories(settings)) {
     const once = new Once(faults);
     for (const file of readDirectory(base, 'auth.d', faults)) {
@@ -49,10 +52,14 @@ export function loadConfiguration(settings: Pick<Settings, 'systemConfig' | 'loc
         if (once.says(file, ['registries', i, 'name'], `registry ${entry.name}`, `registry ${registryKey(entry.name)}`))
           registries.set(registryKey(entry.name), entry);
     }
+    for (const file of readDirectory(base, 'limits.d', faults)) {
+      const given = checkImageLimits(file, faults);
+      Object.assign(limits, Object.fromEntries(Object.entries(given).filter(([key]) => once.says(file, [key], 'limit', `limit ${key}`))));
+    }
   }
   const paths = readPaths(settings, faults);
   if (faults.length > 0) throw invalidConfiguration(faults);
-  return { auth, dockerAuth, paths, stage1, registries: { default: defaultRegistry, registries: [...registries.values()] } };
+  return { auth, dockerAuth, paths, stage1, registries: { default: defaultRegistry, registries: [...registries.values()] }, limits };
 }
 
 /** Within one directory nothing may be said twice: which of them counts would be up to file names. */

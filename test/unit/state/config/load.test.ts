@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isRuntimeError } from '../../../../src/model/errors.ts';
+import { defaultLimits } from '../../../../src/model/image-limits.ts';
 import { endpointsOf } from '../../../../src/model/registries.ts';
 import { configurationDocument } from '../../../../src/state/config/document.ts';
 import { loadConfiguration } from '../../../../src/state/config/load.ts';
@@ -137,6 +138,48 @@ describe('what is merged', () => {
     expect(endpointsOf(registries, 'old.example', 'x')).toEqual({ endpoints: [], blockedBy: join(root, 'system/registries.d/a.json') });
     put('user/registries.d/a.json', { ...head('registries'), registries: [{ name: 'old.example' }] });
     expect(endpointsOf(load().registries, 'old.example', 'x').endpoints).toHaveLength(1);
+  });
+});
+
+describe('limits of images', () => {
+  test('numbers and units, later directories win, what is changed is shown', () => {
+    put('system/limits.d/a.json', { ...head('imageLimits'), maxEntries: 5000, maxLayerBytes: '40GiB', maxFileBytes: '1500 M' });
+    put('user/limits.d/b.json', { ...head('imageLimits'), maxEntries: 10, maxHeaderBytes: '65536', maxRatio: 1000 });
+    const { limits } = load();
+    expect(limits).toEqual({
+      ...defaultLimits,
+      maxEntries: 10,
+      maxLayerBytes: 40 * 1024 ** 3,
+      maxFileBytes: 1500 * 1024 ** 2,
+      maxHeaderBytes: 65_536,
+      maxRatio: 1000,
+    });
+    expect(configurationDocument(load(), false).stage0[0]).toMatchObject({ rktKind: 'imageLimits', maxEntries: 10, maxLayerBytes: 40 * 1024 ** 3 });
+    expect(configurationDocument(load(), false).stage0[0]).not.toHaveProperty('maxDocumentBytes');
+  });
+  test('what is none', () => {
+    put('system/limits.d/a.json', {
+      ...head('imageLimits'),
+      maxEntires: 5,
+      maxRatio: '10',
+      maxLayers: 500,
+      maxFileBytes: 0,
+      maxLayerBytes: '1PB',
+      x: 1,
+    });
+    put('system/limits.d/b.json', { ...head('imageLimits'), maxEntries: 1 });
+    put('system/limits.d/c.json', { ...head('imageLimits'), maxEntries: 1.5 });
+    put('system/limits.d/d.json', { ...head('imageLimits'), maxEntries: 2 });
+    expect(faults()).toEqual([
+      'system/limits.d/a.json:1:57: maxEntires is no limit; did you mean maxEntries?',
+      'system/limits.d/a.json:1:70: maxRatio must be a whole number above 0, not "10"',
+      'system/limits.d/a.json:1:87: maxLayers is 500; Linux takes at most 499',
+      'system/limits.d/a.json:1:106: maxFileBytes must be a number of bytes above 0, such as 1048576 or "1MiB", not 0',
+      'system/limits.d/a.json:1:124: maxLayerBytes must be a number of bytes above 0, such as 1048576 or "1MiB", not "1PB"',
+      expect.stringMatching(/^system\/limits.d\/a.json:1:\d+: x is no limit; limits are maxFileBytes, /),
+      'system/limits.d/c.json:1:57: maxEntries must be a whole number above 0, not 1.5',
+      'system/limits.d/d.json:1:57: maxEntries limit is said a second time, first in system/limits.d/b.json',
+    ]);
   });
 });
 
