@@ -2,17 +2,24 @@
  * `rkt image`: the table of contents for everything that is done with stored images besides running them. Every line of work
  * is in a room of its own.
  */
+import { appcManifest, parseTarget, renderImage as renderStored, writeImage, type RenderOptions } from './compose/image-output.ts';
+import { fetchImages } from './compose/images.ts';
+import type { AppcImage } from './model/appc/image.ts';
 import { RuntimeError } from './model/errors.ts';
 import type { Digest } from './model/ids.ts';
+import { canonicalImageName } from './model/image-name.ts';
 import type { StoredImage } from './model/oci.ts';
+import type { Progress } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
+import { historyOf, type HistoryStep } from './state/images/history.ts';
 import { collectStore, type Collected } from './state/images/collect.ts';
+import { ociDocuments, type OciDocuments } from './state/images/documents.ts';
 import { imageFacts, type ImageFacts } from './state/images/facts.ts';
 import { inStore } from './state/images/faults.ts';
-import { openStore, requireStored } from './state/images/store.ts';
+import { openStore, requireStored, type ImageStore } from './state/images/store.ts';
 import { imagesOfPods } from './state/pod/images.ts';
 
-export type { Collected, ImageFacts };
+export type { Collected, HistoryStep, ImageFacts, OciDocuments };
 
 /** Every stored image. @throws ERR_STORE_IO */
 export const listImages = ({ dataDir }: Settings): ImageFacts[] =>
@@ -54,4 +61,53 @@ export const collectImages = ({ dataDir }: Settings, { graceMs, dryRun }: ImageG
       strays: true,
       dryRun,
     });
+  });
+
+/** The image that `reference` stands for, called by what was written if that is a name, else by what it was stored as. @throws ERR_IMAGE_NOT_FOUND */
+function storedImage(store: ImageStore, reference: string): StoredImage {
+  const found = requireStored(store, reference);
+  return canonicalImageName(reference) === undefined ? (store.image(found.id) ?? found) : found;
+}
+
+const reading = <T>({ dataDir }: Settings, work: () => T): T => inStore(dataDir, 'cannot read the image store', work);
+
+/** The documents it came with; undefined for an ACI, whose only one is its manifest. */
+export const documentsOf = (settings: Settings, { image }: ImageFacts): OciDocuments | undefined =>
+  image.appc === undefined ? reading(settings, () => ociDocuments(settings.dataDir, image)) : undefined;
+
+/** How it was built, the last step first. @throws ERR_IMAGE_NOT_FOUND, ERR_STORE_IO */
+export const imageHistory = (settings: Settings, reference: string): HistoryStep[] =>
+  reading(settings, () => {
+    const store = openStore(settings.dataDir);
+    return historyOf(store, requireStored(store, reference));
+  });
+
+/** Its appc manifest, or what it would be. @throws ERR_IMAGE_NOT_FOUND, ERR_STORE_IO */
+export const imageManifest = (settings: Settings, reference: string): AppcImage =>
+  reading(settings, () => appcManifest(settings.dataDir, storedImage(openStore(settings.dataDir), reference), false));
+
+/** Writes a stored image to a file or layout. @throws ERR_CLI_USAGE, ERR_IMAGE_NOT_FOUND, ERR_IMAGE_OUTPUT, ERR_STORE_IO */
+export function exportImage(settings: Settings, reference: string, out: string, overwrite: boolean): void {
+  const target = parseTarget(out);
+  reading(settings, () => {
+    const store = openStore(settings.dataDir);
+    writeImage(store, storedImage(store, reference), target, overwrite);
+  });
+}
+
+/** {@link exportImage}, of any image that can be fetched. */
+export async function convertImage(settings: Settings, reference: string, out: string, overwrite: boolean, progress: Progress): Promise<void> {
+  // Before anything is downloaded.
+  parseTarget(out);
+  const [image] = await fetchImages(settings, [reference], progress);
+  if (image === undefined) return;
+  const name = canonicalImageName(reference) === undefined ? image.id : reference;
+  exportImage(settings, name, out, overwrite);
+}
+
+/** Puts a stored image into a directory. @throws ERR_IMAGE_NOT_FOUND, ERR_IMAGE_OUTPUT, ERR_STORE_IO */
+export const renderImage = (settings: Settings, reference: string, directory: string, options: RenderOptions): void =>
+  reading(settings, () => {
+    const store = openStore(settings.dataDir);
+    renderStored(store, storedImage(store, reference), directory, options);
   });

@@ -119,7 +119,11 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
 
   const { kept: leased, dead } = readLeases(dataDir);
   if (takeStrays) for (const lease of dead) drop(lease, true);
-  const layersOf = (image: StoredImage): readonly Digest[] => [...image.layers, ...configDiffIds(paths.blob(image.id), paths.blob)];
+  // All that a record mentions: an ACI is put upon layers that its own mount may leave out.
+  const layersOf = (image: StoredImage): readonly Digest[] => [
+    ...digestsIn(JSON.stringify(image)),
+    ...configDiffIds(paths.blob(image.id), paths.blob),
+  ];
   const needed = new Set([...kept.flatMap(layersOf), ...pods.layers, ...leased].map(layerId));
   const ofGoing = new Set([...going.values()].flatMap(layersOf).map(layerId));
   const layers: { name: string; bytes: number }[] = [];
