@@ -30,6 +30,8 @@ export const catalogue = {
   ERR_REGISTRY_DENIED: 'the registry does not let these credentials have the image',
   ERR_REGISTRY_PROTOCOL: 'the server does not speak the registry protocol as it should',
   ERR_IMAGE_OUTPUT: 'an image cannot be written where it was asked to',
+  ERR_SIGNATURE_MISSING: 'an image has no signature',
+  ERR_SIGNATURE_REFUSED: 'a signature is wrong, or by nobody who is trusted',
   ERR_STORE_IO: 'the image store could not be read or written',
   ERR_POD_NOT_FOUND: 'no such pod',
   ERR_POD_AMBIGUOUS: 'the UUID prefix matches several pods',

@@ -27,6 +27,10 @@ export interface AppcFacts {
   readonly app: AppcApp | undefined;
   /** layers that an image depending on this one is put upon, bottom first: those of {@link StoredImage} without the one that corrects directories */
   readonly rootfs: readonly Digest[];
+  /** of the archive as it was fetched, compressed or not */
+  readonly archiveBytes: number;
+  /** of the uncompressed archive */
+  readonly tarBytes: number;
 }
 
 /** An image in the store, ready to be run. */

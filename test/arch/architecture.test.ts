@@ -65,6 +65,8 @@ const pureRooms = [
   'src/net/diagram/',
   'src/gc/mark.ts',
   'src/stage0/prepare/manifest.ts',
+  'src/stage0/prepare/appc-app.ts',
+  'src/stage0/aci/config.ts',
   'src/stage1/flavors/oci/bundle',
 ];
 const isPure = (path: string): boolean => pureRooms.some((prefix) => path.startsWith(prefix));

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
-import { didYouMean, type Digest } from '../../model/ids.ts';
+import { didYouMean } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
@@ -15,12 +15,14 @@ import { storeFault } from '../../state/images/faults.ts';
 import { stampOf, type LayerRecord, type Stamp } from '../../state/images/records.ts';
 import { openStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
-import { correctionsOf, makeCorrections } from '../render/corrections.ts';
 import { defaultLimits, type ImageLimits } from '../render/limits.ts';
+import type { FetchDependency } from '../aci/dependencies.ts';
+import type { AciRequest, Signatures } from '../aci/fetch.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
 import { directoryFiles, type ImageFiles } from './image-files.ts';
 import { storeLayers } from './layers.ts';
+import { mountedLayers } from './mounted-layers.ts';
 import { readOciImage } from './oci-layout.ts';
 import { platformOf, type WantedPlatform } from './platform.ts';
 import { parseReference, type PathReference } from './reference.ts';
@@ -35,6 +37,10 @@ export interface FetchOptions {
   readonly platform?: WantedPlatform;
   /** directory of the images that come with rkt, each an OCI layout */
   readonly embedded?: string;
+  /** what is asked of ACIs: `ignore` takes every one (`--insecure-options=image`); absent: none is trusted */
+  readonly signatures?: Signatures | undefined;
+  /** where ACIs come from that others need and the store does not have; absent: nowhere */
+  readonly fetchDependency?: FetchDependency | undefined;
 }
 
 type Fetch = Required<FetchOptions>;
@@ -44,7 +50,14 @@ type Fetch = Required<FetchOptions>;
  * The image's `name` is what the user wrote. @throws ERR_IMAGE_*, ERR_LAYER_*, ERR_STORE_IO; nothing is left of a failed fetch
  */
 export async function fetchImage(reference: string, options: FetchOptions): Promise<StoredImage> {
-  const fetch: Fetch = { limits: defaultLimits, platform: platformOf(process.arch), embedded: join(__DIST__, 'images'), ...options };
+  const fetch: Fetch = {
+    limits: defaultLimits,
+    platform: platformOf(process.arch),
+    embedded: join(__DIST__, 'images'),
+    signatures: undefined,
+    fetchDependency: undefined,
+    ...options,
+  };
   const parsed = parseReference(reference, (path) => kindOfPath(path) !== undefined);
   using adding = fetch.store.adding();
   void adding;
@@ -119,15 +132,19 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
   const key = createHash('sha256')
     .update(JSON.stringify([transport ?? '', path, ref ?? '', platform]))
     .digest('hex');
-  const known = store.findSource(key);
-  if (known !== undefined) return known;
-
-  const what = printable(written);
   const origin = `${transport === undefined ? '' : `${transport}:`}${path}${ref === undefined ? '' : `:${ref}`}`;
   const source = stamp === undefined ? {} : { source: { key, stamp } };
+  const aci = (): Promise<StoredImage> => fetchAciFile({ path, written, origin, ...source, chain: [] }, fetch);
+  if (kind === 'file' && transport === undefined && path.endsWith('.aci')) return aci();
+  const known = store.findSource(key);
+  if (known !== undefined && known.appc === undefined) return known;
+
+  const what = printable(written);
   if (kind === 'directory') return readAndStore(directoryFiles(path, what), transport ?? 'oci', source);
   using scratch = await openStaging(store.dataDir, `archive-${process.pid}-${key.slice(0, 16)}`);
-  return await readAndStore(await openArchive(path, what, scratch.dir, fetch.limits), transport ?? 'archive', source);
+  using archive = await openArchive(path, what, scratch.dir, fetch.limits);
+  if (transport === undefined && isAciArchive(archive)) return await aci();
+  return await readAndStore(archive, transport ?? 'archive', source);
 
   async function readAndStore(opened: ImageFiles, as: Transport | 'archive', from: SourceFacts): Promise<StoredImage> {
     using files = opened;
@@ -136,6 +153,26 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
     const reserved = embeddedNames(fetch.embedded);
     return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, { ...from, origin }, fetch);
   }
+}
+
+/** An archive of another name may be an ACI, too. */
+function isAciArchive(files: ImageFiles): boolean {
+  const has = (path: string): boolean => {
+    using range = files.open(path);
+    return range !== undefined;
+  };
+  return has('manifest') && !has('index.json') && !has('manifest.json');
+}
+
+async function fetchAciFile(request: AciRequest, fetch: Fetch): Promise<StoredImage> {
+  const { fetchAci, refuseUnsigned } = await import('../aci/fetch.ts');
+  const { signatures, fetchDependency } = fetch;
+  return fetchAci(request, {
+    ...fetch,
+    reserved: embeddedNames(fetch.embedded),
+    signatures: signatures ?? refuseUnsigned,
+    fetchDependency: fetchDependency ?? (() => Promise.resolve(undefined)),
+  });
 }
 
 /** Reads an image as what it is said to be; an archive nobody spoke about is looked at. */
@@ -185,26 +222,4 @@ async function storeImage(
     names: image.names,
     ...facts,
   });
-}
-
-/** The layers one can see, and if need be one on top that corrects their directories. */
-async function mountedLayers(store: ImageStore, records: readonly LayerRecord[]): Promise<Digest[]> {
-  const visible = records.slice(
-    Math.max(
-      0,
-      records.findLastIndex(({ opaqueRoot }) => opaqueRoot),
-    ),
-  );
-  const layers = visible.map(({ diffId }) => diffId);
-  const topDown = [...new Map(visible.toReversed().map((record) => [record.diffId, record])).values()];
-  const roots = store.layerPaths({ layers });
-  const directories = correctionsOf(topDown.map(({ implicit, whitedOut }, i) => ({ root: roots[i] ?? '', implicit, whitedOut })));
-  if (directories.length === 0) return layers;
-  // Named by what is in it, like any layer.
-  const diffId = digestOf(Buffer.from(JSON.stringify(directories)));
-  await store.addLayer(diffId, async (root) => {
-    makeCorrections(root, directories);
-    return { tarBytes: 0, entries: directories.length, opaqueRoot: false, implicit: [], whitedOut: [] };
-  });
-  return [...layers, diffId];
 }

@@ -1,6 +1,6 @@
 /** One layer: blob → digests checked → directory in the store. */
 import { createHash } from 'node:crypto';
-import { compressionOf, decompress } from '../../host/decompress.ts';
+import { decompress, layerCompressionOf } from '../../host/decompress.ts';
 import { RuntimeError, isCode } from '../../model/errors.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
 import type { TreeLog } from '../../state/images/tree-log.ts';
@@ -82,7 +82,7 @@ async function unpackBlob(
   };
   try {
     await decompress(
-      compressionOf(beginningOf(blob, 6)),
+      layerCompressionOf(beginningOf(blob, 6), what),
       read(),
       (chunk) => {
         tarHash.update(chunk);

@@ -34,9 +34,10 @@ export function parseReference(text: string, exists: (path: string) => boolean):
     return { kind: 'path', transport: word, ...splitPath(rest, exists) };
   }
   if (/^(\.{0,2}\/|\.{1,2}$)/.test(text)) return { kind: 'path', transport: undefined, ...splitPath(text, exists) };
-  if (/^(docker|https?|file|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
+  if (text.startsWith('file:')) return { kind: 'path', transport: undefined, ...splitPath(pathOfFileUrl(text), exists) };
+  if (/^(docker|https?|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
   const name = canonicalImageName(text);
-  if (name !== undefined && !/\.(tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
+  if (name !== undefined && !/\.(aci|tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
     const meant = colon < 0 || word.length < 3 || text.slice(colon + 1) === 'latest' ? undefined : didYouMean(word, transports);
     if (meant !== undefined && exists(splitPath(text.slice(colon + 1), exists).path)) throw unknownTransport(word, meant);
     return { kind: 'name', name };
@@ -49,6 +50,19 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   throw new RuntimeError('ERR_IMAGE_REFERENCE', `image reference ${JSON.stringify(printable(text))} is neither a name nor a path`, {
     hint: text === text.toLowerCase() ? transportHint : `names are lower-case: ${text.toLowerCase()}`,
   });
+}
+
+/** `file:///a%20b` → `/a b`; `file:a` as rkt took it. @throws ERR_IMAGE_REFERENCE */
+function pathOfFileUrl(text: string): string {
+  const rest = text.replace(/^file:(\/\/(localhost(?=\/))?)?/, '');
+  let path: string;
+  try {
+    path = decodeURIComponent(rest);
+  } catch (cause) {
+    throw new RuntimeError('ERR_IMAGE_REFERENCE', `${JSON.stringify(printable(text))} is no file: address`, { cause, hint: 'write the path alone' });
+  }
+  if (path === '' || path.includes('\0')) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'file: names no path', { hint: 'file:///PATH' });
+  return path;
 }
 
 /** A path may hold colons, and so may what comes after it: the longest part that exists is the path; none: all up to the first colon. */
@@ -67,7 +81,6 @@ function unknownTransport(word: string, meant: string): RuntimeError {
 function foreign(text: string, word: string): RuntimeError {
   const source = word === 'docker' ? text.replace(/^docker:(\/\/)?/, 'docker://') : text;
   const hints: Readonly<Record<string, string>> = {
-    file: `write the path alone: ${text.replace(/^file:(\/\/)?/, '')}`,
     http: 'fetch the file first, and give its path',
     https: 'fetch the file first, and give its path',
   };

@@ -62,12 +62,16 @@ export class LayerUnpacker implements TarHandler, Disposable {
   readonly #whitedOut = new Set<string>();
   #opaqueRoot = false;
 
-  /** `root`: an empty directory of our own; `what` names the layer in errors; `log` is told of everything that is made. */
+  /**
+   * `root`: an empty directory of our own; `what` names the layer in errors; `log` is told of everything that is made;
+   * `names`: whether `.wh.` at the beginning of one means something.
+   */
   constructor(
     root: string,
     limits: ImageLimits,
     readonly what: string,
     readonly log?: TreeLog,
+    readonly names: 'whiteouts' | 'plain names' = 'whiteouts',
   ) {
     this.#tree = new LayerTree(root, what, limits, log);
     this.#limits = limits;
@@ -95,8 +99,9 @@ export class LayerUnpacker implements TarHandler, Disposable {
       this.#directories.set('', entry.mtimeNs);
       return;
     }
-    if (isAufsPath(path.parent)) return;
-    const whiteout = whiteoutOf(path.leaf, where);
+    const mayHide = this.names === 'whiteouts';
+    if (mayHide && isAufsPath(path.parent)) return;
+    const whiteout = mayHide ? whiteoutOf(path.leaf, where) : undefined;
     if (whiteout === undefined) this.#make(entry, path, this.#tree.directory(path.parent), where);
     else if (whiteout.kind !== 'ignored') this.#whiteout(whiteout, path.parent);
   }

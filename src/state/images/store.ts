@@ -23,13 +23,14 @@ import type { TreeLog } from './tree-log.ts';
 export interface NewImage {
   /** `layers`: what is to be mounted, bottom first; all of them are in the store */
   readonly image: StoredImage;
-  readonly manifest: Uint8Array;
+  /** undefined: an ACI, whose id is not that of its manifest; `config` is the manifest then */
+  readonly manifest?: Uint8Array;
   readonly configDigest: Digest;
   readonly config: Uint8Array;
   /** canonical names that stand for it from now on */
   readonly names: readonly string[];
   /** where it came from: as long as the stamp holds, it need not be read again. `key`: a file name */
-  readonly source?: { readonly key: string; readonly stamp: Stamp } | undefined;
+  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined } | undefined;
   /** the names hold only as long as this file is as it was */
   readonly namesStamp?: Stamp | undefined;
 }
@@ -213,7 +214,7 @@ export function openStore(dataDir: string): ImageStore {
       void held;
       if (image(given.id) === undefined) {
         placeFile(staging, paths.blob(configDigest), config);
-        placeFile(staging, paths.blob(given.id), manifest);
+        if (manifest !== undefined) placeFile(staging, paths.blob(given.id), manifest);
         placeFile(staging, paths.image(given.id), JSON.stringify({ ...given, importedMs: Date.now() }));
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
