@@ -5,16 +5,17 @@
  */
 import { mkdirSync, renameSync, chmodSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { newPodId } from '../../host/uuid.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
 import { labelFault, labelOf } from '../../model/appc/labels.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
-import { hexOf, type Digest } from '../../model/ids.ts';
+import type { Digest } from '../../model/ids.ts';
 import { canonicalImageName } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
 import type { NameValue } from '../../model/pod.ts';
 import type { LayerRecord, Stamp } from '../../state/images/records.ts';
-import { openStaging } from '../../state/images/staging.ts';
+import { openOwnStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { openFile, type ByteRange } from '../fetch/image-files.ts';
 import { mountedLayers } from '../fetch/mounted-layers.ts';
@@ -85,7 +86,7 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
 
   using adding = store.adding();
   void adding;
-  using staging = await openStaging(store.dataDir, `aci-${process.pid}-${hexOf(digestOf(Buffer.from(request.origin))).slice(0, 16)}`);
+  using staging = openOwnStaging(store.dataDir, `aci-${newPodId()}`);
   const root = join(staging.dir, 'rootfs');
   mkdirSync(root);
   chmodSync(root, 0o755); // mkdir obeys the umask
