@@ -18,7 +18,8 @@ export interface HeldImages extends Disposable {
 const maxTries = 20;
 
 /** The images of `references`, in order; fetched when the store does not have them. Under the hold nothing is awaited, so that gc does not wait for a download. */
-export async function holdImages({ dataDir, insecure }: Settings, references: readonly string[], progress: Progress): Promise<HeldImages> {
+export async function holdImages(settings: Settings, references: readonly string[], progress: Progress): Promise<HeldImages> {
+  const { dataDir, insecure } = settings;
   const store = openStore(dataDir);
   const fetched = new Map<string, Digest>();
   for (let tries = 0; tries < maxTries; tries++) {
@@ -35,9 +36,14 @@ export async function holdImages({ dataDir, insecure }: Settings, references: re
     }
     held.release();
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
+    const { loadConfiguration } = await import('../state/config/load.ts');
+    const { limits } = loadConfiguration(settings);
     for (const [i, reference] of references.entries())
       if (found[i] === undefined)
-        fetched.set(reference, (await fetchImage(reference, { store, progress, ...(insecure.has('image') ? { signatures: 'ignore' } : {}) })).id);
+        fetched.set(
+          reference,
+          (await fetchImage(reference, { store, progress, limits, ...(insecure.has('image') ? { signatures: 'ignore' } : {}) })).id,
+        );
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',

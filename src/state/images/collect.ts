@@ -7,6 +7,7 @@
 import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../host/linux.ts';
+import { removeTree } from '../../host/remove-tree.ts';
 import { newPodId } from '../../host/uuid.ts';
 import type { Digest } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
@@ -97,7 +98,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
   const actions: ((trash: () => string) => void)[] = [];
   const drop = (path: string, isStray: boolean): void => {
     if (isStray) strays.push(path.slice(paths.cas.length + 1));
-    actions.push(() => rmSync(path, { force: true, recursive: true }));
+    actions.push(() => removeTree(path));
   };
 
   // What leads to an image goes before the image, the image before what it is made of.
@@ -135,7 +136,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
     layers.push({ name, bytes: record?.tarBytes ?? 0 });
     // The tree first: a record without one is no layer.
     if (files.includes(name)) actions.push((trash) => renameSync(path, join(trash(), name)));
-    for (const file of [`${path}.json`, `${path}.tree`]) actions.push(() => rmSync(file, { force: true, recursive: true }));
+    for (const file of [`${path}.json`, `${path}.tree`]) actions.push(() => rmSync(file, { force: true }));
   }
 
   const keptBlobs = new Set(kept.flatMap(({ id }) => blobsOf(paths, id)));

@@ -55,7 +55,7 @@ export function openOwnStaging(dataDir: string, name: string): Staging {
     return {
       dir,
       [Symbol.dispose]() {
-        rmSync(dir, { recursive: true, force: true });
+        removeTree(dir);
         lock.release();
       },
     };
