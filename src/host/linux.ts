@@ -41,6 +41,7 @@ const native = createRequire(`${__DIST__}/`)(`${__DIST__}/linux.node`) as Native
 /** System call numbers: [x86_64, aarch64]. */
 const numbers = {
   close: [3, 57],
+  memfd_create: [319, 279],
   lseek: [8, 62],
   ioctl: [16, 29],
   socket: [41, 198],
