@@ -43,6 +43,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net capture': () => load(import('./commands/net-capture.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
   'net conform': () => load(import('./commands/net-conform.ts')),
+  trust: () => load(import('./commands/trust.ts')),
   config: () => load(import('./commands/config.ts')),
   version: () => load(import('./commands/version.ts')),
 };

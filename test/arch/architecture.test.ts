@@ -67,6 +67,8 @@ const pureRooms = [
   'src/stage0/prepare/manifest.ts',
   'src/stage0/prepare/appc-app.ts',
   'src/stage0/aci/config.ts',
+  'src/stage0/discovery/template.ts',
+  'src/stage0/discovery/meta.ts',
   'src/stage1/flavors/oci/bundle',
 ];
 const isPure = (path: string): boolean => pureRooms.some((prefix) => path.startsWith(prefix));

@@ -4,9 +4,6 @@ import type { Settings } from '../../model/settings.ts';
 
 export type KeySettings = Pick<Settings, 'systemConfig' | 'localConfig'>;
 
-/** AC Identifier: the grammar of names and of the prefixes they have. Neither `..` nor an absolute path is one. */
-export const isIdentifier = (text: string): boolean => /^[a-z0-9]+([-._~/][a-z0-9]+)*$/.test(text);
-
 /** The directory of keys for every name (`prefix` undefined) or for names below `prefix`. */
 export const keyDirectory = (config: string, prefix: string | undefined): string =>
   prefix === undefined ? join(config, 'trustedkeys', 'root.d') : join(config, 'trustedkeys', 'prefix.d', prefix);

@@ -1,9 +1,10 @@
 /** Is an image signed by somebody who is trusted for its name? */
+import { isIdentifier } from '../../model/aci-name.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
 import { OpenPgpError } from './armor.ts';
 import { judgeSignatures, type Judgement } from './gpgv.ts';
 import { prefixesTrusting, trustedKeysFor, type TrustedKeys } from './keystore.ts';
-import { isIdentifier, type KeySettings } from './layout.ts';
+import type { KeySettings } from './layout.ts';
 import { fingerprintText, readDetachedSignature, type PublicKey } from './openpgp.ts';
 
 /** Who signed. */
