@@ -4,9 +4,9 @@
 set -eu
 
 # To build and to run pods.
-run='crun busybox-static gcc libc6-dev'
+run='crun busybox-static gcc libc6-dev gpgv'
 # Oracles and real counterparts in the tests, and what rkt is measured against.
-test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins podman skopeo umoci zstd strace procps'
+test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins podman skopeo umoci zstd strace procps gnupg openssl bsdutils'
 
 case "${1:-test}" in
   run) wanted="$run" ;;

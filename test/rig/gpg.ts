@@ -17,7 +17,7 @@ export class GpgHome implements Disposable {
 
   run(args: readonly string[], input?: string): Buffer {
     return execFileSync('gpg', ['--batch', '--no-tty', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', '', ...args], {
-      env: { PATH: process.env['PATH'], GNUPGHOME: this.dir, LC_ALL: 'C' },
+      env: { PATH: process.env['PATH'], GNUPGHOME: this.dir, LC_ALL: 'C.UTF-8' },
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(input === undefined ? {} : { input }),
     });
