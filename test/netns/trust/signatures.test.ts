@@ -121,6 +121,7 @@ describe('what does not', () => {
     put(`system/trustedkeys/root.d/${alice}`, '');
     trust(alice, 'local/trustedkeys/prefix.d/example.com');
     expect(verify(by(alice))).toBe(alice);
+    expect(trustedKeysFor(settings(), name).masked).toEqual([]);
     put(`local/trustedkeys/prefix.d/example.com/team/${alice}`, '');
     expect(verify(by(alice))).toContain('masks');
     expect(verify(by(alice), 'example.com/other')).toBe(alice);
