@@ -37,12 +37,14 @@ export async function holdImages(settings: Settings, references: readonly string
     held.release();
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
     const { loadConfiguration } = await import('../state/config/load.ts');
+    const { acceptedBy } = await import('../state/config/policy.ts');
     const { limits } = loadConfiguration(settings);
+    const accept = acceptedBy(settings);
     for (const [i, reference] of references.entries())
       if (found[i] === undefined)
         fetched.set(
           reference,
-          (await fetchImage(reference, { store, progress, limits, ...(insecure.has('image') ? { signatures: 'ignore' } : {}) })).id,
+          (await fetchImage(reference, { store, progress, limits, accept, ...(insecure.has('image') ? { signatures: 'ignore' } : {}) })).id,
         );
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {

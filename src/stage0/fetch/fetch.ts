@@ -9,6 +9,7 @@ import { basename, join, resolve } from 'node:path';
 import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
 import { didYouMean } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
+import type { PolicySubject } from '../../model/image-policy.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
 import { storeFault } from '../../state/images/faults.ts';
@@ -25,6 +26,7 @@ import { storeLayers } from './layers.ts';
 import { mountedLayers } from './mounted-layers.ts';
 import { readOciImage } from './oci-layout.ts';
 import { platformOf, type WantedPlatform } from './platform.ts';
+import { askPolicy, isAcceptedAs } from './policy-subject.ts';
 import { parseReference, type PathReference } from './reference.ts';
 import { digestOf, type SourceImage } from './source-image.ts';
 
@@ -41,6 +43,8 @@ export interface FetchOptions {
   readonly signatures?: Signatures | undefined;
   /** where ACIs come from that others need and the store does not have; absent: nowhere */
   readonly fetchDependency?: FetchDependency | undefined;
+  /** throws unless the image policy accepts an OCI or Docker image; default: all are accepted */
+  readonly accept?: (subject: PolicySubject) => void;
 }
 
 type Fetch = Required<FetchOptions>;
@@ -56,6 +60,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     embedded: join(__DIST__, 'images'),
     signatures: undefined,
     fetchDependency: undefined,
+    accept: () => undefined,
     ...options,
   };
   const parsed = parseReference(reference, (path) => kindOfPath(path) !== undefined);
@@ -136,19 +141,23 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
   const source = stamp === undefined ? {} : { source: { key, stamp } };
   const aci = (): Promise<StoredImage> => fetchAciFile({ path, written, origin, ...source, chain: [] }, fetch);
   if (kind === 'file' && transport === undefined && path.endsWith('.aci')) return aci();
+  // A policy may have come after the image.
+  const accepted = isAcceptedAs(fetch.accept, { transport, kind, path, ref });
   const known = store.findSource(key);
-  if (known !== undefined && known.appc === undefined) return known;
+  if (known !== undefined && known.appc === undefined && accepted) return known;
 
   const what = printable(written);
-  if (kind === 'directory') return readAndStore(directoryFiles(path, what), transport ?? 'oci', source);
+  if (kind === 'directory') {
+    using directory = directoryFiles(path, what);
+    return await readAndStore(directory, transport ?? 'oci', source);
+  }
   using scratch = await openStaging(store.dataDir, `archive-${process.pid}-${key.slice(0, 16)}`);
   using archive = await openArchive(path, what, scratch.dir, fetch.limits);
   if (transport === undefined && isAciArchive(archive)) return await aci();
   return await readAndStore(archive, transport ?? 'archive', source);
 
-  async function readAndStore(opened: ImageFiles, as: Transport | 'archive', from: SourceFacts): Promise<StoredImage> {
-    using files = opened;
-    const image = readImage(files, as, { ref, path, platform, limits: fetch.limits });
+  async function readAndStore(files: ImageFiles, as: Transport | 'archive', from: SourceFacts): Promise<StoredImage> {
+    const image = readImage(files, as, { ref, path, platform, limits: fetch.limits, accept: fetch.accept });
     // An archive does not get to say what "busybox" is from now on.
     const reserved = embeddedNames(fetch.embedded);
     return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, { ...from, origin }, fetch);
@@ -179,16 +188,23 @@ async function fetchAciFile(request: AciRequest, fetch: Fetch): Promise<StoredIm
 function readImage(
   files: ImageFiles,
   as: Transport | 'archive',
-  request: { readonly ref: string | undefined; readonly path: string; readonly platform: WantedPlatform; readonly limits: ImageLimits },
+  request: {
+    readonly ref: string | undefined;
+    readonly path: string;
+    readonly platform: WantedPlatform;
+    readonly limits: ImageLimits;
+    readonly accept: (subject: PolicySubject) => void;
+  },
 ): SourceImage {
   const has = (path: string): boolean => {
     using range = files.open(path);
     return range !== undefined;
   };
-  if (as === 'docker-archive') return readDockerImage(files, request);
+  const accepted = (transport: Transport): typeof request => askPolicy(request, transport);
+  if (as === 'docker-archive') return readDockerImage(files, accepted(as));
   // `docker save` of today writes both; the layout has the digests.
-  if (has('oci-layout') && has('index.json')) return readOciImage(files, request);
-  if (as === 'archive' && has('manifest.json')) return readDockerImage(files, request);
+  if (has('oci-layout') && has('index.json')) return readOciImage(files, accepted(as === 'archive' ? 'oci-archive' : as));
+  if (as === 'archive' && has('manifest.json')) return readDockerImage(files, accepted('docker-archive'));
   throw new RuntimeError(
     'ERR_IMAGE_INVALID',
     `${files.what} is not an image: it has no ${as === 'archive' ? 'index.json and no manifest.json' : 'oci-layout'}`,

@@ -54,3 +54,12 @@ export function requireAccepted(found: FoundPolicy | undefined, subject: PolicyS
     { hint: `a rule "insecureAcceptAnything" for it in ${found.path} accepts it; a digest in its name pins what it is` },
   );
 }
+
+/** Asks the policy of the settings, which is read when the first image is asked about. @throws ERR_CONFIG_INVALID, ERR_IMAGE_POLICY */
+export function acceptedBy(settings: Pick<Settings, 'systemConfig' | 'localConfig' | 'userConfig'>): (subject: PolicySubject) => void {
+  let read: { readonly found: FoundPolicy | undefined } | undefined;
+  return (subject) => {
+    read ??= { found: loadPolicy(settings) };
+    requireAccepted(read.found, subject);
+  };
+}
