@@ -278,15 +278,13 @@ describe('global flags and rkt config', () => {
       stage0: { rktKind: string; data?: string }[];
     };
     expect(shown.stage0.find(({ rktKind }) => rktKind === 'paths')?.data).toBe(`${rkt.config}/keys/data`);
-    // Without --dir the configured directory is used: nothing is in it.
-    const list = async (...args: string[]) => {
-      const child = spawn(rktPath, [`--local-config=${rkt.config}`, ...args, 'list', '--format=json'], { stdio: ['ignore', 'pipe', 'inherit'] });
-      let text = '';
-      for await (const chunk of child.stdout) text += String(chunk);
-      return text;
-    };
-    mkdirSync(join(rkt.config, 'keys/data/pods'), { recursive: true });
-    expect(await list(`--user-config=${rkt.config}/keys`)).toMatch(/^(null|\[\])\n$/);
+    const unsaid = rkt.arguments(['fetch', 'busybox']).filter((word) => !word.startsWith('--dir='));
+    execFileSync(rktPath, [`--user-config=${rkt.config}/keys`, ...unsaid], { stdio: 'pipe' });
+    expect(existsSync(join(rkt.config, 'keys/data'))).toBe(true);
+    rkt.ok('list');
+    rmSync(join(rkt.config, 'keys/data'), { recursive: true });
+    rkt.ok('fetch', `--user-config=${rkt.config}/keys`, 'busybox');
+    expect(existsSync(join(rkt.config, 'keys/data'))).toBe(false);
   });
 
   test('every fault stops every command, a wrong word of --insecure-options too', () => {
