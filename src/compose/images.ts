@@ -19,7 +19,7 @@ const maxTries = 20;
 
 /** The images of `references`, in order; fetched when the store does not have them. Under the hold nothing is awaited, so that gc does not wait for a download. */
 export async function holdImages(settings: Settings, references: readonly string[], progress: Progress): Promise<HeldImages> {
-  const { dataDir, insecure } = settings;
+  const { dataDir } = settings;
   const store = openStore(dataDir);
   const fetched = new Map<string, Digest>();
   for (let tries = 0; tries < maxTries; tries++) {
@@ -38,14 +38,10 @@ export async function holdImages(settings: Settings, references: readonly string
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
     const { loadConfiguration } = await import('../state/config/load.ts');
     const { acceptedBy } = await import('../state/config/policy.ts');
-    const { limits } = loadConfiguration(settings);
-    const accept = acceptedBy(settings);
-    for (const [i, reference] of references.entries())
-      if (found[i] === undefined)
-        fetched.set(
-          reference,
-          (await fetchImage(reference, { store, progress, limits, accept, ...(insecure.has('image') ? { signatures: 'ignore' } : {}) })).id,
-        );
+    const { aciPolicy } = await import('./aci.ts');
+    const config = loadConfiguration(settings);
+    const options = { store, progress, limits: config.limits, accept: acceptedBy(settings), ...aciPolicy(settings, config, () => undefined) };
+    for (const [i, reference] of references.entries()) if (found[i] === undefined) fetched.set(reference, (await fetchImage(reference, options)).id);
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',

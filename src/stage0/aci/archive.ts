@@ -9,7 +9,7 @@ import { checkImageManifest, type AppcImage } from '../../model/appc/image.ts';
 import { RuntimeError, isCode } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
 import { beginningOf, chunksOf, type ByteRange } from '../fetch/image-files.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { checkRatio, type ImageLimits } from '../render/limits.ts';
 import { shownName, type TarEntry } from '../render/tar-header.ts';
 import { TarReader, type TarHandler } from '../render/tar.ts';
 import { LayerUnpacker, type UnpackedLayer } from '../render/unpack.ts';
@@ -101,7 +101,7 @@ export async function unpackAci(
 ): Promise<UnpackedAci> {
   const hash = createHash('sha512');
   // In an ACI a name is a name: it has no layers below whose files it could hide.
-  using unpacker = new LayerUnpacker(root, limits, what, 'plain names');
+  using unpacker = new LayerUnpacker(root, limits, what, undefined, 'plain names');
   const members = new AciMembers(what, limits, unpacker);
   const reader = new TarReader(members, limits, what);
   await readArchive(file, what, reader, (chunk) => hash.update(chunk), onRead);
@@ -144,13 +144,19 @@ async function readArchive(
   onRead: (doneBytes: number) => void,
 ): Promise<void> {
   const first = beginningOf(file, 6);
+  let compressedBytes = 0;
+  const read = (doneBytes: number): void => {
+    compressedBytes = doneBytes;
+    onRead(doneBytes);
+  };
   try {
     await decompress(
       compressionOf(first),
-      chunksOf(file, onRead),
+      chunksOf(file, read),
       (chunk) => {
         reader.push(chunk);
         onChunk(chunk);
+        checkRatio(reader.limits, what, compressedBytes, reader.position);
       },
       what,
     );

@@ -9,7 +9,7 @@ import { newPodId } from '../../host/uuid.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
 import { labelFault, labelOf } from '../../model/appc/labels.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
-import type { Digest } from '../../model/ids.ts';
+import { hexOf, type Digest } from '../../model/ids.ts';
 import { canonicalImageName } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
@@ -17,7 +17,8 @@ import type { NameValue } from '../../model/pod.ts';
 import type { LayerRecord, Stamp } from '../../state/images/records.ts';
 import { openOwnStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
-import { openFile, type ByteRange } from '../fetch/image-files.ts';
+import { openFile } from '../fetch/image-files.ts';
+import { readSignatureFile } from '../discovery/signature.ts';
 import { mountedLayers } from '../fetch/mounted-layers.ts';
 import type { WantedPlatform } from '../fetch/platform.ts';
 import { digestOf } from '../fetch/source-image.ts';
@@ -27,18 +28,22 @@ import { checkAciPlatform, configOf, platformOfAci } from './config.ts';
 import { dependencyLayers, dependentOf, type Dependent, type FetchDependency } from './dependencies.ts';
 import { whitelistLayer } from './whitelist.ts';
 
-export { refuseUnsigned } from './unsigned.ts';
+/** Under which key the store knows what came from a place. */
+export const sourceKey = (place: string): string => `aci-${hexOf(digestOf(Buffer.from(place)))}`;
 
-/** An ACI that is to be checked: the open archive, the file with its signature, and the name that says which keys may have signed it. */
+/** For those that look at no keys: nobody is trusted. @throws ERR_SIGNATURE_REFUSED */
+export function refuseSigned({ name }: SignedAci): never {
+  throw new RuntimeError('ERR_SIGNATURE_REFUSED', `the signature of ${printable(name)} cannot count: no key is trusted`);
+}
+
+/** An ACI that is to be checked: where it can be read, its detached signature, and the name that says which keys may have made it. */
 export interface SignedAci {
-  readonly file: ByteRange;
-  readonly signature: string;
+  readonly path: string;
+  readonly signature: Uint8Array;
   readonly name: string;
-  /** how to call it in messages */
-  readonly what: string;
 }
 /** Throws unless a key that is trusted for `name` made the signature. */
-export type VerifySignature = (aci: SignedAci) => Promise<void>;
+export type VerifySignature = (aci: SignedAci) => void;
 
 /** What is asked of an ACI; `ignore`: nothing (`--insecure-options=image`). */
 export type Signatures = VerifySignature | 'ignore';
@@ -56,8 +61,8 @@ export interface AciServices {
 
 export interface AciRequest {
   readonly path: string;
-  /** the file with its signature; by default the archive's name with `.asc` behind */
-  readonly signature?: string;
+  /** its signature, asked for when the name in the manifest is known; by default what is beside the archive in a file with `.asc` behind its name */
+  readonly signature?: (() => Promise<Uint8Array>) | undefined;
   /** how to call it in messages, and under which reference it can be fetched again */
   readonly written: string;
   readonly origin: string;
@@ -78,8 +83,9 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   if (services.signatures !== 'ignore') {
     const { manifest } = await readAciManifest(file, limits, what);
     checkWanted(manifest, request, services, what);
-    const signature = request.signature ?? `${request.path}.asc`;
-    await services.signatures({ file, signature, name: manifest.name, what });
+    const signature = await (request.signature === undefined ? readSignatureFile(`${request.path}.asc`) : request.signature());
+    // By the descriptor: another file may have the name by now.
+    services.signatures({ path: `/proc/${process.pid}/fd/${file.fd}`, signature, name: manifest.name });
   }
   const known = request.source === undefined ? undefined : store.findSource(request.source.key);
   if (known?.appc !== undefined && request.wanted === undefined) return known;

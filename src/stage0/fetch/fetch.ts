@@ -7,18 +7,18 @@ import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
+import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { didYouMean } from '../../model/ids.ts';
 import { canonicalImageName, type Transport } from '../../model/image-name.ts';
 import type { PolicySubject } from '../../model/image-policy.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
 import { storeFault } from '../../state/images/faults.ts';
-import { stampOf, type LayerRecord, type Stamp } from '../../state/images/records.ts';
+import { stampOf, type Stamp } from '../../state/images/records.ts';
 import { openStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { defaultLimits, type ImageLimits } from '../render/limits.ts';
-import type { FetchDependency } from '../aci/dependencies.ts';
-import type { AciRequest, Signatures } from '../aci/fetch.ts';
+import type { AciPolicy, AciSources } from '../aci/sources.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
 import { directoryFiles, type ImageFiles } from './image-files.ts';
@@ -32,22 +32,18 @@ import { digestOf, type SourceImage } from './source-image.ts';
 
 declare const __DIST__: string;
 
-export interface FetchOptions {
+export interface FetchOptions extends AciPolicy {
   readonly store: ImageStore;
   readonly progress: Progress;
   readonly limits?: ImageLimits;
   readonly platform?: WantedPlatform;
   /** directory of the images that come with rkt, each an OCI layout */
   readonly embedded?: string;
-  /** what is asked of ACIs: `ignore` takes every one (`--insecure-options=image`); absent: none is trusted */
-  readonly signatures?: Signatures | undefined;
-  /** where ACIs come from that others need and the store does not have; absent: nowhere */
-  readonly fetchDependency?: FetchDependency | undefined;
   /** throws unless the image policy accepts an OCI or Docker image; default: all are accepted */
   readonly accept?: (subject: PolicySubject) => void;
 }
 
-type Fetch = Required<FetchOptions>;
+type Fetch = Required<Omit<FetchOptions, keyof AciPolicy>> & AciPolicy;
 
 /**
  * Fetches one image; a source that has not changed since it was last fetched is not read again.
@@ -58,8 +54,6 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     limits: defaultLimits,
     platform: platformOf(process.arch),
     embedded: join(__DIST__, 'images'),
-    signatures: undefined,
-    fetchDependency: undefined,
     accept: () => undefined,
     ...options,
   };
@@ -67,6 +61,10 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
   using adding = fetch.store.adding();
   void adding;
   try {
+    if (parsed.kind === 'url' || parsed.kind === 'aci') {
+      using sources = await aciSources(fetch);
+      return { ...(await (parsed.kind === 'url' ? sources.url(parsed.url) : sources.name(parsed.wanted))), name: reference };
+    }
     if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
     const stored = fetch.store.find(reference);
     if (stored !== undefined) return stored;
@@ -114,9 +112,17 @@ async function fetchByName(name: string, written: string, fetch: Fetch): Promise
   }
   // Without "/" or "./" it could be either; names come first.
   if (kindOfPath(written) !== undefined) return fetchPath({ kind: 'path', transport: undefined, path: written, ref: undefined }, fetch);
+  const wanted = fetch.aciRemote === undefined ? undefined : discoverable(written);
+  const attempts: string[] = [];
+  if (wanted !== undefined) {
+    using sources = await aciSources(fetch);
+    const found = await sources.nameIfKnown(wanted, ({ message, details }) => attempts.push(message, ...details));
+    if (found !== undefined) return found;
+  }
   const short = (known: string): string => known.replace(/:latest$/, '');
   const meant = didYouMean(short(name), [...embedded, ...fetch.store.names()].map(short));
   throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store`, {
+    details: attempts,
     hint: meant === undefined ? 'give a path, or oci:DIR, oci-archive:FILE, docker-archive:FILE' : `did you mean ${meant}?`,
   });
 }
@@ -139,7 +145,10 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
     .digest('hex');
   const origin = `${transport === undefined ? '' : `${transport}:`}${path}${ref === undefined ? '' : `:${ref}`}`;
   const source = stamp === undefined ? {} : { source: { key, stamp } };
-  const aci = (): Promise<StoredImage> => fetchAciFile({ path, written, origin, ...source, chain: [] }, fetch);
+  const aci = async (): Promise<StoredImage> => {
+    using sources = await aciSources(fetch);
+    return await sources.file({ path, written, origin, ...source });
+  };
   if (kind === 'file' && transport === undefined && path.endsWith('.aci')) return aci();
   // A policy may have come after the image.
   const accepted = isAcceptedAs(fetch.accept, { transport, kind, path, ref });
@@ -173,15 +182,16 @@ function isAciArchive(files: ImageFiles): boolean {
   return has('manifest') && !has('index.json') && !has('manifest.json');
 }
 
-async function fetchAciFile(request: AciRequest, fetch: Fetch): Promise<StoredImage> {
-  const { fetchAci, refuseUnsigned } = await import('../aci/fetch.ts');
-  const { signatures, fetchDependency } = fetch;
-  return fetchAci(request, {
-    ...fetch,
-    reserved: embeddedNames(fetch.embedded),
-    signatures: signatures ?? refuseUnsigned,
-    fetchDependency: fetchDependency ?? (() => Promise.resolve(undefined)),
-  });
+async function aciSources(fetch: Fetch): Promise<AciSources> {
+  const { AciSources: Sources } = await import('../aci/sources.ts');
+  return new Sources({ ...fetch, reserved: embeddedNames(fetch.embedded) }, fetch);
+}
+
+/** A name that somebody's server may know: its first part is a domain. */
+function discoverable(written: string): AciName | undefined {
+  if (!/^[^/:,]+\.[^/:,]+\//.test(written)) return undefined;
+  const wanted = parseAciName(written);
+  return typeof wanted === 'string' ? undefined : wanted;
 }
 
 /** Reads an image as what it is said to be; an archive nobody spoke about is looked at. */

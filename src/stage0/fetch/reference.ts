@@ -2,6 +2,7 @@
  * What the user wrote → what is meant. Pure: whether a path exists is asked of the caller.
  * @see rkt.md 1.3, 2.16; containers-transports(5) for the grammar of oci:, oci-archive:, docker-archive:
  */
+import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
 import { canonicalImageName, imageIdPrefix, isTransport, transports, type ImageIdPrefix, type Transport } from '../../model/image-name.ts';
 import { didYouMean } from '../../model/ids.ts';
@@ -16,6 +17,10 @@ export interface PathReference {
 export type ImageReference =
   | PathReference
   | { readonly kind: 'name'; readonly name: string }
+  /** an ACI on a server */
+  | { readonly kind: 'url'; readonly url: string }
+  /** an ACI by name and labels */
+  | { readonly kind: 'aci'; readonly wanted: AciName }
   | ({ readonly kind: 'id' } & Pick<ImageIdPrefix, 'algorithm' | 'hex'>);
 
 const transportHint = `images come from ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, from a path, or by the name they have in the store`;
@@ -35,6 +40,8 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   }
   if (/^(\.{0,2}\/|\.{1,2}$)/.test(text)) return { kind: 'path', transport: undefined, ...splitPath(text, exists) };
   if (text.startsWith('file:')) return { kind: 'path', transport: undefined, ...splitPath(pathOfFileUrl(text), exists) };
+  if (/^https?:\/\/[^/]/i.test(text)) return { kind: 'url', url: text };
+  if (/^[a-z0-9][^,=]*,[^,=]+=/.test(text) && !exists(text)) return { kind: 'aci', wanted: aciName(text) };
   if (/^(docker|https?|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
   const name = canonicalImageName(text);
   if (name !== undefined && !/\.(aci|tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
@@ -49,6 +56,15 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   if (name !== undefined) return { kind: 'path', transport: undefined, ...split };
   throw new RuntimeError('ERR_IMAGE_REFERENCE', `image reference ${JSON.stringify(printable(text))} is neither a name nor a path`, {
     hint: text === text.toLowerCase() ? transportHint : `names are lower-case: ${text.toLowerCase()}`,
+  });
+}
+
+/** @throws ERR_IMAGE_REFERENCE */
+function aciName(text: string): AciName {
+  const wanted = parseAciName(text);
+  if (typeof wanted !== 'string') return wanted;
+  throw new RuntimeError('ERR_IMAGE_REFERENCE', `${JSON.stringify(printable(text))} names no ACI: ${printable(wanted)}`, {
+    hint: 'HOST/NAME[:VERSION][,LABEL=VALUE]…',
   });
 }
 
@@ -81,8 +97,8 @@ function unknownTransport(word: string, meant: string): RuntimeError {
 function foreign(text: string, word: string): RuntimeError {
   const source = word === 'docker' ? text.replace(/^docker:(\/\/)?/, 'docker://') : text;
   const hints: Readonly<Record<string, string>> = {
-    http: 'fetch the file first, and give its path',
-    https: 'fetch the file first, and give its path',
+    http: 'http://HOST/PATH.aci',
+    https: 'https://HOST/PATH.aci',
   };
   const hint = hints[word] ?? `skopeo copy ${source} oci:DIR:TAG && rkt run oci:DIR:TAG`;
   return new RuntimeError('ERR_IMAGE_REFERENCE', `rkt does not read images from "${word}:"`, { hint: printable(hint) });

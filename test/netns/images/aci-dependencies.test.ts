@@ -5,6 +5,9 @@ import { describe, expect, test } from 'vitest';
 import { lsetxattr } from '../../../src/host/linux.ts';
 import type { StoredImage } from '../../../src/model/oci.ts';
 import type { FetchDependency } from '../../../src/stage0/aci/dependencies.ts';
+import { fetchAci, type AciServices } from '../../../src/stage0/aci/fetch.ts';
+import { platformOf } from '../../../src/stage0/fetch/platform.ts';
+import { defaultLimits } from '../../../src/stage0/render/limits.ts';
 import { useHost } from '../../rig/host.ts';
 import { manifestOf, rootfs, versioned, writeAci, type AciInput } from './aci-rig.ts';
 import { ImageRig, run, treeOf } from './image-rig.ts';
@@ -17,8 +20,19 @@ type Files = Readonly<Record<string, string>>;
 /** Writes the ACI `NAME.aci`, called example.com/NAME. @returns its image ID */
 const write = (name: string, files: Files, input: AciInput = {}): string =>
   writeAci(rig.path(`${name}.aci`), manifestOf({ name: `example.com/${name}`, ...input }), rootfs(files));
-const fetch = (name: string, fetchDependency?: FetchDependency): Promise<StoredImage> =>
-  rig.fetch(rig.path(`${name}.aci`), { signatures: 'ignore', fetchDependency });
+const fetch = (name: string, fetchDependency: FetchDependency = () => Promise.resolve(undefined)): Promise<StoredImage> => {
+  const path = rig.path(`${name}.aci`);
+  return fetchAci({ path, written: path, origin: path, chain: [] }, services(fetchDependency));
+};
+const services = (fetchDependency: FetchDependency): AciServices => ({
+  store: rig.store,
+  limits: defaultLimits,
+  platform: platformOf(process.arch),
+  progress: () => undefined,
+  reserved: [],
+  signatures: 'ignore',
+  fetchDependency,
+});
 /** Writes and fetches. */
 async function put(name: string, files: Files, input: AciInput = {}): Promise<StoredImage> {
   write(name, files, input);
@@ -241,21 +255,7 @@ describe('dependencies that are fetched', () => {
     asked.push(`${imageName} for ${chain.map(({ name }) => name).join(' ')}`);
     const path = rig.path(`${imageName.replace('example.com/', '')}.aci`);
     if (!existsSync(path)) return undefined;
-    const { fetchAci } = await import('../../../src/stage0/aci/fetch.ts');
-    const { platformOf } = await import('../../../src/stage0/fetch/platform.ts');
-    const { defaultLimits } = await import('../../../src/stage0/render/limits.ts');
-    return fetchAci(
-      { path, written: imageName, origin: imageName, wanted: { name: imageName, labels: labels ?? [] }, chain },
-      {
-        store: rig.store,
-        limits: defaultLimits,
-        platform: platformOf(process.arch),
-        progress: () => undefined,
-        reserved: [],
-        signatures: 'ignore',
-        fetchDependency: fromFiles,
-      },
-    );
+    return fetchAci({ path, written: imageName, origin: imageName, wanted: { name: imageName, labels: labels ?? [] }, chain }, services(fromFiles));
   };
 
   test('three levels, each asked for once', async () => {

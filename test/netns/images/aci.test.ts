@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } fro
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { tarArchive, tarMember, type TarMember } from '../../../src/build/tar-writer.ts';
+import type { SignedAci } from '../../../src/stage0/aci/fetch.ts';
 import { imagePaths } from '../../../src/state/images/layout.ts';
 import { defaultLimits } from '../../../src/stage0/render/limits.ts';
 import { useHost } from '../../rig/host.ts';
@@ -244,13 +245,18 @@ describe('refused', () => {
 test('what is asked about the signature before anything is unpacked, also of an archive that is known', async () => {
   const bytes = aciOf(manifestOf(), rootfs({ a: 'b' }));
   writeFileSync(rig.path('app.aci'), bytes);
+  writeFileSync(rig.path('app.aci.asc'), 'signed by me');
   const asked: string[] = [];
-  const signatures = async ({ name, signature }: { name: string; signature: string }): Promise<void> => {
-    asked.push(`${name} ${signature} ${rig.store.list().length}`);
+  const signatures = ({ name, signature, path }: SignedAci): void => {
+    expect(readFileSync(path)).toEqual(bytes);
+    asked.push(`${name}, ${Buffer.from(signature).toString()}, ${rig.store.list().length}`);
+  };
+  const fail = (): never => {
+    throw new Error('no');
   };
   const image = await rig.fetch(rig.path('app.aci'), { signatures });
   await rig.fetch(rig.path('app.aci'), { signatures });
   expect(image.id).toBe(`sha512:${sha512(bytes)}`);
-  expect(asked).toEqual([`example.com/app ${rig.path('app.aci')}.asc 0`, `example.com/app ${rig.path('app.aci')}.asc 1`]);
-  await expect(rig.fetch(rig.path('app.aci'), { signatures: () => Promise.reject(new Error('no')) })).rejects.toThrow('no');
+  expect(asked).toEqual(['example.com/app, signed by me, 0', 'example.com/app, signed by me, 1']);
+  await expect(rig.fetch(rig.path('app.aci'), { signatures: fail })).rejects.toThrow('no');
 });

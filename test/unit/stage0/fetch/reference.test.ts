@@ -13,6 +13,28 @@ describe('references', () => {
     ['sha256-abcd', [], { kind: 'id', algorithm: 'sha256', hex: 'abcd' }],
     ['sha256:abcd', ['sha256:abcd'], { kind: 'id', algorithm: 'sha256', hex: 'abcd' }],
     ['sha512-abcd', [], { kind: 'id', algorithm: 'sha512', hex: 'abcd' }],
+    ['https://x/y.aci', [], { kind: 'url', url: 'https://x/y.aci' }],
+    ['HTTP://x/y', [], { kind: 'url', url: 'HTTP://x/y' }],
+    ['file:///images/web.tar', [], path(undefined, '/images/web.tar')],
+    ['file://localhost/a%20b.aci', [], path(undefined, '/a b.aci')],
+    ['file:a.aci', [], path(undefined, 'a.aci')],
+    ['app.aci', [], path(undefined, 'app.aci')],
+    [
+      'example.com/app:1.0,os=linux',
+      [],
+      {
+        kind: 'aci',
+        wanted: {
+          name: 'example.com/app',
+          labels: new Map([
+            ['version', '1.0'],
+            ['os', 'linux'],
+          ]),
+        },
+      },
+    ],
+    ['app,version=1', [], { kind: 'aci', wanted: { name: 'app', labels: new Map([['version', '1']]) } }],
+    ['app,version=1', ['app,version=1'], path(undefined, 'app,version=1')],
     ['oci:dir', [], path('oci', 'dir')],
     ['oci:dir:tag', ['dir'], path('oci', 'dir', 'tag')],
     ['oci:/a/b:tag', [], path('oci', '/a/b', 'tag')],
@@ -35,6 +57,10 @@ describe('references', () => {
   ])('%s with %j', (text, existing, expected) => expect(parse(text, ...existing)).toEqual(expected));
 
   test.each([
+    ['example.com/app,os=linux,os=linux', [], 'label os is given twice', 'HOST/NAME'],
+    ['example.com/app,name=x', [], 'cannot be called', 'HOST/NAME'],
+    ['file:', [], 'names no path', 'file:///PATH'],
+    ['file:///%zz', [], 'is no file: address', 'the path alone'],
     ['', [], 'empty', 'images come from oci:PATH'],
     ['a\0b', [], 'NUL', undefined],
     ['oci:', [], 'names no path', 'oci:PATH[:REF]'],
@@ -43,8 +69,6 @@ describe('references', () => {
     ['dockr-archive:web', ['web'], 'no such image source', 'docker-archive'],
     ['docker://busybox:1', [], 'does not read images from "docker:"', 'skopeo copy docker://busybox:1 oci:DIR:TAG'],
     ['docker:busybox', [], 'does not read images from "docker:"', 'skopeo copy docker://busybox'],
-    ['https://x/y.aci', [], 'does not read images from "https:"', 'fetch the file first'],
-    ['file:///images/web.tar', [], 'does not read images from "file:"', 'write the path alone: /images/web.tar'],
     ['BusyBox', [], 'neither a name nor a path', 'names are lower-case: busybox'],
     ['a b', [], 'neither a name nor a path', 'images come from'],
   ])('%j: %j', (text, existing, message, hint) => {
