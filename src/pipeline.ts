@@ -49,7 +49,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const manifest = podManifest(withImages(options.apps, images));
   const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
-  for (const port of chosenPorts(options.ports, plan)) options.note(port);
+  for (const port of chosenPorts(options.ports, declaredPorts(manifest), plan)) options.note(port);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
   const pod = makePodDirectory(settings.dataDir, id, { manifest, images, plan, name: options.podName });

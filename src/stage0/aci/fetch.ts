@@ -107,7 +107,7 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
     return { tarBytes: unpacked.tarBytes, ...unpacked.layer };
   });
   const rootfs = await render(store, below, own, unpacked.manifest, limits, what);
-  return store.addImage({
+  return await store.addImage({
     image: { ...storedAci(unpacked, file.bytes, rootfs), layers: await mountedLayers(store, rootfs), name: request.written, origin: request.origin },
     configDigest: digestOf(unpacked.manifestBytes),
     config: unpacked.manifestBytes,
