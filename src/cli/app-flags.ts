@@ -3,6 +3,7 @@ import type { AppOptions } from '../model/options.ts';
 import type { Flags, ImageArgument } from './command.ts';
 
 export const appFlags = {
+  signature: { type: 'string', value: 'FILE', help: 'signature of the ACI', default: 'IMAGE.asc' },
   exec: { type: 'string', value: 'PATH', help: "run PATH instead of the image's entrypoint" },
   name: { type: 'string', value: 'NAME', help: "the app's name", default: 'from the image' },
   user: { type: 'string', value: 'USER', help: 'user: number, name in the image, or /path whose owner it is' },
@@ -14,6 +15,7 @@ export const appFlags = {
 
 export const appRequestFlags = ({ reference, flags, args }: ImageArgument<typeof appFlags>): AppOptions => ({
   reference,
+  signature: flags.signature,
   args,
   exec: flags.exec,
   name: flags.name,

@@ -14,11 +14,19 @@ export interface HeldImages extends Disposable {
   release(): void;
 }
 
+/** By the place of its image: a file with the signature (`--signature`); undefined: where it is by default. */
+export type SignatureFiles = readonly (string | undefined)[];
+
 /** A fetched image can only be lost to image gc at once; one that goes again and again is not there for another reason. */
 const maxTries = 20;
 
 /** The images of `references`, in order; fetched when the store does not have them. Under the hold nothing is awaited, so that gc does not wait for a download. */
-export async function holdImages(settings: Settings, references: readonly string[], progress: Progress): Promise<HeldImages> {
+export async function holdImages(
+  settings: Settings,
+  references: readonly string[],
+  progress: Progress,
+  signatureFiles: SignatureFiles = [],
+): Promise<HeldImages> {
   const { dataDir } = settings;
   const store = openStore(dataDir);
   const fetched = new Map<string, Digest>();
@@ -41,7 +49,8 @@ export async function holdImages(settings: Settings, references: readonly string
     const { aciPolicy } = await import('./aci.ts');
     const config = loadConfiguration(settings);
     const options = { store, progress, limits: config.limits, accept: acceptedBy(settings), ...aciPolicy(settings, config, () => undefined) };
-    for (const [i, reference] of references.entries()) if (found[i] === undefined) fetched.set(reference, (await fetchImage(reference, options)).id);
+    for (const [i, reference] of references.entries())
+      if (found[i] === undefined) fetched.set(reference, (await fetchImage(reference, { ...options, signatureFile: signatureFiles[i] })).id);
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',
@@ -55,7 +64,12 @@ const heldImages = (images: readonly StoredImage[], held: Lock): HeldImages => (
 });
 
 /** {@link holdImages}, for who only wants to know what they are. */
-export async function fetchImages(settings: Settings, references: readonly string[], progress: Progress): Promise<readonly StoredImage[]> {
-  using held = await holdImages(settings, references, progress);
+export async function fetchImages(
+  settings: Settings,
+  references: readonly string[],
+  progress: Progress,
+  signatureFiles: SignatureFiles = [],
+): Promise<readonly StoredImage[]> {
+  using held = await holdImages(settings, references, progress, signatureFiles);
   return held.images;
 }

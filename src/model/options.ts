@@ -3,6 +3,8 @@
 /** One app of `run`. */
 export interface AppOptions {
   readonly reference: string;
+  /** a file with the image's signature, instead of the one beside it */
+  readonly signature: string | undefined;
   readonly args: readonly string[];
   readonly exec: string | undefined;
   readonly name: string | undefined;

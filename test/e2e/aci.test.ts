@@ -169,6 +169,15 @@ describe('signatures', () => {
     expect([status, stderr]).toEqual([254, expect.stringContaining(message)]);
     expect(rkt.ok('image', 'list', '--no-legend')).toBe('');
   });
+  test('a signature that is elsewhere', () => {
+    const bytes = busyboxAci(print('elsewhere'));
+    const [path, signature] = [write('app.aci', bytes), write('elsewhere', gpg.sign(bytes, [alice]))];
+    trust('example.com/app', alice);
+    expect(rkt.ok('run', '--net=none', path, `--signature=${signature}`)).toBe('elsewhere\n');
+    expect(rkt.run(['fetch', path, '--signature', signature]).status).toBe(0);
+    expect(rkt.run(['fetch', path, path, '--signature', signature]).stderr).toContain('--signature is of one image');
+    expect(rkt.run(['fetch', path, `--signature=${write('wrong', Buffer.from('x'))}`]).stderr).toContain('the signature of example.com/app');
+  });
   test('a file that is not the one that was signed', () => {
     const path = write('app.aci', aci({}, { a: 'evil' }));
     writeFileSync(`${path}.asc`, gpg.sign(aci({}, { a: 'good' }), [alice]));

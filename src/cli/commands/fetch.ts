@@ -14,12 +14,19 @@ export const command = defineCommand({
   needsRoot: true,
   examples: [
     ['rkt fetch oci:./web:latest', 'an OCI layout directory'],
+    ['rkt fetch https://example.com/app.aci', 'an ACI and its signature, https://example.com/app.aci.asc'],
     ['rkt fetch docker-archive:web.tar oci-archive:db.tar', 'files made by docker save and skopeo'],
   ],
-  flags: { full: { type: 'boolean', help: 'print the whole image ID' }, format: formatFlag },
+  flags: {
+    signature: { type: 'string', value: 'FILE', help: 'signature of the ACI (one image only)', default: 'IMAGE.asc' },
+    full: { type: 'boolean', help: 'print the whole image ID' },
+    format: formatFlag,
+  },
   async run({ flags, global, operands }) {
     if (operands.length === 0) throw new RuntimeError('ERR_CLI_USAGE', 'fetch needs at least one image', { hint: 'rkt fetch oci:DIR' });
-    const images = await fetchImages(settingsFrom(global), operands, progressPrinter());
+    if (flags.signature !== undefined && operands.length > 1)
+      throw new RuntimeError('ERR_CLI_USAGE', '--signature is of one image, and there are several', { hint: 'fetch that image alone' });
+    const images = await fetchImages(settingsFrom(global), operands, progressPrinter(), [flags.signature]);
     if (flags.format !== undefined)
       outJson(
         images.map(({ id, name, layers }) => ({ id, name, layers })),

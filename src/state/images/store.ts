@@ -212,7 +212,8 @@ export function openStore(dataDir: string): ImageStore {
       using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
       using held = lockStore(dataDir, 'shared');
       void held;
-      if (image(given.id) === undefined) {
+      // An ACI that is fetched again may be put upon other images than before.
+      if (image(given.id) === undefined || given.appc !== undefined) {
         placeFile(staging, paths.blob(configDigest), config);
         if (manifest !== undefined) placeFile(staging, paths.blob(given.id), manifest);
         placeFile(staging, paths.image(given.id), JSON.stringify({ ...given, importedMs: Date.now() }));

@@ -205,6 +205,13 @@ describe('which image is meant', () => {
     expect(seen(await put('app', {}, needing({})))).toEqual({ v: '2' });
     expect(seen(await put('app', {}, needing({ labels: [{ name: 'version', value: '1' }] })))).toEqual({ v: '1' });
   });
+  test('an image that is fetched again is put upon what there is now', async () => {
+    await put('base', { v: '1' }, { labels: versioned('1') });
+    expect(seen(await put('app', { a: 'a' }, needing({})))).toEqual({ a: 'a', v: '1' });
+    await put('base', { v: '2' }, { labels: versioned('2') });
+    const again = await put('app', { a: 'a' }, needing({}));
+    expect(seen(rig.store.image(again.id) ?? again)).toEqual({ a: 'a', v: '2' });
+  });
   test('by image ID, whatever the labels', async () => {
     const id = write('base', { v: '1' }, { labels: versioned('1') });
     await fetch('base');
