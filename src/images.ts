@@ -3,13 +3,12 @@
  * is in a room of its own.
  */
 import { appcManifest, parseTarget, renderImage as renderStored, writeImage, type RenderOptions } from './compose/image-output.ts';
-import { fetchImages } from './compose/images.ts';
+import { fetchImages, type Fetching } from './compose/images.ts';
 import type { AppcImage } from './model/appc/image.ts';
 import { RuntimeError } from './model/errors.ts';
 import type { Digest } from './model/ids.ts';
 import { canonicalImageName } from './model/image-name.ts';
 import type { StoredImage } from './model/oci.ts';
-import type { Progress } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
 import { historyOf, type HistoryStep } from './state/images/history.ts';
 import { collectStore, type Collected } from './state/images/collect.ts';
@@ -96,10 +95,10 @@ export function exportImage(settings: Settings, reference: string, out: string, 
 }
 
 /** {@link exportImage}, of any image that can be fetched. */
-export async function convertImage(settings: Settings, reference: string, out: string, overwrite: boolean, progress: Progress): Promise<void> {
+export async function convertImage(settings: Settings, reference: string, out: string, overwrite: boolean, fetching: Fetching): Promise<void> {
   // Before anything is downloaded.
   parseTarget(out);
-  const [image] = await fetchImages(settings, [reference], progress);
+  const [image] = await fetchImages(settings, [reference], fetching);
   if (image === undefined) return;
   const name = canonicalImageName(reference) === undefined ? image.id : reference;
   exportImage(settings, name, out, overwrite);

@@ -44,8 +44,8 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const id = newPodId();
   if (options.uuidFile !== undefined) writeUuidFile(options.uuidFile, id);
   const references = options.apps.map(({ reference }) => reference);
-  const signatures = options.apps.map(({ signature }) => signature);
-  using held = await holdImages(settings, references, options.progress, signatures);
+  const signatureFiles = options.apps.map(({ signature }) => signature);
+  using held = await holdImages(settings, references, { ...options, signatureFiles });
   const { images } = held;
   const manifest = podManifest(withImages(options.apps, images));
   const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));

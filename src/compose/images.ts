@@ -3,7 +3,7 @@ import type { Lock } from '../host/flock.ts';
 import { RuntimeError } from '../model/errors.ts';
 import type { Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
-import type { Progress } from '../model/options.ts';
+import type { Progress, PullPolicy } from '../model/options.ts';
 import type { Settings } from '../model/settings.ts';
 import { inStore } from '../state/images/faults.ts';
 import { openStore } from '../state/images/store.ts';
@@ -14,19 +14,19 @@ export interface HeldImages extends Disposable {
   release(): void;
 }
 
-/** By the place of its image: a file with the signature (`--signature`); undefined: where it is by default. */
-export type SignatureFiles = readonly (string | undefined)[];
+export interface Fetching {
+  readonly progress: Progress;
+  readonly pullPolicy: PullPolicy;
+  readonly warn: (text: string) => void;
+  /** by the place of its image: a file with the signature (`--signature`); undefined: where it is by default */
+  readonly signatureFiles?: readonly (string | undefined)[];
+}
 
 /** A fetched image can only be lost to image gc at once; one that goes again and again is not there for another reason. */
 const maxTries = 20;
 
-/** The images of `references`, in order; fetched when the store does not have them. Under the hold nothing is awaited, so that gc does not wait for a download. */
-export async function holdImages(
-  settings: Settings,
-  references: readonly string[],
-  progress: Progress,
-  signatureFiles: SignatureFiles = [],
-): Promise<HeldImages> {
+/** The images of `references`, in order; fetched when the store does not have them or `update` wants them asked for. Under the hold nothing is awaited, so that gc does not wait for a download. */
+export async function holdImages(settings: Settings, references: readonly string[], fetching: Fetching): Promise<HeldImages> {
   const { dataDir } = settings;
   const store = openStore(dataDir);
   const fetched = new Map<string, Digest>();
@@ -34,6 +34,7 @@ export async function holdImages(
     const held = inStore(dataDir, 'cannot open the image store', () => store.hold());
     const found = references.map((reference) => {
       const id = fetched.get(reference);
+      if (id === undefined && fetching.pullPolicy === 'update') return undefined;
       const image = id === undefined ? store.find(reference) : store.image(id);
       return image === undefined ? undefined : { ...image, name: reference };
     });
@@ -44,13 +45,11 @@ export async function holdImages(
     }
     held.release();
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
-    const { loadConfiguration } = await import('../state/config/load.ts');
-    const { acceptedBy } = await import('../state/config/policy.ts');
-    const { aciPolicy } = await import('./aci.ts');
-    const config = loadConfiguration(settings);
-    const options = { store, progress, limits: config.limits, accept: acceptedBy(settings), ...aciPolicy(settings, config, () => undefined) };
+    const { fetchOptions } = await import('./fetching.ts');
+    const options = fetchOptions(settings, store, fetching);
     for (const [i, reference] of references.entries())
-      if (found[i] === undefined) fetched.set(reference, (await fetchImage(reference, { ...options, signatureFile: signatureFiles[i] })).id);
+      if (found[i] === undefined)
+        fetched.set(reference, (await fetchImage(reference, { ...options, signatureFile: fetching.signatureFiles?.[i] })).id);
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',
@@ -64,12 +63,7 @@ const heldImages = (images: readonly StoredImage[], held: Lock): HeldImages => (
 });
 
 /** {@link holdImages}, for who only wants to know what they are. */
-export async function fetchImages(
-  settings: Settings,
-  references: readonly string[],
-  progress: Progress,
-  signatureFiles: SignatureFiles = [],
-): Promise<readonly StoredImage[]> {
-  using held = await holdImages(settings, references, progress, signatureFiles);
+export async function fetchImages(settings: Settings, references: readonly string[], fetching: Fetching): Promise<readonly StoredImage[]> {
+  using held = await holdImages(settings, references, fetching);
   return held.images;
 }

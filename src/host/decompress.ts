@@ -31,7 +31,7 @@ export function layerCompressionOf(first: Uint8Array, what: string): Compression
 const chunkBytes = 256 * 1024;
 
 /** A source of bytes that is read when it is asked. */
-export type Chunks = Iterable<Buffer>;
+export type Chunks = Iterable<Buffer> | AsyncIterable<Buffer>;
 /** Takes the uncompressed bytes; a chunk is only valid until the next one. */
 export type Sink = (chunk: Buffer) => void;
 
@@ -42,7 +42,7 @@ export type Sink = (chunk: Buffer) => void;
 export async function decompress(kind: Compression, source: Chunks, sink: Sink, what: string): Promise<void> {
   switch (kind) {
     case 'none':
-      for (const chunk of source) sink(chunk);
+      for await (const chunk of source) sink(chunk);
       return;
     case 'gzip':
       await gunzip(source, sink, what);

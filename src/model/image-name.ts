@@ -42,3 +42,17 @@ export function imageIdPrefix(text: string): ImageIdPrefix | undefined {
   const id = `${algorithm}:${hex}`;
   return { algorithm, hex, id: isDigest(id) ? id : undefined };
 }
+
+/** A reference to a registry, whatever it holds: `docker://x` and rkt's `docker:x`. */
+export const isRegistryText = (text: string): boolean => text.startsWith('docker:');
+
+/**
+ * File name by which the store knows what `text` (`docker://…`) stood for when it was last fetched. Apart from names: an archive may call
+ * its image `nginx`, but it did not come from a registry. Undefined when `text` can be no such reference.
+ */
+export function registrySourceKey(text: string): string | undefined {
+  const rest = text.replace(/^docker:(\/\/)?/, '');
+  if (rest.length > maxNameBytes || !/^[A-Za-z0-9[][A-Za-z0-9[\]._:@/-]*$/.test(rest)) return undefined;
+  const whole = /[:@][^/]*$/.test(rest) ? rest : `${rest}:latest`;
+  return `docker:${whole.replaceAll('/', '%2F')}`;
+}

@@ -1,5 +1,6 @@
 import { convertImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
+import { warn } from '../output.ts';
 import { imageAndTarget } from '../image-argument.ts';
 import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
@@ -17,7 +18,7 @@ export const command = defineCommand({
   flags: { overwrite: { type: 'boolean', help: 'replace the file if there is one' } },
   async run({ flags, global, operands }) {
     const [image, out] = imageAndTarget(operands, 'OUT.aci, OUT.oci.tar or oci:DIR');
-    await convertImage(settingsFrom(global), image, out, flags.overwrite, progressPrinter());
+    await convertImage(settingsFrom(global), image, out, flags.overwrite, { pullPolicy: 'new', progress: progressPrinter(), warn });
     return 0;
   },
 });

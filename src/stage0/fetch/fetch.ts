@@ -5,30 +5,30 @@
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
 import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { didYouMean } from '../../model/ids.ts';
-import { canonicalImageName, type Transport } from '../../model/image-name.ts';
+import { canonicalImageName, imageIdPrefix, registrySourceKey, type Transport } from '../../model/image-name.ts';
 import type { PolicySubject } from '../../model/image-policy.ts';
 import type { StoredImage } from '../../model/oci.ts';
-import type { Progress } from '../../model/options.ts';
+import type { Progress, PullPolicy } from '../../model/options.ts';
 import { storeFault } from '../../state/images/faults.ts';
-import { stampOf, type Stamp } from '../../state/images/records.ts';
+import { stampOf } from '../../state/images/records.ts';
 import { openStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { defaultLimits, type ImageLimits } from '../render/limits.ts';
 import type { AciPolicy, AciSources } from '../aci/sources.ts';
+import type { RegistryAccess } from '../registry/access.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
 import { directoryFiles, type ImageFiles } from './image-files.ts';
-import { storeLayers } from './layers.ts';
-import { mountedLayers } from './mounted-layers.ts';
 import { readOciImage } from './oci-layout.ts';
 import { platformOf, type WantedPlatform } from './platform.ts';
 import { askPolicy, isAcceptedAs } from './policy-subject.ts';
-import { parseReference, type PathReference } from './reference.ts';
-import { digestOf, type SourceImage } from './source-image.ts';
+import { parseReference, type ImageReference, type PathReference } from './reference.ts';
+import type { SourceImage } from './source-image.ts';
+import { storeImage, type SourceFacts } from './store-image.ts';
 
 declare const __DIST__: string;
 
@@ -41,6 +41,10 @@ export interface FetchOptions extends AciPolicy {
   readonly embedded?: string;
   /** throws unless the image policy accepts an OCI or Docker image; default: all are accepted */
   readonly accept?: (subject: PolicySubject) => void;
+  /** registries, and how they are asked; absent: they are not */
+  readonly remote?: (() => RegistryAccess) | undefined;
+  /** default: `new` */
+  readonly policy?: PullPolicy;
 }
 
 type Fetch = Required<Omit<FetchOptions, keyof AciPolicy>> & AciPolicy;
@@ -55,6 +59,8 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     platform: platformOf(process.arch),
     embedded: join(__DIST__, 'images'),
     accept: () => undefined,
+    remote: undefined,
+    policy: 'new',
     ...options,
   };
   const parsed = parseReference(reference, (path) => kindOfPath(path) !== undefined);
@@ -67,7 +73,9 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     }
     if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
     const stored = fetch.store.find(reference);
-    if (stored !== undefined) return stored;
+    if (stored !== undefined && !isToBeAsked(parsed, reference, fetch)) return stored;
+    if (stored !== undefined || parsed.kind === 'registry' || isPinned(reference))
+      return { ...(await fetchRemote(reference, fetch)), name: reference };
     if (parsed.kind === 'id')
       throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for ${parsed.algorithm}-${parsed.hex}`, {
         hint: 'rkt fetch puts images into the store',
@@ -76,6 +84,27 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
   } catch (error) {
     throw storeFault(error, `cannot store image ${printable(reference)}`, fetch.store.dataDir);
   }
+}
+
+/** `name@sha256:…` with all digits: a registry can be asked for it. */
+const isPinned = (reference: string): boolean => /@sha256:/.test(reference) && imageIdPrefix(reference)?.id !== undefined;
+
+/** A stored image is asked for again when that is wanted, it came from a registry, and its name may stand for another one by now. */
+function isToBeAsked(parsed: ImageReference, reference: string, { policy, store, remote }: Fetch): boolean {
+  if (policy !== 'update' || remote === undefined || parsed.kind === 'id' || reference.includes('@')) return false;
+  const key = registrySourceKey(reference);
+  return parsed.kind === 'registry' || (key !== undefined && store.findSource(key) !== undefined);
+}
+
+/** @throws ERR_IMAGE_NOT_FOUND when nobody may be asked, and what the registry says */
+async function fetchRemote(reference: string, fetch: Fetch): Promise<StoredImage> {
+  const { policy, remote } = fetch;
+  if (policy === 'never' || remote === undefined)
+    throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${printable(reference)} is not in the store`, {
+      hint: policy === 'never' ? '--pull-policy=new asks the registry' : 'rkt fetch puts it there',
+    });
+  const { fetchFromRegistry } = await import('./from-registry.ts');
+  return fetchFromRegistry(reference, { ...fetch, access: remote(), reserved: embeddedNames(fetch.embedded) });
 }
 
 function kindOfPath(path: string): 'file' | 'directory' | undefined {
@@ -119,12 +148,36 @@ async function fetchByName(name: string, written: string, fetch: Fetch): Promise
     const found = await sources.nameIfKnown(wanted, ({ message, details }) => attempts.push(message, ...details));
     if (found !== undefined) return found;
   }
+  const fromRegistry = fetch.remote === undefined || fetch.policy === 'never' ? undefined : await fetchIfThere(written, fetch, attempts);
+  if (fromRegistry?.image !== undefined) return fromRegistry.image;
   const short = (known: string): string => known.replace(/:latest$/, '');
   const meant = didYouMean(short(name), [...embedded, ...fetch.store.names()].map(short));
-  throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store`, {
+  const elsewhere = attempts.length > 0 ? ', and none elsewhere' : '';
+  throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store${elsewhere}`, {
     details: attempts,
-    hint: meant === undefined ? 'give a path, or oci:DIR, oci-archive:FILE, docker-archive:FILE' : `did you mean ${meant}?`,
+    hint: meant === undefined ? (fromRegistry?.hint ?? 'give a path, or oci:DIR, oci-archive:FILE, docker-archive:FILE') : `did you mean ${meant}?`,
   });
+}
+
+/** The image of a bare name as a registry has it; or, when nobody there knows it or nobody answers, what to do about that. `attempts` hears what was said. */
+async function fetchIfThere(
+  written: string,
+  fetch: Fetch,
+  attempts: string[],
+): Promise<{ readonly image: StoredImage } | { readonly image?: undefined; readonly hint: string }> {
+  try {
+    return { image: await fetchRemote(written, fetch) };
+  } catch (error) {
+    const unreachable = isErrno(error, 'ERR_HTTP_DNS', 'ERR_HTTP_UNREACHABLE', 'ERR_HTTP_PROXY');
+    // That it is not there is one thing; that one may not have it, or that what came is wrong, is another.
+    if (!(error instanceof RuntimeError) || !(unreachable || isErrno(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_REGISTRY_DENIED'))) throw error;
+    attempts.push(error.message, ...error.details);
+    return {
+      hint:
+        (unreachable ? undefined : error.hint) ??
+        'is there a network? A mirror, or another default registry, is named by a file in /etc/rkt/registries.d',
+    };
+  }
 }
 
 async function fetchPath({ transport, path: written, ref }: PathReference, fetch: Fetch): Promise<StoredImage> {
@@ -219,33 +272,4 @@ function readImage(
     'ERR_IMAGE_INVALID',
     `${files.what} is not an image: it has no ${as === 'archive' ? 'index.json and no manifest.json' : 'oci-layout'}`,
   );
-}
-
-interface SourceFacts {
-  readonly source?: { readonly key: string; readonly stamp: Stamp };
-  readonly namesStamp?: Stamp | undefined;
-  /** see StoredImage */
-  readonly origin?: string;
-}
-
-/** Layers first, then the image that refers to them. */
-async function storeImage(
-  image: SourceImage,
-  written: string,
-  { origin = written, ...facts }: SourceFacts,
-  { store, limits, progress }: Fetch,
-): Promise<StoredImage> {
-  const records = await storeLayers(store, image.layers, limits, (i, doneBytes, totalBytes) =>
-    progress({ what: `${basename(written)} ${i + 1}/${image.layers.length}`, doneBytes, totalBytes }),
-  );
-  const manifest = image.manifest(records.map(({ tarBytes }) => tarBytes));
-  const { os, architecture, config } = image.config;
-  return store.addImage({
-    image: { id: digestOf(manifest), name: image.names[0] ?? written, config, layers: await mountedLayers(store, records), os, architecture, origin },
-    manifest,
-    configDigest: image.configDigest,
-    config: image.configBytes,
-    names: image.names,
-    ...facts,
-  });
 }

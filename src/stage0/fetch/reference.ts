@@ -4,7 +4,15 @@
  */
 import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
-import { canonicalImageName, imageIdPrefix, isTransport, transports, type ImageIdPrefix, type Transport } from '../../model/image-name.ts';
+import {
+  canonicalImageName,
+  imageIdPrefix,
+  isRegistryText,
+  isTransport,
+  transports,
+  type ImageIdPrefix,
+  type Transport,
+} from '../../model/image-name.ts';
 import { didYouMean } from '../../model/ids.ts';
 
 /** `transport` undefined: to be found out by looking at `path`. `ref`: which image in there. */
@@ -21,14 +29,17 @@ export type ImageReference =
   | { readonly kind: 'url'; readonly url: string }
   /** an ACI by name and labels */
   | { readonly kind: 'aci'; readonly wanted: AciName }
+  /** what `docker://` means is up to the registry's part */
+  | { readonly kind: 'registry' }
   | ({ readonly kind: 'id' } & Pick<ImageIdPrefix, 'algorithm' | 'hex'>);
 
-const transportHint = `images come from ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, from a path, or by the name they have in the store`;
+const transportHint = `images come from docker://[REGISTRY/]NAME[:TAG], ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, a path, or by the name they have in the store`;
 
 /** @throws ERR_IMAGE_REFERENCE saying what to write instead */
 export function parseReference(text: string, exists: (path: string) => boolean): ImageReference {
   if (text === '') throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference is empty', { hint: transportHint });
   if (text.includes('\0')) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'the image reference holds a NUL byte');
+  if (isRegistryText(text)) return { kind: 'registry' };
   const prefix = imageIdPrefix(text);
   if (prefix !== undefined) return { kind: 'id', algorithm: prefix.algorithm, hex: prefix.hex };
   const colon = text.indexOf(':');
@@ -42,7 +53,7 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   if (text.startsWith('file:')) return { kind: 'path', transport: undefined, ...splitPath(pathOfFileUrl(text), exists) };
   if (/^https?:\/\/[^/]/i.test(text)) return { kind: 'url', url: text };
   if (/^[a-z0-9][^,=]*,[^,=]+=/.test(text) && !exists(text)) return { kind: 'aci', wanted: aciName(text) };
-  if (/^(docker|https?|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
+  if (/^(https?|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
   const name = canonicalImageName(text);
   if (name !== undefined && !/\.(aci|tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
     const meant = colon < 0 || word.length < 3 || text.slice(colon + 1) === 'latest' ? undefined : didYouMean(word, transports);
@@ -95,11 +106,10 @@ function unknownTransport(word: string, meant: string): RuntimeError {
 }
 
 function foreign(text: string, word: string): RuntimeError {
-  const source = word === 'docker' ? text.replace(/^docker:(\/\/)?/, 'docker://') : text;
   const hints: Readonly<Record<string, string>> = {
     http: 'http://HOST/PATH.aci',
     https: 'https://HOST/PATH.aci',
   };
-  const hint = hints[word] ?? `skopeo copy ${source} oci:DIR:TAG && rkt run oci:DIR:TAG`;
+  const hint = hints[word] ?? `skopeo copy ${text} oci:DIR:TAG && rkt run oci:DIR:TAG`;
   return new RuntimeError('ERR_IMAGE_REFERENCE', `rkt does not read images from "${word}:"`, { hint: printable(hint) });
 }

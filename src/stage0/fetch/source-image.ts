@@ -6,14 +6,30 @@ import type { CheckedConfig } from '../../model/oci-schema.ts';
 import { beyondLimit, type ImageLimits } from '../render/limits.ts';
 import { bytesOf, type ByteRange, type ImageFiles } from './image-files.ts';
 
-export interface SourceLayer {
+interface LayerFacts {
   readonly diffId: Digest;
   /** of the blob as it is stored, if the source tells */
   readonly digest: Digest | undefined;
   /** how to call it in messages */
   readonly what: string;
+}
+
+/** A layer that is here, as a file or part of one. */
+export interface LocalLayer extends LayerFacts {
   open(): ByteRange;
 }
+
+/** A layer that is somewhere else. */
+export interface RemoteLayer extends LayerFacts {
+  readonly digest: Digest;
+  /** as stored there */
+  readonly bytes: number;
+  /** Its bytes from the beginning; ends with an error when `signal` is aborted. */
+  download(signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Told of a failed download: waits and returns true when another one may do better. */
+  again(error: unknown): Promise<boolean>;
+}
+export type SourceLayer = LocalLayer | RemoteLayer;
 
 export interface SourceImage {
   readonly config: CheckedConfig;

@@ -80,6 +80,11 @@ export class HttpClient implements Disposable {
     this.retry = retry;
   }
 
+  /** Whether other machines may be spoken to without encryption. */
+  get allowsHttp(): boolean {
+    return this.#insecure.http === true;
+  }
+
   /**
    * Asks until there is an answer that does not say "later", at most `retry.attempts` times; the last answer is handed out whatever its status.
    * @throws ERR_HTTP_DNS, ERR_HTTP_UNREACHABLE, ERR_HTTP_TLS, ERR_HTTP_PROXY, ERR_HTTP_INSECURE, ERR_HTTP_REDIRECT
@@ -115,7 +120,7 @@ export class HttpClient implements Disposable {
    */
   async document(
     url: URL,
-    request: HttpRequest & { readonly maxBytes: number },
+    request: HttpRequest & { readonly maxBytes: number; readonly expectedBytes?: number },
   ): Promise<Omit<HttpResponse, 'body' | typeof Symbol.dispose> & { readonly body: Buffer }> {
     for (let attempt = 1; ; attempt++) {
       using response = await this.request(url, request);
@@ -127,6 +132,8 @@ export class HttpClient implements Disposable {
           if (bytes > request.maxBytes)
             throw new RuntimeError('ERR_HTTP_STATUS', `${shownUrl(url)} has more than the ${request.maxBytes} bytes it may have`);
           chunks.push(chunk);
+          // A length that is announced too long would be waited for.
+          if (bytes === request.expectedBytes) break;
         }
         return { url: response.url, status: response.status, headers: response.headers, body: Buffer.concat(chunks) };
       } catch (error) {
@@ -190,10 +197,10 @@ function refuseUnencrypted(url: URL, first: URL, allowed: boolean): void {
     });
 }
 
-/** Nobody wants the rest: a short one is read, so that the connection can be used again. */
+/** Nobody wants the rest: a short one is read, so that its connection can be used again; one that nobody reads keeps its connection for ever. */
 function discard(message: IncomingMessage): void {
-  if (message.destroyed || message.complete) return;
-  if (Number(message.headers['content-length'] ?? Infinity) <= shortBytes) message.on('error', () => undefined).resume();
+  if (message.destroyed || message.readableEnded) return;
+  if (message.complete || Number(message.headers['content-length'] ?? Infinity) <= shortBytes) message.on('error', () => undefined).resume();
   else message.destroy();
 }
 

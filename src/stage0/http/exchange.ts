@@ -51,8 +51,8 @@ function watchSilence(outgoing: ClientRequest, silenceMs: number): void {
   let silent = 0;
   const look = (): void => {
     const bytes = outgoing.socket?.bytesRead ?? 0;
-    const full = message !== undefined && message.readableLength >= message.readableHighWaterMark;
-    silent = bytes === seen && !full ? silent + 1 : 0;
+    const isOurs = message !== undefined && (message.complete || message.readableLength >= message.readableHighWaterMark);
+    silent = bytes === seen && !isOurs ? silent + 1 : 0;
     seen = bytes;
     if (silent < looks) return;
     const connected = outgoing.socket?.connecting === false;

@@ -38,8 +38,7 @@ const codeOf = (error: unknown): string => (typeof error === 'object' && error !
 
 /** True when asking again may help. */
 export const isPassing = (error: unknown): boolean =>
-  isErrno(error, 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN', 'ESTALLED', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNABORTED') ||
-  codeOf(error).startsWith('HPE_');
+  isErrno(error, 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ESTALLED', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNABORTED') || codeOf(error).startsWith('HPE_');
 
 /** @returns a RuntimeError; one that is one already as it is */
 export function networkError(error: unknown, url: URL, proxy: Proxy | undefined): RuntimeError {

@@ -11,7 +11,7 @@ import type { Lock } from '../../host/flock.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { digestOfHex, hexOf, type Digest } from '../../model/ids.ts';
-import { canonicalImageName, imageIdPrefix, type ImageIdPrefix } from '../../model/image-name.ts';
+import { canonicalImageName, imageIdPrefix, isRegistryText, registrySourceKey, type ImageIdPrefix } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
 import { lockStore, openLease, type Lease } from './locks.ts';
@@ -31,6 +31,8 @@ export interface NewImage {
   readonly names: readonly string[];
   /** where it came from: as long as the stamp holds, it need not be read again. `key`: a file name */
   readonly source?: { readonly key: string; readonly stamp: Stamp | undefined } | undefined;
+  /** keys of references (`docker://…`) that stand for it until they are fetched anew */
+  readonly fetchedAs?: readonly string[] | undefined;
   /** the names hold only as long as this file is as it was */
   readonly namesStamp?: Stamp | undefined;
 }
@@ -54,6 +56,8 @@ export interface ImageStore {
    */
   addLayer(diffId: Digest, fill: (root: string, log: TreeLog) => Promise<Omit<LayerRecord, 'diffId' | 'tree'>>): Promise<LayerRecord>;
   addImage(image: NewImage): Promise<StoredImage>;
+  /** Makes names and references stand for an image that is there. */
+  pointTo(id: Digest, references: Pick<NewImage, 'names' | 'fetchedAs'>): Promise<void>;
   /** Until it is disposed of, gc takes nothing of what is added. May be asked for several times at once. */
   adding(): Disposable;
   /** Nothing is removed from the store until the lock is released: for the moment between finding an image and recording who uses it. */
@@ -164,6 +168,11 @@ export function openStore(dataDir: string): ImageStore {
     },
     lastUsedMs: (id) => statSync(paths.image(id), { throwIfNoEntry: false })?.mtimeMs,
     find(text) {
+      if (isRegistryText(text)) {
+        const key = registrySourceKey(text);
+        const fetched = key === undefined ? undefined : byReference(paths.source(key));
+        return fetched === undefined ? undefined : { ...fetched, name: text };
+      }
       const prefix = imageIdPrefix(text);
       if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix) : image(prefix.id);
       const name = canonicalImageName(text);
@@ -208,7 +217,20 @@ export function openStore(dataDir: string): ImageStore {
       return record;
     },
 
-    async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
+    async pointTo(id, { names, fetchedAs = [] }) {
+      const targets = [...names.map(paths.name), ...fetchedAs.map(paths.source)];
+      const stale = targets.filter((path) => {
+        const reference = readReference(path);
+        return reference?.id !== id || reference.stamp !== undefined;
+      });
+      if (stale.length === 0) return;
+      using staging = await openStaging(dataDir, `image-${hexOf(id)}`);
+      using held = lockStore(dataDir, 'shared');
+      void held;
+      for (const path of stale) placeFile(staging, path, JSON.stringify({ id }));
+    },
+
+    async addImage({ image: given, manifest, configDigest, config, names, source, fetchedAs = [], namesStamp }) {
       using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
       using held = lockStore(dataDir, 'shared');
       void held;
@@ -219,6 +241,7 @@ export function openStore(dataDir: string): ImageStore {
         placeFile(staging, paths.image(given.id), JSON.stringify({ ...given, importedMs: Date.now() }));
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
+      for (const key of fetchedAs) placeFile(staging, paths.source(key), JSON.stringify({ id: given.id }));
       if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
       return given;
     },

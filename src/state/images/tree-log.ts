@@ -4,7 +4,7 @@
  * no second look at the tree. Names are binary strings.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 
 /** `[name, value in hexadecimal]`, sorted by name. */
 export type LoggedXattrs = readonly (readonly [string, string])[];
@@ -44,6 +44,8 @@ export type TreeRecord =
 /** Takes the records of one tree. */
 export interface TreeLog {
   add(record: TreeRecord): void;
+  /** Forgets all records: the tree is made anew. */
+  restart(): void;
 }
 
 /** What a log came to. */
@@ -58,9 +60,10 @@ const bufferedChars = 65_536;
 /** A log that is written to a new file at `path`. */
 export class TreeLogFile implements TreeLog, Disposable {
   readonly #fd: number;
-  readonly #hash: Hash = createHash('sha256');
+  #hash: Hash = createHash('sha256');
   #lines: string[] = [];
   #chars = 0;
+  #written = 0;
   #open = true;
   records = 0;
 
@@ -76,13 +79,26 @@ export class TreeLogFile implements TreeLog, Disposable {
     if (this.#chars >= bufferedChars) this.#flush();
   }
 
+  restart(): void {
+    this.#lines = [];
+    this.#chars = 0;
+    this.#hash = createHash('sha256');
+    this.#written = 0;
+    this.records = 0;
+    ftruncateSync(this.#fd);
+  }
+
   #flush(): void {
     if (this.#lines.length === 0) return;
     const bytes = Buffer.from(`${this.#lines.join('\n')}\n`);
     this.#lines = [];
     this.#chars = 0;
     this.#hash.update(bytes);
-    for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at);
+    for (let at = 0; at < bytes.length;) {
+      const count = writeSync(this.#fd, bytes, at, bytes.length - at, this.#written);
+      at += count;
+      this.#written += count;
+    }
   }
 
   /** Everything is in the file. */

@@ -29,6 +29,10 @@ export class ImageRig {
     afterEach(() => rmSync(this.dir, { recursive: true, force: true }));
   }
 
+  /** A store that has nothing. */
+  reset(): void {
+    rmSync(this.store.dataDir, { recursive: true, force: true });
+  }
   path(...parts: string[]): string {
     return join(this.dir, ...parts);
   }
