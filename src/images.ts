@@ -3,6 +3,7 @@
  * is in a room of its own.
  */
 import { appcManifest, parseTarget, renderImage as renderStored, writeImage, type RenderOptions } from './compose/image-output.ts';
+import { verifyImage, type VerifiedLayer } from './compose/image-verify.ts';
 import { fetchImages, type Fetching } from './compose/images.ts';
 import type { AppcImage } from './model/appc/image.ts';
 import { RuntimeError } from './model/errors.ts';
@@ -14,8 +15,8 @@ import { historyOf, type HistoryStep } from './state/images/history.ts';
 import { collectStore, type Collected } from './state/images/collect.ts';
 import { ociDocuments, type OciDocuments } from './state/images/documents.ts';
 import { imageFacts, type ImageFacts } from './state/images/facts.ts';
-import { inStore } from './state/images/faults.ts';
-import { openStore, requireStored, type ImageStore } from './state/images/store.ts';
+import { inStore, storeFault } from './state/images/faults.ts';
+import { openStore, requireRecord, requireStored, type ImageStore } from './state/images/store.ts';
 import { imagesOfPods } from './state/pod/images.ts';
 
 export type { Collected, HistoryStep, ImageFacts, OciDocuments };
@@ -36,7 +37,7 @@ export const inspectImage = ({ dataDir }: Settings, reference: string): ImageFac
 
 /** The image that `reference` stands for, to be removed; also one of which parts are missing. @throws ERR_IMAGE_NOT_FOUND */
 export const imageToRemove = ({ dataDir }: Settings, reference: string): StoredImage =>
-  inStore(dataDir, 'cannot read the image store', () => requireStored(openStore(dataDir), reference));
+  inStore(dataDir, 'cannot read the image store', () => requireRecord(openStore(dataDir), reference));
 
 /** Removes images with their names, and the layers that no other image and no pod needs. */
 export const removeImages = ({ dataDir }: Settings, ids: ReadonlySet<Digest>): Collected =>
@@ -110,3 +111,35 @@ export const renderImage = (settings: Settings, reference: string, directory: st
     const store = openStore(settings.dataDir);
     renderStored(store, storedImage(store, reference), directory, options);
   });
+
+/** An image with what was found out about its layers. */
+export interface VerifiedImage {
+  readonly image: StoredImage;
+  readonly layers: readonly VerifiedLayer[];
+}
+
+/** Compares images (none named: all) with what they were when they were unpacked. `repair`: what is damaged is unpacked again. @throws ERR_IMAGE_NOT_FOUND before anything is looked at */
+export async function verifyImages(
+  settings: Settings,
+  references: readonly string[],
+  repair: boolean,
+  fetching: Fetching,
+  report: (image: VerifiedImage) => void,
+): Promise<void> {
+  const { dataDir } = settings;
+  const images = reading(settings, () => {
+    const store = openStore(dataDir);
+    return references.length === 0 ? store.list() : references.map((reference) => requireRecord(store, reference));
+  });
+  const refetch = async (origin: string): Promise<StoredImage> => {
+    const [image] = await fetchImages(settings, [origin], fetching);
+    if (image === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `nothing came from ${origin}`);
+    return image;
+  };
+  try {
+    for (const image of new Map(images.map((one) => [one.id, one])).values())
+      report({ image, layers: await verifyImage(dataDir, image, repair ? refetch : undefined) });
+  } catch (error) {
+    throw storeFault(error, 'cannot verify images', dataDir);
+  }
+}

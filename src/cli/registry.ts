@@ -24,6 +24,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'image extract': () => load(import('./commands/image-extract.ts')),
   'image render': () => load(import('./commands/image-render.ts')),
   'image convert': () => load(import('./commands/image-convert.ts')),
+  'image verify': () => load(import('./commands/image-verify.ts')),
   'image rm': () => load(import('./commands/image-rm.ts')),
   'image gc': () => load(import('./commands/image-gc.ts')),
   'net list': () => load(import('./commands/net-list.ts')),

@@ -84,7 +84,7 @@ function writeAci(store: ImageStore, image: StoredImage, fd: number): void {
   const tar = new TarWriter(fileSink(fd));
   tar.entry({ name: 'manifest', type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, bytes: manifest.length });
   tar.data(manifest);
-  withMergedView(store.dataDir, store.layerPaths(image), (root) => packTree(root, { prefix: 'rootfs/' }, tar));
+  withMergedView(store, image.layers, (root) => packTree(root, { prefix: 'rootfs/' }, tar));
   tar.finish();
 }
 
@@ -136,7 +136,7 @@ export function renderImage(store: ImageStore, image: StoredImage, directory: st
         mkdirSync(rootfs);
         writeFileSync(join(target, 'manifest'), JSON.stringify(appcManifest(store.dataDir, image, false)));
       }
-      withMergedView(store.dataDir, store.layerPaths({ layers }), (root) => copyLayers([root], rootfs));
+      withMergedView(store, layers, (root) => copyLayers([root], rootfs));
     }),
   );
 }

@@ -1,5 +1,6 @@
 /** How stored images are shown. @see rkt.md 1.4 (image list) */
 import type { ImageFacts } from '../../images.ts';
+import { printable } from '../../model/errors.ts';
 import { shownId } from '../../model/ids.ts';
 import { ago } from './pod.ts';
 
@@ -75,3 +76,6 @@ export const imageJson = (facts: ImageFacts): object => ({
   size: facts.bytes,
   names: facts.names,
 });
+
+/** A name in an image, for people: its bytes are what the image says. */
+export const shownPath = (path: string): string => printable(Buffer.from(path, 'latin1').toString());

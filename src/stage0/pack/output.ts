@@ -1,6 +1,7 @@
 /** Where an image is written to: there is nothing, or all of it. */
 import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { removeTree } from '../../host/remove-tree.ts';
 import { RuntimeError, diskHint, isErrno, messageOf } from '../../model/errors.ts';
 
 const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.rkt-${process.pid}`);
@@ -51,6 +52,6 @@ export function writeOutputDirectory(written: string, overwrite: boolean, fill: 
     if (existsSync(aside) && !existsSync(path)) renameSync(aside, path);
     throw outputFault(written, error);
   } finally {
-    for (const left of [temporary, aside]) rmSync(left, { recursive: true, force: true });
+    for (const left of [temporary, aside]) removeTree(left);
   }
 }

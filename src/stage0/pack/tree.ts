@@ -1,7 +1,8 @@
 /** A directory tree → members of a tar archive: a root file system as it is, or a layer with its whiteouts as images write them. */
 import { closeSync, constants, openSync, readSync, type BigIntStats } from 'node:fs';
-import { binaryName, nodePath, rawName } from '../../host/names.ts';
-import { RuntimeError } from '../../model/errors.ts';
+import type { Name } from '../../host/linux.ts';
+import { nodePath } from '../../host/names.ts';
+import { RuntimeError, printable } from '../../model/errors.ts';
 import { S, chosenXattrs, isOpaque, targetOf, typeBits, walk } from '../../state/images/tree.ts';
 import type { PackedEntry, PackedType, TarWriter } from './tar-writer.ts';
 
@@ -23,11 +24,10 @@ const types: Readonly<Record<number, PackedType>> = {
 
 /** Adds everything below `directory`, and itself. Sockets are left out, as by every tool: they mean nothing without their process. */
 export function packTree(directory: string, { prefix, layer }: PackOptions, tar: TarWriter): void {
-  const root = binaryName(directory);
   const names = new Map<bigint, string>();
   const implicit = new Set(layer?.implicit);
   const marker = (name: string): void => tar.entry({ name, type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, bytes: 0 });
-  for (const { path, stat } of walk(root)) {
+  for (const { path, at, stat } of walk(directory)) {
     const type = types[Number(stat.mode) & typeBits];
     if (type === undefined) continue;
     if (layer !== undefined && type === 'character' && stat.rdev === 0n) {
@@ -42,8 +42,8 @@ export function packTree(directory: string, { prefix, layer }: PackOptions, tar:
       continue;
     }
     if (stat.nlink > 1n) names.set(stat.ino, name);
-    if (!implicit.has(path)) addMember(root, path, stat, { ...described(name, type, stat), xattrs: xattrsOf(root, path) }, tar);
-    if (layer !== undefined && type === 'directory' && (path === '' ? layer.opaqueRoot : isOpaque(root, path)))
+    if (!implicit.has(path)) addMember(at, stat, { ...described(name, type, stat), xattrs: xattrsOf(at) }, tar);
+    if (layer !== undefined && type === 'directory' && (path === '' ? layer.opaqueRoot : isOpaque(at)))
       marker(`${prefix}${path === '' ? '' : `${path}/`}.wh..wh..opq`);
   }
 }
@@ -63,21 +63,20 @@ const described = (name: string, type: PackedType, { mode, uid, gid, mtimeNs }: 
   mtimeNs,
 });
 
-const xattrsOf = (root: string, path: string): [string, Buffer][] =>
-  chosenXattrs(root, path).map(([name, value]) => [name, Buffer.from(value, 'hex')]);
+const xattrsOf = (at: Name): [string, Buffer][] => chosenXattrs(at).map(([name, value]) => [name, Buffer.from(value, 'hex')]);
 
 /** dev_t as stat(2) gives it, taken apart. */
 const majorOf = (rdev: bigint): number => Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn));
 const minorOf = (rdev: bigint): number => Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn & 0xffffffffn));
 
-function addMember(root: string, path: string, stat: BigIntStats, entry: PackedEntry, tar: TarWriter): void {
+function addMember(at: Name, stat: BigIntStats, entry: PackedEntry, tar: TarWriter): void {
   switch (entry.type) {
     case 'file':
       tar.entry({ ...entry, bytes: Number(stat.size) });
-      addData(`${root}/${path}`, Number(stat.size), tar);
+      addData(at, entry.name, Number(stat.size), tar);
       return;
     case 'symlink':
-      tar.entry({ ...entry, mode: 0o777, linkName: targetOf(root, path) });
+      tar.entry({ ...entry, mode: 0o777, linkName: targetOf(at) });
       return;
     case 'character':
     case 'block':
@@ -90,12 +89,12 @@ function addMember(root: string, path: string, stat: BigIntStats, entry: PackedE
 
 const chunk = Buffer.allocUnsafe(256 * 1024);
 
-function addData(path: string, bytes: number, tar: TarWriter): void {
-  const fd = openSync(nodePath(rawName(path)), constants.O_RDONLY | constants.O_NOFOLLOW);
+function addData(at: Name, name: string, bytes: number, tar: TarWriter): void {
+  const fd = openSync(nodePath(at), constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     for (let done = 0; done < bytes;) {
       const got = readSync(fd, chunk, 0, Math.min(chunk.length, bytes - done), null);
-      if (got === 0) throw new RuntimeError('ERR_STORE_IO', `a file became shorter while it was packed: ${path}`);
+      if (got === 0) throw new RuntimeError('ERR_STORE_IO', `a file became shorter while it was packed: ${printable(name)}`);
       tar.data(chunk.subarray(0, got));
       done += got;
     }

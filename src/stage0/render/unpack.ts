@@ -277,7 +277,13 @@ export class LayerUnpacker implements TarHandler, Disposable {
         this.log?.add(['time', directory, String(mtimeNs)]);
       }
     });
-    return { entries: this.#entries, opaqueRoot: this.#opaqueRoot, implicit: [...this.#tree.implicit], whitedOut: [...this.#whitedOut] };
+    return {
+      entries: this.#entries,
+      opaqueRoot: this.#opaqueRoot,
+      implicit: [...this.#tree.implicit],
+      whitedOut: [...this.#whitedOut],
+      listsRoot: this.#directories.has(''),
+    };
   }
 
   /** Makes failed system calls speak of the layer. */

@@ -4,7 +4,7 @@
  * Killed anywhere, what is left is a smaller store, and strays that the next time takes.
  * @see rkt.md 2.12 (image gc)
  */
-import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../../host/linux.ts';
 import { removeTree } from '../../host/remove-tree.ts';
@@ -136,7 +136,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
     layers.push({ name, bytes: record?.tarBytes ?? 0 });
     // The tree first: a record without one is no layer.
     if (files.includes(name)) actions.push((trash) => renameSync(path, join(trash(), name)));
-    for (const file of [`${path}.json`, `${path}.tree`]) actions.push(() => rmSync(file, { force: true }));
+    for (const file of [`${path}.json`, `${path}.tree`]) actions.push(() => removeTree(file));
   }
 
   const keptBlobs = new Set(kept.flatMap(({ id }) => blobsOf(paths, id)));

@@ -18,6 +18,8 @@ export interface LayerRecord {
   readonly implicit: readonly string[];
   /** directories in which it hides something */
   readonly whitedOut: readonly string[];
+  /** it says what its root is like */
+  readonly listsRoot?: boolean;
   /** of the log of its unpacking */
   readonly tree?: LogSeal;
 }

@@ -41,6 +41,8 @@ export interface ImageStore {
   readonly dataDir: string;
   /** An image by name, `name@id`, id or its first digits; undefined when the store does not have all of it. @throws ERR_IMAGE_REFERENCE for an ambiguous id */
   find(text: string): StoredImage | undefined;
+  /** Like {@link find}, though layers of it may be missing: for who repairs or removes. */
+  findRecord(text: string): StoredImage | undefined;
   /** By the key of where it came from, if that has not changed. */
   findSource(key: string): StoredImage | undefined;
   image(id: Digest): StoredImage | undefined;
@@ -90,8 +92,11 @@ function exists(path: string): boolean {
 }
 
 /** The image of `reference`; nothing is fetched. @throws ERR_IMAGE_NOT_FOUND */
-export function requireStored(store: ImageStore, reference: string): StoredImage {
-  const image = store.find(reference);
+export const requireStored = (store: ImageStore, reference: string): StoredImage => required(store.find(reference), reference);
+/** {@link requireStored}, for images of which layers may be missing. */
+export const requireRecord = (store: ImageStore, reference: string): StoredImage => required(store.findRecord(reference), reference);
+
+function required(image: StoredImage | undefined, reference: string): StoredImage {
   if (image === undefined)
     throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${reference} is not in the store`, {
       hint: `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`,
@@ -102,8 +107,9 @@ export function requireStored(store: ImageStore, reference: string): StoredImage
 export function openStore(dataDir: string): ImageStore {
   const paths = imagePaths(dataDir);
 
+  const record = (id: Digest): StoredImage | undefined => readImage(paths.image(id));
   const image = (id: Digest): StoredImage | undefined => {
-    const found = readImage(paths.image(id));
+    const found = record(id);
     return found !== undefined && found.layers.every((layer) => exists(paths.layer(layer))) ? found : undefined;
   };
 
@@ -112,19 +118,34 @@ export function openStore(dataDir: string): ImageStore {
       .sort()
       .flatMap((hex) => digestOfHex(hex) ?? []);
 
-  const byPrefix = ({ algorithm, hex }: ImageIdPrefix): StoredImage | undefined => {
+  const byPrefix = ({ algorithm, hex }: ImageIdPrefix): Digest | undefined => {
     if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: `give at least two digits after ${algorithm}-` });
     const found = ids().filter((id) => id.startsWith(`${algorithm}:${hex}`));
     if (found.length > 1)
       throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: ${algorithm}-${hex} matches ${found.length} images`, {
         details: found.slice(0, 10).map((id) => id.replace(':', '-')),
       });
-    return found[0] === undefined ? undefined : image(found[0]);
+    return found[0];
   };
 
   const byReference = (path: string): StoredImage | undefined => {
     const reference = readReference(path);
     return reference === undefined ? undefined : image(reference.id);
+  };
+
+  /** The image that `text` stands for, called by that name. `read`: what there must be of it */
+  const lookUp = (text: string, read: (id: Digest) => StoredImage | undefined): StoredImage | undefined => {
+    if (isRegistryText(text)) {
+      const key = registrySourceKey(text);
+      const id = key === undefined ? undefined : readReference(paths.source(key))?.id;
+      const fetched = id === undefined ? undefined : read(id);
+      return fetched === undefined ? undefined : { ...fetched, name: text };
+    }
+    const prefix = imageIdPrefix(text);
+    const name = prefix === undefined ? canonicalImageName(text) : undefined;
+    const id = prefix === undefined ? (name === undefined ? undefined : readReference(paths.name(name))?.id) : (prefix.id ?? byPrefix(prefix));
+    const found = id === undefined ? undefined : read(id);
+    return found === undefined || prefix !== undefined ? found : { ...found, name: text };
   };
 
   const layer = (diffId: Digest): LayerRecord | undefined => {
@@ -167,18 +188,8 @@ export function openStore(dataDir: string): ImageStore {
       }
     },
     lastUsedMs: (id) => statSync(paths.image(id), { throwIfNoEntry: false })?.mtimeMs,
-    find(text) {
-      if (isRegistryText(text)) {
-        const key = registrySourceKey(text);
-        const fetched = key === undefined ? undefined : byReference(paths.source(key));
-        return fetched === undefined ? undefined : { ...fetched, name: text };
-      }
-      const prefix = imageIdPrefix(text);
-      if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix) : image(prefix.id);
-      const name = canonicalImageName(text);
-      const found = name === undefined ? undefined : byReference(paths.name(name));
-      return found === undefined ? undefined : { ...found, name: text };
-    },
+    find: (text) => lookUp(text, image),
+    findRecord: (text) => lookUp(text, record),
     findSource: (key) => byReference(paths.source(key)),
     layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
     list: () => ids().flatMap((id) => readImage(paths.image(id)) ?? []),

@@ -1,7 +1,6 @@
 /** A layer's tree against the log of its unpacking. @see tree-log.ts; rkt.md 1.4 (image verify) */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { binaryName } from '../../host/names.ts';
 import { isErrno } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
 import { imagePaths } from './layout.ts';
@@ -103,8 +102,7 @@ function replay(log: Buffer): Map<string, Expected> {
   return names;
 }
 
-function compareTree(rootDirectory: string, expected: ReadonlyMap<string, Expected>): Damage[] {
-  const root = binaryName(rootDirectory);
+function compareTree(root: string, expected: ReadonlyMap<string, Expected>): Damage[] {
   const damages: Damage[] = [];
   const left = new Map(expected);
   /** what stands for a file on the disk, and in the log: names of one are names of the other */
@@ -127,7 +125,7 @@ function compareTree(rootDirectory: string, expected: ReadonlyMap<string, Expect
         inodes.set(stat.ino, wanted);
         files.set(wanted, stat.ino);
       }
-      damages.push(...differences(root, found, wanted).map((what) => ({ path, what })));
+      damages.push(...differences(found, wanted).map((what) => ({ path, what })));
     } else if (known !== stat.ino || inodes.get(stat.ino) !== wanted) damages.push({ path, what: 'is not the hard link it was' });
   }
   for (const path of left.keys()) damages.push({ path, what: 'is missing' });
@@ -145,7 +143,7 @@ const kinds: Readonly<Record<number, string>> = {
 const kindText = (type: number): string => kinds[type] ?? 'thing';
 const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 
-function differences(root: string, { path, stat }: Found, wanted: Expected): string[] {
+function differences({ at, stat }: Found, wanted: Expected): string[] {
   const type = Number(stat.mode) & typeBits;
   if (type !== wanted.type) return [`is a ${kindText(type)}, was a ${kindText(wanted.type)}`];
   const faults: string[] = [];
@@ -160,15 +158,14 @@ function differences(root: string, { path, stat }: Found, wanted: Expected): str
   if (Number(stat.uid) !== wanted.uid || Number(stat.gid) !== wanted.gid)
     faults.push(`belongs to ${stat.uid}:${stat.gid}, did to ${wanted.uid}:${wanted.gid}`);
   if (wanted.mtimeNs !== '' && String(stat.mtimeNs) !== wanted.mtimeNs) faults.push('has another modification time');
-  if (wanted.target !== undefined && targetOf(root, path) !== wanted.target) faults.push('leads elsewhere');
-  if (JSON.stringify(chosenXattrs(root, path)) !== JSON.stringify(wanted.xattrs)) faults.push('has other extended attributes');
-  if (type === S.directory && isOpaque(root, path) !== wanted.opaque)
-    faults.push(wanted.opaque ? 'no longer hides what is below' : 'hides what is below');
+  if (wanted.target !== undefined && targetOf(at) !== wanted.target) faults.push('leads elsewhere');
+  if (JSON.stringify(chosenXattrs(at)) !== JSON.stringify(wanted.xattrs)) faults.push('has other extended attributes');
+  if (type === S.directory && isOpaque(at) !== wanted.opaque) faults.push(wanted.opaque ? 'no longer hides what is below' : 'hides what is below');
   if (wanted.content !== undefined) {
     const { bytes, sha256, regions } = wanted.content;
     if (Number(stat.size) !== bytes) faults.push(`has ${stat.size} bytes, had ${bytes}`);
     else {
-      const now = contentOf(root, path, bytes, regions);
+      const now = contentOf(at, bytes, regions);
       if (now.sha256 !== sha256 || !now.holesAreEmpty) faults.push('has other content');
     }
   }

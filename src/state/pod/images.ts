@@ -5,7 +5,7 @@ import { isErrno } from '../../host/linux.ts';
 import type { Digest } from '../../model/ids.ts';
 import { readImage } from '../images/records.ts';
 import { podFiles, visiblePhases } from './layout.ts';
-import { listPods } from './lifecycle.ts';
+import { listPods, type PodEntry } from './lifecycle.ts';
 
 export interface PodImages {
   readonly images: ReadonlySet<Digest>;
@@ -13,18 +13,20 @@ export interface PodImages {
 }
 
 /** Images and layers of every pod that has not been removed: prepared ones will need them, exited ones are looked into (rkt 2.12). */
-export function imagesOfPods(dataDir: string): PodImages {
+export function imagesOfPods(dataDir: string, wants: (pod: PodEntry) => boolean = () => true): PodImages {
   for (;;) {
-    const found = readOnce(dataDir);
+    const found = readOnce(dataDir, wants);
     if (found !== undefined) return found;
   }
 }
 
 /** Undefined when a pod moved to another phase before it was read: what it needs is not known then. */
-function readOnce(dataDir: string): PodImages | undefined {
+function readOnce(dataDir: string, wants: (pod: PodEntry) => boolean): PodImages | undefined {
   const images = new Set<Digest>();
   const layers = new Set<Digest>();
-  for (const { dir } of listPods(dataDir, visiblePhases)) {
+  for (const pod of listPods(dataDir, visiblePhases)) {
+    if (!wants(pod)) continue;
+    const { dir } = pod;
     const apps = dirname(dirname(podFiles(dir).image('any')));
     for (const app of namesIn(apps)) {
       const image = readImage(join(apps, app, 'image.json'));
