@@ -2,7 +2,7 @@
 import { isDigest, type Digest } from './ids.ts';
 
 /** Where an image can come from. */
-export const transports = ['oci', 'oci-archive', 'docker-archive'] as const;
+export const transports = ['oci', 'oci-archive', 'docker-archive', 'dir'] as const;
 export type Transport = (typeof transports)[number];
 export const isTransport = (word: string): word is Transport => (transports as readonly string[]).includes(word);
 

@@ -1,6 +1,6 @@
 import { verifyImages, type VerifiedImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
-import { err, formatFlag, out, outJson } from '../output.ts';
+import { err, formatFlag, out, outJson, warn } from '../output.ts';
 import { progressPrinter } from '../progress.ts';
 import { shownPath } from '../render/image.ts';
 import { settingsFrom } from '../settings.ts';
@@ -40,7 +40,7 @@ export const command = defineCommand({
   async run({ flags, global, operands }) {
     const repair = !flags['no-repair'];
     const verified: VerifiedImage[] = [];
-    await verifyImages(settingsFrom(global), operands, repair, progressPrinter(), (image) => {
+    await verifyImages(settingsFrom(global), operands, repair, { pullPolicy: 'new', progress: progressPrinter(), warn }, (image) => {
       verified.push(image);
       if (flags.format === undefined) tell(image, repair);
     });

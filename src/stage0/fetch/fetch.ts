@@ -22,6 +22,7 @@ import type { AciPolicy, AciSources } from '../aci/sources.ts';
 import type { RegistryAccess } from '../registry/access.ts';
 import { openArchive } from './archive.ts';
 import { readDockerImage } from './docker-archive.ts';
+import { readDirImage } from './dir-layout.ts';
 import { directoryFiles, type ImageFiles } from './image-files.ts';
 import { readOciImage } from './oci-layout.ts';
 import { platformOf, type WantedPlatform } from './platform.ts';
@@ -107,6 +108,8 @@ async function fetchRemote(reference: string, fetch: Fetch): Promise<StoredImage
   return fetchFromRegistry(reference, { ...fetch, access: remote(), reserved: embeddedNames(fetch.embedded) });
 }
 
+const isDirectoryTransport = (transport: Transport): boolean => transport === 'oci' || transport === 'dir';
+
 function kindOfPath(path: string): 'file' | 'directory' | undefined {
   try {
     return statSync(path).isDirectory() ? 'directory' : 'file';
@@ -184,15 +187,19 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
   const path = resolve(written);
   const kind = kindOfPath(path);
   if (kind === undefined)
-    throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no ${transport === 'oci' ? 'directory' : 'file'} ${printable(written)}`);
-  if (transport === 'oci' && kind === 'file')
+    throw new RuntimeError(
+      'ERR_IMAGE_NOT_FOUND',
+      `there is no ${transport !== undefined && isDirectoryTransport(transport) ? 'directory' : 'file'} ${printable(written)}`,
+    );
+  if (transport !== undefined && isDirectoryTransport(transport) && kind === 'file')
     throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a file`, { hint: `oci-archive:${printable(written)}` });
-  if (transport !== 'oci' && transport !== undefined && kind === 'directory')
+  if (transport !== undefined && !isDirectoryTransport(transport) && kind === 'directory')
     throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(written)} is a directory`, { hint: `oci:${printable(written)}` });
 
   const { store, platform } = fetch;
-  // Everything in a layout hangs on its index; an archive is one file.
-  const stamp = stampOf(kind === 'directory' ? join(path, 'index.json') : path);
+  // Everything in a layout hangs on its index, or its manifest; an archive is one file.
+  const stamp =
+    kind === 'file' ? stampOf(path) : ((transport === 'dir' ? undefined : stampOf(join(path, 'index.json'))) ?? stampOf(join(path, 'manifest.json')));
   const key = createHash('sha256')
     .update(JSON.stringify([transport ?? '', path, ref ?? '', platform]))
     .digest('hex');
@@ -265,8 +272,10 @@ function readImage(
   };
   const accepted = (transport: Transport): typeof request => askPolicy(request, transport);
   if (as === 'docker-archive') return readDockerImage(files, accepted(as));
+  if (as === 'dir') return readDirImage(files, accepted(as));
   // `docker save` of today writes both; the layout has the digests.
   if (has('oci-layout') && has('index.json')) return readOciImage(files, accepted(as === 'archive' ? 'oci-archive' : as));
+  if (has('version') && has('manifest.json')) return readDirImage(files, accepted('dir'));
   if (as === 'archive' && has('manifest.json')) return readDockerImage(files, accepted('docker-archive'));
   throw new RuntimeError(
     'ERR_IMAGE_INVALID',

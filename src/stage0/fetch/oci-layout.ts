@@ -25,10 +25,15 @@ export interface OciRequest {
 
 /** @throws ERR_IMAGE_INVALID, ERR_IMAGE_DIGEST, ERR_IMAGE_REFERENCE, ERR_IMAGE_PLATFORM, ERR_LAYER_LIMIT */
 export function readOciImage(files: ImageFiles, request: OciRequest): SourceImage {
-  const { limits, platform } = request;
+  const { limits } = request;
   checkLayoutFile(readDocument(files, 'oci-layout', limits), `oci-layout of ${files.what}`);
   const index = checkIndex(readDocument(files, 'index.json', limits), `index.json of ${files.what}`);
-  const top = selectImage(index.manifests, request, files.what);
+  return imageAt(files, selectImage(index.manifests, request, files.what), request);
+}
+
+/** The image of a descriptor, which may be that of an index. @throws what {@link readOciImage} does */
+export function imageAt(files: ImageFiles, top: Descriptor, request: OciRequest): SourceImage {
+  const { limits, platform } = request;
   const { bytes, digest } = resolveManifest(files, top, request);
   const manifest = checkManifest(bytes, `manifest ${digest}`);
   const configBytes = readBlob(files, manifest.config, limits);

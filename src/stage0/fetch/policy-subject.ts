@@ -36,7 +36,7 @@ export function isAcceptedAs(
     accept(subjectOf(transport, place));
     return true;
   }
-  const candidates: readonly Transport[] = kind === 'directory' ? ['oci'] : ['oci-archive', 'docker-archive'];
+  const candidates: readonly Transport[] = kind === 'directory' ? ['oci', 'dir'] : ['oci-archive', 'docker-archive'];
   return candidates.every((candidate) => {
     try {
       accept(subjectOf(candidate, place));

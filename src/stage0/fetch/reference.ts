@@ -1,6 +1,6 @@
 /**
  * What the user wrote → what is meant. Pure: whether a path exists is asked of the caller.
- * @see rkt.md 1.3, 2.16; containers-transports(5) for the grammar of oci:, oci-archive:, docker-archive:
+ * @see rkt.md 1.3, 2.16; containers-transports(5) for the grammar of oci:, oci-archive:, docker-archive:, dir:
  */
 import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
@@ -33,7 +33,7 @@ export type ImageReference =
   | { readonly kind: 'registry' }
   | ({ readonly kind: 'id' } & Pick<ImageIdPrefix, 'algorithm' | 'hex'>);
 
-const transportHint = `images come from docker://[REGISTRY/]NAME[:TAG], ${transports.map((transport) => `${transport}:PATH[:REF]`).join(', ')}, a path, or by the name they have in the store`;
+const transportHint = `images come from docker://[REGISTRY/]NAME[:TAG], ${transports.map((transport) => `${transport}:PATH${transport === 'dir' ? '' : '[:REF]'}`).join(', ')}, a path, or by the name they have in the store`;
 
 /** @throws ERR_IMAGE_REFERENCE saying what to write instead */
 export function parseReference(text: string, exists: (path: string) => boolean): ImageReference {
@@ -53,7 +53,7 @@ export function parseReference(text: string, exists: (path: string) => boolean):
   if (text.startsWith('file:')) return { kind: 'path', transport: undefined, ...splitPath(pathOfFileUrl(text), exists) };
   if (/^https?:\/\/[^/]/i.test(text)) return { kind: 'url', url: text };
   if (/^[a-z0-9][^,=]*,[^,=]+=/.test(text) && !exists(text)) return { kind: 'aci', wanted: aciName(text) };
-  if (/^(https?|containers-storage|docker-daemon|dir):/.test(text)) throw foreign(text, word);
+  if (/^(https?|containers-storage|docker-daemon):/.test(text)) throw foreign(text, word);
   const name = canonicalImageName(text);
   if (name !== undefined && !/\.(aci|tar|tgz|oci|tar\.(gz|zst))$/.test(text)) {
     const meant = colon < 0 || word.length < 3 || text.slice(colon + 1) === 'latest' ? undefined : didYouMean(word, transports);
