@@ -1,13 +1,13 @@
 /** Stored images in other forms: an ACI, an OCI layout, a plain directory, a manifest. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { AppcImage } from '../model/appc/image.ts';
 import { RuntimeError } from '../model/errors.ts';
 import type { Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
-import { appcView, ociConfigOf } from '../stage0/pack/appc-view.ts';
+import { appcView, ociConfigOf, withoutLayers } from '../stage0/pack/appc-view.ts';
 import { requireLayoutPlace, writeOciLayout, type PackedImage } from '../stage0/pack/oci-layout.ts';
-import { writeOutputDirectory, writeOutputFile } from '../stage0/pack/output.ts';
+import { outputFault, writeOutputDirectory, writeOutputFile } from '../stage0/pack/output.ts';
 import { TarWriter, fileSink } from '../stage0/pack/tar-writer.ts';
 import { packTree } from '../stage0/pack/tree.ts';
 import { copyLayers } from '../stage1/flavors/oci/copy-layers.ts';
@@ -67,9 +67,7 @@ export function writeImage(store: ImageStore, image: StoredImage, target: ImageT
       return;
     case 'oci':
       requireLayoutPlace(target.path, resolve(target.path));
-      withLayers(store, image, diffIdsOf(store, image), () =>
-        writeOciLayout(resolve(target.path), target.tag ?? tagOf(image.name), packed(store, image)),
-      );
+      withLayers(store, image, diffIdsOf(store, image), () => writeLayout(store, image, target.path, target.tag ?? tagOf(image.name)));
       return;
     case 'oci-archive':
       withLayers(store, image, diffIdsOf(store, image), () =>
@@ -86,6 +84,21 @@ function writeAci(store: ImageStore, image: StoredImage, fd: number): void {
   tar.data(manifest);
   withMergedView(store, image.layers, (root) => packTree(root, { prefix: 'rootfs/' }, tar));
   tar.finish();
+}
+
+/** A new layout is there as a whole or not at all; one that was there stays what it is until its index is replaced. */
+function writeLayout(store: ImageStore, image: StoredImage, written: string, tag: string): void {
+  const write = (directory: string): void => void writeOciLayout(directory, tag, packed(store, image));
+  const path = resolve(written);
+  if (!existsSync(path)) {
+    writeOutputDirectory(written, false, write);
+    return;
+  }
+  try {
+    write(path);
+  } catch (error) {
+    throw outputFault(written, error);
+  }
 }
 
 function writeOciArchive(store: ImageStore, image: StoredImage, beside: string, fd: number): void {
@@ -111,12 +124,12 @@ function packed(store: ImageStore, image: StoredImage): PackedImage {
   const layers = (own.length > 0 && own.every((layer) => store.layer(layer) !== undefined) ? own : image.layers).map((diffId) => {
     const [path = ''] = store.layerPaths({ layers: [diffId] });
     const record = store.layer(diffId);
-    const layer = { opaqueRoot: record?.opaqueRoot ?? false, implicit: record?.implicit ?? [] };
+    const layer = { opaqueRoot: record?.opaqueRoot ?? false, listsRoot: record?.listsRoot ?? true, implicit: record?.implicit ?? [] };
     return (tar: TarWriter): void => packTree(path, { prefix: '', layer }, tar);
   });
   if (image.appc !== undefined) return { config: ociConfigOf(appcManifest(store.dataDir, image, false), image), history: undefined, layers };
   const { config } = ociDocuments(store.dataDir, image);
-  return { config, history: config['history'], layers };
+  return { config: withoutLayers(config), history: config['history'], layers };
 }
 
 export interface RenderOptions {

@@ -314,6 +314,16 @@ export function filesystemType(path: string): number {
   return Number(result.readBigInt64LE(0));
 }
 
+/** What an ordinary user may still put on the file system of `path`; `files` undefined: as many as there is space for. */
+export function freeSpace(path: string): { readonly bytes: number; readonly files: number | undefined } {
+  const result = Buffer.alloc(120);
+  call('statfs', path, path, result);
+  return {
+    bytes: Number(result.readBigInt64LE(8) * result.readBigInt64LE(32)),
+    files: result.readBigInt64LE(40) === 0n ? undefined : Number(result.readBigInt64LE(48)),
+  };
+}
+
 /**
  * Replaces this process (same pid). Returns only by throwing. Of the open files, 0-2 and `keepFds` survive. Trapped signals
  * ({@link trapSignals}) are blocked in the new program and pending there if they come late; EINTR when one came before.

@@ -6,6 +6,7 @@ import type { Progress, ProgressOf } from '../../model/options.ts';
 import type { LayerRecord, Stamp } from '../../state/images/records.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import type { ImageLimits } from '../render/limits.ts';
+import { withDiskNeed } from './disk-need.ts';
 import { storeLayer } from './layers.ts';
 import { mountedLayers } from './mounted-layers.ts';
 import { digestOf, type SourceImage, type SourceLayer } from './source-image.ts';
@@ -95,7 +96,7 @@ async function storeLayers(layers: readonly SourceLayer[], written: string, { st
     }
   };
   await Promise.all(Array.from({ length: isRemote ? downloadsAtOnce : layersAtOnce }, work));
-  if (failures.size > 0) throw failures.get(Math.min(...failures.keys()));
+  if (failures.size > 0) throw await withDiskNeed(failures.get(Math.min(...failures.keys())), store, layers, limits);
   for (const { diffId } of layers) {
     const record = byDiffId.get(diffId);
     if (record !== undefined) records.push(record);

@@ -42,9 +42,9 @@ export function appcView({ image, config, configDigest, keepConfig }: AppcViewRe
       ...(exec.length === 0 ? {} : { exec }),
       ...userAndGroup(settings.user),
       ...(settings.workingDir === '' ? {} : { workingDirectory: settings.workingDir }),
-      environment: environmentOf(settings.env),
-      mountPoints: mountPointsOf(settings.volumes),
-      ports: portsOf(settings.exposedPorts),
+      ...unlessEmpty('environment', environmentOf(settings.env)),
+      ...unlessEmpty('mountPoints', mountPointsOf(settings.volumes)),
+      ...unlessEmpty('ports', portsOf(settings.exposedPorts)),
       ...(Object.keys(settings.labels).length === 0 ? {} : { userLabels: { ...settings.labels } }),
     },
     annotations: present([
@@ -62,14 +62,18 @@ export function appcView({ image, config, configDigest, keepConfig }: AppcViewRe
   };
 }
 
+const unlessEmpty = <K extends string, T>(key: K, list: T[]): Partial<Record<K, T[]>> =>
+  (list.length === 0 ? {} : { [key]: list }) as Partial<Record<K, T[]>>;
+
 const present = (pairs: readonly (readonly [string, string])[]): NameValue[] =>
   pairs.flatMap(([name, value]) => (value === '' ? [] : [{ name, value }]));
 
 /** `ghcr.io/org/web:1` → its parts; without a domain it is Docker's registry that is meant. A path or transport is called by its last part. */
 function splitName(name: string): { registry: string; repository: string; tag: string } {
   const plain = name.replace(/^docker:(\/\/)?/, '').replace(/@sha\d+[:-][0-9a-f]+$/, '');
-  if (/^[a-z-]+:|^[./]/.test(plain) && /^(oci|oci-archive|docker-archive|dir|file|https?):|^[./]/.test(plain)) {
-    const [last = '', tag = ''] = (plain.split('/').at(-1) ?? '').replace(/^[a-z-]+:(?=.)/, '').split(':');
+  if (/^(oci|oci-archive|docker-archive|dir|file|https?):|^[./]/.test(plain)) {
+    const path = plain.replace(/^[a-z-]+:/, '').replace(/\/+$/, '');
+    const [last = '', tag = ''] = (path.split('/').at(-1) ?? '').split(':');
     return { registry: '', repository: last.replace(/\.(tar|tgz|oci|aci)(\.\w+)?$/, ''), tag };
   }
   const slash = plain.indexOf('/');
@@ -142,7 +146,8 @@ function mountPointsOf(volumes: readonly string[]): { name: string; path: string
 
 const byName = <T extends { readonly name: string }>(list: T[]): T[] => list.sort((a, b) => (a.name < b.name ? -1 : 1));
 
-function withoutLayers(config: OciConfig): OciConfig {
+/** A configuration that does not speak of layers. */
+export function withoutLayers(config: OciConfig): OciConfig {
   const { rootfs, history, ...rest } = config;
   void rootfs;
   void history;

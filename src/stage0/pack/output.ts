@@ -6,7 +6,8 @@ import { RuntimeError, diskHint, isErrno, messageOf } from '../../model/errors.t
 
 const temporaryOf = (path: string): string => join(dirname(path), `.${basename(path)}.rkt-${process.pid}`);
 
-function outputFault(path: string, error: unknown): unknown {
+/** Failed system calls said as what they are: ERR_IMAGE_OUTPUT. Anything else stays as it is. */
+export function outputFault(path: string, error: unknown): unknown {
   if (!(error instanceof Error) || !('syscall' in error || 'errno' in error)) return error;
   return new RuntimeError('ERR_IMAGE_OUTPUT', `cannot write ${path}: ${messageOf(error)}`, { cause: error, ...diskHint(error) });
 }

@@ -9,8 +9,8 @@ import type { PackedEntry, PackedType, TarWriter } from './tar-writer.ts';
 export interface PackOptions {
   /** what all names begin with: `rootfs/` */
   readonly prefix: string;
-  /** present: a layer. `opaqueRoot`: it hides everything below it; `implicit`: directories it uses without listing them */
-  readonly layer?: { readonly opaqueRoot: boolean; readonly implicit: readonly string[] };
+  /** present: a layer. `opaqueRoot`: it hides everything below it; `listsRoot`: it says what its root is like; `implicit`: directories it uses without listing them */
+  readonly layer?: { readonly opaqueRoot: boolean; readonly listsRoot: boolean; readonly implicit: readonly string[] };
 }
 
 const types: Readonly<Record<number, PackedType>> = {
@@ -25,7 +25,7 @@ const types: Readonly<Record<number, PackedType>> = {
 /** Adds everything below `directory`, and itself. Sockets are left out, as by every tool: they mean nothing without their process. */
 export function packTree(directory: string, { prefix, layer }: PackOptions, tar: TarWriter): void {
   const names = new Map<bigint, string>();
-  const implicit = new Set(layer?.implicit);
+  const unlisted = new Set([...(layer?.implicit ?? []), ...(layer?.listsRoot === false ? [''] : [])]);
   const marker = (name: string): void => tar.entry({ name, type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, bytes: 0 });
   for (const { path, at, stat } of walk(directory)) {
     const type = types[Number(stat.mode) & typeBits];
@@ -42,7 +42,7 @@ export function packTree(directory: string, { prefix, layer }: PackOptions, tar:
       continue;
     }
     if (stat.nlink > 1n) names.set(stat.ino, name);
-    if (!implicit.has(path)) addMember(at, stat, { ...described(name, type, stat), xattrs: xattrsOf(at) }, tar);
+    if (!unlisted.has(path)) addMember(at, stat, { ...described(name, type, stat), xattrs: xattrsOf(at) }, tar);
     if (layer !== undefined && type === 'directory' && (path === '' ? layer.opaqueRoot : isOpaque(at)))
       marker(`${prefix}${path === '' ? '' : `${path}/`}.wh..wh..opq`);
   }
