@@ -4,13 +4,14 @@
  * RKT_SEED repeats the moments of the kills; RKT_SOAK=1 makes more of them.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildSync } from 'esbuild';
 import { beforeAll, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
 import { gzipped, plain, run, writeLayout, type LayerBytes } from '../netns/images/image-rig.ts';
 import { useHost } from '../rig/host.ts';
-import { Rkt, rktPath, type Outcome } from '../rig/rkt.ts';
+import { Rkt, dist, rktPath, type Outcome } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
@@ -32,6 +33,21 @@ const random = randomOf(seed);
 /** Images whose layers overlap: a common one below, one of two or three in the middle, one of its own. */
 let references: string[] = [];
 let large = '';
+const driverDirectory = `/tmp/rkt-gc-driver-${process.pid}`;
+const driver = join(driverDirectory, 'driver.cjs');
+beforeAll(() => {
+  buildSync({
+    entryPoints: [join(import.meta.dirname, '../netns/images/gc-driver.ts')],
+    outfile: driver,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    logLevel: 'error',
+    define: { __DIST__: JSON.stringify(dist), 'import.meta.url': 'undefined' },
+  });
+  return () => rmSync(driverDirectory, { recursive: true, force: true });
+});
 beforeAll(() => {
   const files = (name: string, count: number): LayerBytes =>
     gzipped(tarArchive(Array.from({ length: count }, (_, i) => ({ name: `${name}/d${i % 7}/f${i}`, data: `${name} ${i}`.repeat(20) }))));
@@ -59,10 +75,13 @@ const names = (directory: string): string[] => (existsSync(directory) ? readdirS
 const files = (): string[] =>
   ['images', 'names', 'sources', 'layers', 'tmp', 'leases', 'blobs/sha256'].flatMap((part) => names(cas(part)).map((name) => `${part}/${name}`));
 
-/** Runs image gc again and again until `work` is done. */
+/** Runs image gc again and again until `work` is done: as commands, and without a pause by one process. */
 async function besideGc<T>(work: Promise<T>): Promise<{ result: T; collections: number }> {
   let collections = 0;
   let working = true;
+  const looping = spawn(process.execPath, [driver, rkt.dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let counted = '';
+  looping.stdout.on('data', (chunk: Buffer) => (counted += chunk.toString()));
   const collecting = (async () => {
     while (working) {
       const { status, stderr } = await rkt.launch(['image', 'gc', '--grace-period=0']);
@@ -70,10 +89,17 @@ async function besideGc<T>(work: Promise<T>): Promise<{ result: T; collections: 
       collections++;
     }
   })();
-  const result = await work.finally(() => (working = false));
+  const result = await work.finally(() => {
+    working = false;
+    looping.kill('SIGTERM');
+  });
   await collecting;
-  return { result, collections };
+  await ended(looping);
+  expect(looping.exitCode).toBe(0);
+  return { result, collections: collections + Number(counted) };
 }
+const ended = (child: ChildProcess): Promise<unknown> =>
+  child.exitCode !== null || child.signalCode !== null ? Promise.resolve() : new Promise((done) => void child.on('close', done));
 const failures = (outcomes: readonly Outcome[]): string[] => outcomes.filter(({ status }) => status !== 0).map(({ stderr }) => stderr);
 
 test('20 fetches of overlapping images beside an image gc loop: all succeed, and nothing is left', async () => {
@@ -84,7 +110,7 @@ test('20 fetches of overlapping images beside an image gc loop: all succeed, and
   });
   const { result, collections } = await besideGc(Promise.all(fetchers));
   expect(failures(result.flat())).toEqual([]);
-  expect(collections).toBeGreaterThan(2);
+  expect(collections).toBeGreaterThan(20);
   rkt.ok('image', 'verify', '--no-repair');
   rkt.ok('image', 'gc', '--grace-period=0');
   expect(files()).toEqual([]);
@@ -115,9 +141,6 @@ test('each layer is unpacked once, however many want it', async () => {
   expect(names(cas('tmp'))).toEqual([]);
   rkt.ok('image', 'gc', '--grace-period=0');
 });
-
-const ended = (child: ChildProcess): Promise<unknown> =>
-  child.exitCode !== null || child.signalCode !== null ? Promise.resolve() : new Promise((done) => void child.on('close', done));
 
 test(`${kills} kills of fetch, image rm, image gc, image verify and run: the next one goes on, nothing is damaged, nothing stays`, async () => {
   console.log(`RKT_SEED=${seed}`);
