@@ -60,7 +60,7 @@ function decideAndAct(dataDir: string, request: CollectRequest): Plan {
   using trash = openTrash(dataDir);
   using held = lockStore(dataDir, 'exclusive');
   const plan = decide(dataDir, request);
-  if (!request.dryRun) for (const act of plan.actions) act(trash.directory);
+  if (!request.dryRun) for (const act of plan.actions) act(() => trash.directory());
   // The trash is emptied when nobody waits for it any more.
   held.release();
   return plan;

@@ -95,7 +95,7 @@ function replay(log: Buffer): Map<string, Expected> {
         break;
       }
       case 'gone':
-        for (const name of [...names.keys()]) if (name === path || name.startsWith(`${path}/`)) names.delete(name);
+        for (const name of names.keys()) if (name === path || name.startsWith(`${path}/`)) names.delete(name);
         break;
     }
   }
