@@ -63,7 +63,7 @@ describe('several processes', () => {
     const ids = await Promise.all(Array.from({ length: 4 }, () => outcome(start(`oci:${layout}`))));
     expect(new Set(ids)).toEqual(new Set([expect.stringMatching(/^sha256:[0-9a-f]{64}$/)]));
     expect(temporary()).toEqual([]);
-    expect(readdirSync(rig.path('data/cas/layers')).filter((name) => !name.endsWith('.json'))).toHaveLength(2);
+    expect(readdirSync(rig.path('data/cas/layers')).filter((name) => !name.includes('.'))).toHaveLength(2);
     const image = rig.store.find(ids[0] ?? '');
     const [, bottom = ''] = rig.store.layerPaths(image ?? expect.fail('no image'));
     expect(treeOf(bottom)).toHaveLength(2000 + 50 + 1);
