@@ -100,9 +100,8 @@ export async function convertImage(settings: Settings, reference: string, out: s
   // Before anything is downloaded.
   parseTarget(out);
   const [image] = await fetchImages(settings, [reference], fetching);
-  if (image === undefined) return;
-  const name = canonicalImageName(reference) === undefined ? image.id : reference;
-  exportImage(settings, name, out, overwrite);
+  // By its id: what it was fetched by need not be a name of the store.
+  if (image !== undefined) exportImage(settings, image.id, out, overwrite);
 }
 
 /** Puts a stored image into a directory. @throws ERR_IMAGE_NOT_FOUND, ERR_IMAGE_OUTPUT, ERR_STORE_IO */

@@ -262,18 +262,71 @@ describe('in other forms', () => {
     const bad = rkt.run(['image', 'export', 'one:1', path('out.zip')]);
     expect([bad.status, bad.stderr.includes('OUT.aci, OUT.oci.tar')]).toEqual([254, true]);
   });
-  test('convert: fetched first, there and back', () => {
+  test('convert: OCI → ACI → OCI and OCI → OCI keep files and configuration', () => {
     image('rm', 'one:1', 'two:2');
-    image('convert', `oci:${path('one')}:1`, path('c.oci.tar'));
-    image('convert', `oci-archive:${path('c.oci.tar')}`, `oci:${path('back')}`);
-    const rootfs = (reference: string, name: string): string[] => {
-      rkt.ok('fetch', reference);
-      image('convert', '--overwrite', reference, path(`${name}.aci`));
-      mkdirSync(path(name), { recursive: true });
-      run('tar', '-C', path(name), '-xpf', path(`${name}.aci`));
-      return treeOf(path(name, 'rootfs'));
+    const insecure = '--insecure-options=image';
+    const convert = (from: string, to: string): string => rkt.ok(insecure, 'image', 'convert', from, to);
+    convert(`oci:${path('one')}:1`, path('c.aci'));
+    convert(path('c.aci'), `oci:${path('back')}:1`);
+    convert(`oci:${path('back')}:1`, path('d.oci.tar'));
+    convert(`oci-archive:${path('d.oci.tar')}`, path('e.aci'));
+    const seen = (reference: string, name: string): string[] => {
+      const id = lines(rkt.ok(insecure, 'fetch', '--full', reference)).at(-1) ?? '';
+      image('render', '--rootfs-only', id, path(`tree-${name}`));
+      return treeOf(path(`tree-${name}`)).map((line) => line.replace(/^(\.|bin|one): directory (.*) \d+$/, '$1: directory $2'));
     };
-    expect(rootfs(`oci:${path('back')}`, 'x')).toEqual(rootfs(`oci:${path('one')}:1`, 'y'));
+    const tree = seen(`oci:${path('one')}:1`, 'one');
+    expect(tree.length).toBeGreaterThan(4);
+    expect(seen(path('c.aci'), 'c')).toEqual(tree);
+    expect(seen(`oci:${path('back')}:1`, 'back')).toEqual(tree);
+    expect(seen(`oci-archive:${path('d.oci.tar')}`, 'd')).toEqual(tree);
+    expect(seen(path('e.aci'), 'e')).toEqual(tree);
+    const configOf = (reference: string): unknown => {
+      const config = JSON.parse(run('skopeo', 'inspect', '--config', '--raw', reference)) as Record<string, unknown>;
+      return Object.entries(config)
+        .filter(([key]) => key !== 'rootfs' && key !== 'history')
+        .sort();
+    };
+    expect(configOf(`oci:${path('back')}:1`)).toEqual(configOf(`oci:${path('one')}:1`));
+    expect(configOf(`oci-archive:${path('d.oci.tar')}`)).toEqual(configOf(`oci:${path('one')}:1`));
+    rkt.ok(insecure, 'run', '--net=none', path('e.aci'));
+  });
+  test('an ACI with dependencies: extract its own files, render and export all of them', () => {
+    const aci = (name: string, file: string, dependency?: string): string => {
+      const manifest = {
+        acKind: 'ImageManifest',
+        acVersion: '0.8.11',
+        name: `example.com/${name}`,
+        ...(dependency === undefined ? {} : { dependencies: [{ imageName: `example.com/${dependency}` }] }),
+        app: { exec: ['/x'], user: '0', group: '0' },
+      };
+      writeFileSync(
+        path(`${name}.aci`),
+        tarArchive([
+          { name: 'manifest', data: JSON.stringify(manifest) },
+          { name: 'rootfs', type: '5' },
+          { name: `rootfs/${file}`, data: file },
+        ]),
+      );
+      return lines(rkt.ok('--insecure-options=image', 'fetch', '--full', path(`${name}.aci`))).at(-1) ?? '';
+    };
+    aci('below', 'b');
+    const id = aci('above', 'a', 'below');
+    const into = (verb: string): string[] => {
+      image(verb, '--rootfs-only', '--overwrite', id, path('out'));
+      return readdirSync(path('out'));
+    };
+    expect(into('extract')).toEqual(['a']);
+    expect(into('render')).toEqual(['a', 'b']);
+    image('export', '--overwrite', id, path('whole.aci'));
+    expect(lines(run('tar', '-tf', path('whole.aci')))).toEqual(['manifest', 'rootfs/', 'rootfs/a', 'rootfs/b']);
+    expect(run('tar', '-xOf', path('whole.aci'), 'manifest')).not.toContain('dependencies');
+    expect(JSON.parse(image('cat-manifest', id))).toMatchObject({ name: 'example.com/above', dependencies: [{ imageName: 'example.com/below' }] });
+    expect(JSON.parse(image('inspect', '--format=json', id))).toMatchObject({ kind: 'aci', id, appc: { name: 'example.com/above' } });
+    expect(lines(image('history', '--no-legend', id))).toHaveLength(2);
+    appendFileSync(join(cas('layers', id.slice('sha512-'.length, 'sha512-'.length + 24)), 'a'), 'x');
+    expect(rkt.run(['--insecure-options=image', 'image', 'verify', id]).status).toBe(0);
+    expect(rkt.run(['image', 'verify', '--no-repair', id]).status).toBe(0);
   });
 });
 
