@@ -63,6 +63,8 @@ describe('list', () => {
   test('--fields, --no-legend, --full, --sort, --order', () => {
     expect(image('list', '--fields=NAME,id', '--no-legend', '--full', '--sort=name')).toBe(`one:1  ${ids['one']}\ntwo:2  ${ids['two']}\n`);
     expect(image('list', '--fields=name', '--no-legend', '--sort=name', '--order=desc')).toBe('two:2\none:1\n');
+    writeFileSync(cas('names', 'other:latest.json'), readFileSync(cas('names', 'one:1.json')));
+    expect(image('list', '--fields=names', '--no-legend', '--sort=name')).toBe('one:1,other:latest\ntwo:2\n');
     const when = new Date(Date.now() - 7_200_000);
     utimesSync(cas('images', `${ids['two']?.slice('sha256-'.length)}.json`), when, when);
     expect(image('list', '--fields=name,lastused', '--no-legend', '--sort=lastused')).toMatch(

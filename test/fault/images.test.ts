@@ -4,7 +4,7 @@
  * RKT_SEED repeats the moments of the kills; RKT_SOAK=1 makes more of them.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { beforeAll, expect, test } from 'vitest';
@@ -142,6 +142,12 @@ test('each layer is unpacked once, however many want it', async () => {
   rkt.ok('image', 'gc', '--grace-period=0');
 });
 
+/** Changes a file of a layer. */
+function damageSomething(): void {
+  const layer = names(cas('layers')).find((name) => existsSync(cas('layers', name, 'a/d0/f0')));
+  if (layer !== undefined) appendFileSync(cas('layers', layer, 'a/d0/f0'), 'x');
+}
+
 test(`${kills} kills of fetch, image rm, image gc, image verify and run: the next one goes on, nothing is damaged, nothing stays`, async () => {
   console.log(`RKT_SEED=${seed}`);
   const commands: readonly (readonly string[])[] = [
@@ -149,21 +155,25 @@ test(`${kills} kills of fetch, image rm, image gc, image verify and run: the nex
     ['fetch', references[1] ?? '', references[2] ?? '', references[3] ?? ''],
     ['image', 'rm', 'large'],
     ['image', 'gc', '--grace-period=0'],
+    ['image', 'verify'],
     ['run', '--net=none', references[2] ?? '', '--exec=/bin/true'],
   ];
   let landed = 0;
   for (let tries = 0; landed < kills && tries < kills * 4; tries++) {
     const command = commands[tries % commands.length] ?? [];
-    if (command[1] === 'rm' || command[1] === 'gc') rkt.run(['fetch', large, references[4] ?? '']);
+    if (command[0] === 'image') rkt.run(['fetch', large, references[4] ?? '']);
+    if (command[1] === 'verify') damageSomething();
     const child = spawn(rktPath, rkt.arguments(command), { stdio: 'ignore' });
     await new Promise((done) => setTimeout(done, 30 + random() * 170));
     child.kill('SIGKILL');
     await ended(child);
     if (child.signalCode === 'SIGKILL') landed++;
-    if (tries % 5 !== 4) continue;
+    if (tries % commands.length !== commands.length - 1) continue;
     // The same again, to its end.
     const what = `seed ${seed}, try ${tries}: ${command.join(' ')}`;
     expect(rkt.run(['fetch', large, ...references.slice(0, 4)]).stderr, what).toBe('');
+    // What verification was killed over may still be damaged, and is repaired now.
+    expect(rkt.run(['image', 'verify']).status, what).toBe(0);
     const verified = rkt.run(['image', 'verify', '--no-repair']);
     expect(verified.status, `${what}\n${verified.stdout}${verified.stderr}`).toBe(0);
     rkt.gc();

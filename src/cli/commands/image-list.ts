@@ -3,7 +3,7 @@ import { RuntimeError } from '../../model/errors.ts';
 import { didYouMean } from '../../model/ids.ts';
 import { defineCommand } from '../command.ts';
 import { formatFlag, out, outJson } from '../output.ts';
-import { fieldText, headersOf, imageFields, imageJson, sortFields, sorted } from '../render/image.ts';
+import { defaultFields, fieldText, headersOf, imageFields, imageJson, sortFields, sorted } from '../render/image.ts';
 import { renderTable } from '../render/table.ts';
 import { settingsFrom } from '../settings.ts';
 
@@ -31,7 +31,12 @@ export const command = defineCommand({
     ['rkt image list --format=json', 'for programs; times in nanoseconds'],
   ],
   flags: {
-    fields: { type: 'string', value: 'FIELD,…', default: 'id,name,size,importtime,lastused', help: 'columns, in this order' },
+    fields: {
+      type: 'string',
+      value: 'FIELD,…',
+      default: 'id,name,size,importtime,lastused',
+      help: 'columns, in this order; names: every name it can be run by',
+    },
     sort: { type: 'string', value: 'FIELD,…', default: 'importtime', help: 'sort by name, importtime, lastused, size' },
     order: { type: 'string', value: 'ORDER', default: 'asc', choices: ['asc', 'desc'], help: 'which end comes first' },
     full: { type: 'boolean', help: 'whole IDs, bytes and absolute times' },
@@ -39,7 +44,7 @@ export const command = defineCommand({
     format: formatFlag,
   },
   run({ flags, global }) {
-    const fields = fieldList('fields', flags.fields ?? imageFields.join(','), imageFields);
+    const fields = fieldList('fields', flags.fields ?? defaultFields.join(','), imageFields);
     const by = fieldList('sort', flags.sort ?? 'importtime', sortFields);
     const images = sorted(listImages(settingsFrom(global)), by, flags.order === 'desc');
     if (flags.format !== undefined) {

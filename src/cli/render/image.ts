@@ -4,7 +4,9 @@ import { printable } from '../../model/errors.ts';
 import { shownId } from '../../model/ids.ts';
 import { ago } from './pod.ts';
 
-export const imageFields = ['id', 'name', 'size', 'importtime', 'lastused'] as const;
+export const defaultFields = ['id', 'name', 'size', 'importtime', 'lastused'] as const;
+/** rkt's fields, and all names an image can be run by. */
+export const imageFields = [...defaultFields, 'names'] as const;
 export type ImageField = (typeof imageFields)[number];
 export const sortFields = ['name', 'importtime', 'lastused', 'size'] as const satisfies readonly ImageField[];
 export type SortField = (typeof sortFields)[number];
@@ -15,6 +17,7 @@ const headers: Readonly<Record<ImageField, string>> = {
   size: 'SIZE',
   importtime: 'IMPORT TIME',
   lastused: 'LAST USED',
+  names: 'NAMES',
 };
 export const headersOf = (fields: readonly ImageField[]): string[] => fields.map((field) => headers[field]);
 
@@ -48,6 +51,8 @@ export function fieldText(facts: ImageFacts, field: ImageField, full: boolean, n
       return timeText(facts.importedMs, full, nowMs);
     case 'lastused':
       return timeText(facts.lastUsedMs, full, nowMs);
+    case 'names':
+      return facts.names.join(',');
   }
 }
 
