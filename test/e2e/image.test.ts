@@ -287,7 +287,7 @@ describe('in other forms', () => {
       const config = JSON.parse(run('skopeo', 'inspect', '--config', '--raw', reference)) as Record<string, unknown>;
       return Object.entries(config)
         .filter(([key]) => key !== 'rootfs' && key !== 'history')
-        .sort();
+        .sort(([a], [b]) => (a < b ? -1 : 1));
     };
     expect(configOf(`oci:${path('back')}:1`)).toEqual(configOf(`oci:${path('one')}:1`));
     expect(configOf(`oci-archive:${path('d.oci.tar')}`)).toEqual(configOf(`oci:${path('one')}:1`));

@@ -229,7 +229,7 @@ async function fetchPath({ transport, path: written, ref }: PathReference, fetch
     const image = readImage(files, as, { ref, path, platform, limits: fetch.limits, accept: fetch.accept });
     // An archive does not get to say what "busybox" is from now on.
     const reserved = embeddedNames(fetch.embedded);
-    return await storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, { ...from, origin }, fetch);
+    return storeImage({ ...image, names: image.names.filter((name) => !reserved.includes(name)) }, written, { ...from, origin }, fetch);
   }
 }
 

@@ -26,7 +26,7 @@ export interface PodNeeds {
 export interface CollectRequest {
   /** asked once the store is held */
   readonly needs: () => PodNeeds;
-  /** which images go, of those no pod needs; the others are told apart by `mayGo` too */
+  /** which images go; `needed`: a pod was made of it */
   readonly mayGo: (image: StoredImage, lastUsedMs: number, needed: boolean) => boolean;
   /** also what belongs to no image: layers, names, leftovers */
   readonly strays: boolean;
