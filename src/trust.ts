@@ -2,7 +2,7 @@
 import { isIdentifier } from './model/aci-name.ts';
 import { RuntimeError } from './model/errors.ts';
 import type { Settings } from './model/settings.ts';
-import type { Reviewer } from './stage0/discovery/trust-keys.ts';
+import type { NewlyTrusted, Reviewer } from './stage0/discovery/trust-keys.ts';
 import { loadConfiguration } from './state/config/load.ts';
 
 export { configurationDocument } from './state/config/document.ts';
@@ -18,12 +18,12 @@ export interface KeyRequest {
   readonly skipReview: boolean;
 }
 
-/** Makes public keys trusted. @returns the locations that the person did not believe. @throws ERR_TRUST_KEY, ERR_DISCOVERY, ERR_HTTP_*, ERR_CONFIG_INVALID */
+/** Makes public keys trusted. @returns what is trusted now, and the locations that the person did not believe. @throws ERR_TRUST_KEY, ERR_DISCOVERY, ERR_HTTP_*, ERR_CONFIG_INVALID */
 export async function trustPublicKeys(
   settings: Settings,
   { prefix, locations, insecureHttp, skipReview }: KeyRequest,
   reviewer: Reviewer,
-): Promise<string[]> {
+): Promise<{ readonly trusted: readonly NewlyTrusted[]; readonly refused: readonly string[] }> {
   if (prefix !== undefined && !isIdentifier(prefix))
     throw new RuntimeError('ERR_TRUST_KEY', `${JSON.stringify(prefix)} is no prefix of image names`, {
       hint: 'for example example.com or example.com/team: lower-case letters and digits, single - . _ ~ / between them',

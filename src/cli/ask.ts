@@ -2,22 +2,21 @@
 import { readSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { RuntimeError, isErrno } from '../model/errors.ts';
-import { out } from './output.ts';
 
 /** True when there is somebody to ask. */
 export const canAsk = (): boolean => isatty(0);
 
-/** Asks until the answer is yes or no, spelled out: a hasty Enter must not be one. @throws ERR_CLI_USAGE when the input ends before */
-export function askYesNo(question: string): boolean {
-  out(`${question} (yes/no)? `);
+/** Asks by `tell` until the answer is yes or no, spelled out: a hasty Enter must not be one. @throws ERR_CLI_USAGE when the input ends before */
+export function askYesNo(question: string, tell: (text: string) => void): boolean {
+  tell(`${question} (yes/no)? `);
   for (;;) {
     const line = readLine();
     if (line === undefined) {
-      out('\n');
+      tell('\n');
       throw new RuntimeError('ERR_CLI_USAGE', 'the input ended before there was an answer');
     }
     if (line === 'yes' || line === 'no') return line === 'yes';
-    out("Please enter 'yes' or 'no': ");
+    tell("Please enter 'yes' or 'no': ");
   }
 }
 

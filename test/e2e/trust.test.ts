@@ -94,6 +94,24 @@ describe('keys the user names', () => {
     expect([alice, bob].map((key) => existsSync(stored('root.d', key)))).toEqual([true, true]);
   });
 
+  test('--format=json: what is trusted now', async () => {
+    const path = keyFile('alice', gpg.publicKey(false, alice));
+    const { stdout, stderr } = await run(['trust', '--prefix=example.com', '--skip-fingerprint-review', '--format=json', path]);
+    expect(JSON.parse(stdout)).toEqual([
+      {
+        location: path,
+        prefix: 'example.com',
+        fingerprint: alice,
+        subkeys: [],
+        userIds: ['Alice <alice@example.com>'],
+        path: stored('prefix.d/example.com', alice),
+      },
+    ]);
+    expect(stderr).toContain('GPG key fingerprint is');
+    const none = await run(['trust', '--root', '--skip-fingerprint-review', '--format=json', '/none']);
+    expect(JSON.parse(none.stderr)).toMatchObject({ error: { code: 'ERR_TRUST_KEY' } });
+  });
+
   test('a mask is lifted, and said', async () => {
     mkdirSync(join(rkt.config, 'trustedkeys/root.d'), { recursive: true });
     writeFileSync(stored('root.d', alice), '');

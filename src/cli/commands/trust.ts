@@ -2,7 +2,7 @@ import { RuntimeError } from '../../model/errors.ts';
 import { trustPublicKeys } from '../../trust.ts';
 import { askYesNo, canAsk } from '../ask.ts';
 import { defineCommand } from '../command.ts';
-import { err, out, warn } from '../output.ts';
+import { err, formatFlag, out, outJson, warn } from '../output.ts';
 import { settingsFrom } from '../settings.ts';
 
 const usage = (message: string, hint: string): RuntimeError => new RuntimeError('ERR_CLI_USAGE', message, { hint });
@@ -21,6 +21,7 @@ export const command = defineCommand({
     prefix: { type: 'string', value: 'PREFIX', help: 'names of images the keys count for: PREFIX itself and what is below' },
     root: { type: 'boolean', help: 'the keys count for every name' },
     'skip-fingerprint-review': { type: 'boolean', help: 'do not ask whether the fingerprint is right' },
+    format: { ...formatFlag, help: 'print the trusted keys as JSON; what is to be reviewed goes to standard error' },
     'insecure-allow-http': { type: 'boolean', help: 'pages and keys may come without encryption' },
   },
   async run({ flags, global, operands }) {
@@ -39,12 +40,14 @@ export const command = defineCommand({
     const isAsked = !skipReview && !(settings.trustKeysFromHttps && operands.every((location) => location.startsWith('https:')));
     if (isAsked && !canAsk())
       throw usage('no terminal to review the fingerprint at', '--skip-fingerprint-review trusts without, when you are sure where the key comes from');
-    const refused = await trustPublicKeys(
+    const tell = flags.format === undefined ? out : err;
+    const { trusted, refused } = await trustPublicKeys(
       settings,
       { prefix, locations: operands, insecureHttp: flags['insecure-allow-http'], skipReview },
-      { confirm: () => askYesNo('Are you sure you want to trust this key'), say: (line) => out(`${line}\n`), warn },
+      { confirm: () => askYesNo('Are you sure you want to trust this key', tell), say: (line) => tell(`${line}\n`), warn },
     );
     for (const location of refused) err(`not trusting ${JSON.stringify(location)}\n`);
+    if (flags.format !== undefined) outJson(trusted, flags.format);
     return refused.length > 0 ? 254 : 0;
   },
 });

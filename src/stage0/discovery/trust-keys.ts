@@ -23,9 +23,20 @@ export interface TrustRequest {
 export interface Reviewer {
   /** false: no */
   confirm(): boolean;
-  /** a line on standard output */
+  /** a line for a person */
   say(line: string): void;
   warn(line: string): void;
+}
+
+/** A key that counts from now on. */
+export interface NewlyTrusted {
+  readonly location: string;
+  readonly prefix: string | undefined;
+  readonly fingerprint: string;
+  readonly subkeys: readonly string[];
+  readonly userIds: readonly string[];
+  /** the file that says so */
+  readonly path: string;
 }
 
 interface FoundKeys {
@@ -35,7 +46,7 @@ interface FoundKeys {
 
 /**
  * All keys are fetched and read before the first is shown, so that a wrong location changes nothing.
- * @returns locations that the person did not believe
+ * @returns what is trusted now, and the locations that the person did not believe
  * @throws ERR_TRUST_KEY with every location that holds no key that could be trusted; ERR_HTTP_*
  */
 export async function trustKeys(
@@ -43,7 +54,7 @@ export async function trustKeys(
   { prefix, locations, review }: TrustRequest,
   access: ServerAccess,
   reviewer: Reviewer,
-): Promise<string[]> {
+): Promise<{ readonly trusted: readonly NewlyTrusted[]; readonly refused: readonly string[] }> {
   const found: FoundKeys[] = [];
   const faults: string[] = [];
   for (const location of new Set(locations)) {
@@ -56,6 +67,7 @@ export async function trustKeys(
       details: faults.length === 1 ? [] : faults,
     });
   const refused: string[] = [];
+  const trusted: NewlyTrusted[] = [];
   for (const { location, keys } of found) {
     keyLines(location, prefix, keys).forEach((line) => reviewer.say(line));
     const isReviewed = review === 'ask' || (review === 'skip-https' && !location.startsWith('https:'));
@@ -70,6 +82,8 @@ export async function trustKeys(
       const { isMask, path } = placeOf(settings, prefix, key);
       if (isMask) reviewer.warn(`${path} masked this key; it does not any more`);
       const stored = storeKey(settings, prefix, key);
+      const { fingerprint, subkeys, userIds } = key;
+      trusted.push({ location, prefix, fingerprint, subkeys, userIds, path: stored });
       reviewer.say(
         prefix === undefined
           ? `Added root key at ${JSON.stringify(stored)}`
@@ -77,7 +91,7 @@ export async function trustKeys(
       );
     }
   }
-  return refused;
+  return { trusted, refused };
 }
 
 /**
