@@ -31,7 +31,12 @@ export async function trustPublicKeys(
   const { serverAccess } = await import('./stage0/discovery/access.ts');
   const { discoverKeys } = await import('./stage0/discovery/discover.ts');
   const { trustKeys } = await import('./stage0/discovery/trust-keys.ts');
-  const access = serverAccess(settings, loadConfiguration(settings), { insecureHttp, onWait: (text) => reviewer.warn(text) });
+  const insecureKeys = settings.insecure.has('pubkey');
+  const access = serverAccess(settings, loadConfiguration(settings), {
+    insecureHttp: insecureHttp || insecureKeys,
+    insecureTls: insecureKeys,
+    onWait: (text) => reviewer.warn(text),
+  });
   using _http = access.http;
   const review = skipReview ? 'skip' : settings.trustKeysFromHttps ? 'skip-https' : 'ask';
   const found = locations.length > 0 || prefix === undefined ? locations : await discoverKeys(prefix, access);

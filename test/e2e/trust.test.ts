@@ -221,8 +221,10 @@ describe('keys by discovery', () => {
     const unknown = await run(args, { env: { NODE_EXTRA_CA_CERTS: '' } });
     expect(unknown.status).toBe(254);
     expect(unknown.stderr).toMatch(/authority/);
-    expect((await run(['--insecure-options=tls', ...args], { env: { NODE_EXTRA_CA_CERTS: '' } })).status).toBe(0);
-    rmSync(join(rkt.config, 'trustedkeys'), { recursive: true });
+    for (const option of ['tls', 'pubkey']) {
+      expect((await run([`--insecure-options=${option}`, ...args], { env: { NODE_EXTRA_CA_CERTS: '' } })).status).toBe(0);
+      rmSync(join(rkt.config, 'trustedkeys'), { recursive: true });
+    }
     mkdirSync(join(rkt.config, 'certs.d/localhost'), { recursive: true });
     writeFileSync(join(rkt.config, 'certs.d/localhost/ca.crt'), readFileSync(web.ca));
     expect((await run(args, { env: { NODE_EXTRA_CA_CERTS: '' } })).status).toBe(0);

@@ -7,16 +7,16 @@ import { credentialsFor } from '../../state/config/credentials.ts';
 import { HttpClient } from '../http/client.ts';
 import type { ServerAccess } from './discover.ts';
 
-/** `insecureHttp`: as if `--insecure-options` had `http`. Dispose `http` when nothing more is asked. */
+/** `insecureHttp`, `insecureTls`: as if `--insecure-options` had `http`, `tls`. Dispose `http` when nothing more is asked. */
 export function serverAccess(
   settings: Settings,
   config: Pick<Configuration, 'auth' | 'dockerAuth'>,
-  options: { readonly insecureHttp?: boolean; readonly onWait?: (text: string) => void } = {},
+  options: { readonly insecureHttp?: boolean; readonly insecureTls?: boolean; readonly onWait?: (text: string) => void } = {},
 ): ServerAccess {
   const insecureHttp = options.insecureHttp === true || settings.insecure.has('http');
   return {
     http: new HttpClient({
-      insecure: { http: insecureHttp, tls: settings.insecure.has('tls') },
+      insecure: { http: insecureHttp, tls: options.insecureTls === true || settings.insecure.has('tls') },
       certificateDirs: configDirectories(settings).map((directory) => join(directory, 'certs.d')),
       ...(options.onWait === undefined ? {} : { onWait: options.onWait }),
     }),
