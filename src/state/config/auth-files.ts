@@ -21,12 +21,13 @@ export interface AuthFile {
 export function authFiles(env: Environment): AuthFile[] {
   const said = env['REGISTRY_AUTH_FILE'];
   if (said !== undefined && said !== '') return [{ path: said, required: true }];
-  const home = env['HOME'];
+  // An empty variable is one that is not set.
   const below = (base: string | undefined, ...rest: string[]): string[] => (base === undefined || base === '' ? [] : [join(base, ...rest)]);
+  const either = (variable: string, inHome: string): string | undefined => env[variable] || below(env['HOME'], inHome)[0];
   return [
     ...below(env['XDG_RUNTIME_DIR'], 'containers/auth.json'),
-    ...below(env['XDG_CONFIG_HOME'] ?? below(home, '.config')[0], 'containers/auth.json'),
-    ...below(env['DOCKER_CONFIG'] ?? below(home, '.docker')[0], 'config.json'),
+    ...below(either('XDG_CONFIG_HOME', '.config'), 'containers/auth.json'),
+    ...below(either('DOCKER_CONFIG', '.docker'), 'config.json'),
   ].map((path) => ({ path, required: false }));
 }
 

@@ -81,6 +81,7 @@ test('REGISTRY_AUTH_FILE comes first, and instead of the other files; missing, i
   expect(ask('docker.io', 'x', { REGISTRY_AUTH_FILE })).toEqual(['user "mine" of mine.json (docker.io)', 'user "rkt-hub" of rkt']);
   expect(ask('docker.io', 'x', { REGISTRY_AUTH_FILE: join(root, 'none.json') })).toEqual(['user "rkt-hub" of rkt']);
   expect(problems).toEqual(['none.json (REGISTRY_AUTH_FILE) does not exist']);
+  expect(ask('docker.io', 'x', { REGISTRY_AUTH_FILE: '', DOCKER_CONFIG: '' })).toHaveLength(2);
   expect(ask('docker.io', 'x', { DOCKER_CONFIG: join(root, 'elsewhere') })).toEqual(['user "rkt-hub" of rkt']);
 });
 
