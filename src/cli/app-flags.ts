@@ -2,8 +2,13 @@
 import type { AppOptions } from '../model/options.ts';
 import type { Flags, ImageArgument } from './command.ts';
 
-export const appFlags = {
+/** The flag behind an image that may have to be fetched. */
+export const signatureFlags = {
   signature: { type: 'string', value: 'FILE', help: 'signature of the ACI', default: 'IMAGE.asc' },
+} as const satisfies Flags;
+
+export const appFlags = {
+  ...signatureFlags,
   exec: { type: 'string', value: 'PATH', help: "run PATH instead of the image's entrypoint" },
   name: { type: 'string', value: 'NAME', help: "the app's name", default: 'from the image' },
   user: { type: 'string', value: 'USER', help: 'user: number, name in the image, or /path whose owner it is' },

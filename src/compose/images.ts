@@ -1,6 +1,6 @@
 /** The images of a command line, from the store or fetched into it. */
 import type { Lock } from '../host/flock.ts';
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, printable } from '../model/errors.ts';
 import type { Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
 import type { Progress, PullPolicy } from '../model/options.ts';
@@ -47,13 +47,21 @@ export async function holdImages(settings: Settings, references: readonly string
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
     const { fetchOptions } = await import('./fetching.ts');
     const options = fetchOptions(settings, store, fetching);
-    for (const [i, reference] of references.entries())
-      if (found[i] === undefined)
-        fetched.set(reference, (await fetchImage(reference, { ...options, signatureFile: fetching.signatureFiles?.[i] })).id);
+    for (const [i, reference] of references.entries()) {
+      if (found[i] !== undefined) continue;
+      const signatureFile = fetching.signatureFiles?.[i];
+      const signed = signatureFile === undefined ? {} : { signatureFile, accept: () => refuseSignature(reference) };
+      fetched.set(reference, (await fetchImage(reference, { ...options, ...signed })).id);
+    }
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',
   });
+}
+
+/** Asked for an OCI or Docker image that the user gave a signature for. */
+function refuseSignature(reference: string): never {
+  throw new RuntimeError('ERR_IMAGE_POLICY', `${printable(reference)} is no ACI, and only those have signatures that --signature names`);
 }
 
 const heldImages = (images: readonly StoredImage[], held: Lock): HeldImages => ({

@@ -175,7 +175,7 @@ describe('signatures', () => {
     trust('example.com/app', alice);
     expect(rkt.ok('run', '--net=none', path, `--signature=${signature}`)).toBe('elsewhere\n');
     expect(rkt.run(['fetch', path, '--signature', signature]).status).toBe(0);
-    expect(rkt.run(['fetch', path, path, '--signature', signature]).stderr).toContain('--signature is of one image');
+    expect(rkt.run(['fetch', path, path, '--signature', signature]).stderr).toContain('there is no signature');
     expect(rkt.run(['fetch', path, `--signature=${write('wrong', Buffer.from('x'))}`]).stderr).toContain('the signature of example.com/app');
   });
   test('a file that is not the one that was signed', () => {
