@@ -1,11 +1,11 @@
 /** `rkt trust` and `rkt config` from outside: keys by gpg, pages by an HTTPS server of a test authority, a person at a terminal. */
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { GpgHome } from '../rig/gpg.ts';
 import { useHost } from '../rig/host.ts';
-import { Rkt, dist, rktPath, type Outcome } from '../rig/rkt.ts';
+import { Rkt, rktPath, type Outcome } from '../rig/rkt.ts';
 import { WebServer } from '../rig/web.ts';
 
 useHost();
@@ -30,8 +30,7 @@ beforeEach(() => {
   web.asked.length = 0;
 });
 afterEach(() => {
-  for (const name of ['trustedkeys', 'auth.d', 'certs.d', 'paths.d', 'keys', 'policy.json'])
-    rmSync(join(rkt.config, name), { recursive: true, force: true });
+  for (const name of ['trustedkeys', 'auth.d', 'certs.d', 'paths.d', 'keys']) rmSync(join(rkt.config, name), { recursive: true, force: true });
 });
 
 /** Runs beside the server, which answers on this process's loop. */
@@ -323,51 +322,5 @@ describe('global flags and rkt config', () => {
     expect(inside('--insecure-options=paths,seccomp')).toBe('0\nSeccomp:\t0\n');
     expect(inside('--insecure-options=all-run')).toBe('0\nSeccomp:\t0\n');
     expect(inside('--insecure-options=all-fetch')).toBe('1\nSeccomp:\t2\n');
-  });
-});
-
-describe('image policy', () => {
-  const layout = join(dist, 'images/busybox');
-  const accept = [{ type: 'insecureAcceptAnything' }];
-  const reject = [{ type: 'reject' }];
-  const policy = (value: unknown): void => writeFileSync(join(rkt.config, 'policy.json'), JSON.stringify(value));
-  const fetched = (reference: string): string => {
-    const { status, stderr } = rkt.run(['fetch', reference]);
-    return status === 0 ? 'accepted' : stderr.replaceAll(`${rkt.config}/`, '').replaceAll(dist, 'DIST');
-  };
-
-  test('directories and archives of every kind, by place; links do not lead around it', () => {
-    const dir = join(rkt.config, 'keys');
-    mkdirSync(dir, { recursive: true });
-    execFileSync('tar', ['-cf', join(dir, 'oci.tar'), '-C', layout, '.']);
-    execFileSync('skopeo', ['copy', '-q', `oci:${layout}`, `docker-archive:${dir}/docker.tar:x:1`]);
-    symlinkSync(layout, join(dir, 'link'));
-    policy({
-      default: reject,
-      transports: {
-        oci: { [join(dist, 'images')]: reject, '': accept },
-        'oci-archive': { [dir]: accept },
-        'docker-archive': { '': [{ type: 'signedBy', keyType: 'x' }] },
-      },
-    });
-    const refused = 'error: oci:DIST/images/busybox is rejected by the image policy policy.json (oci DIST/images) [ERR_IMAGE_POLICY]';
-    for (const reference of [`oci:${layout}`, layout, `oci:${dir}/link`, `${dir}/link`]) expect(fetched(reference)).toContain(refused);
-    expect([`oci-archive:${dir}/oci.tar`, `${dir}/oci.tar`].map(fetched)).toEqual(['accepted', 'accepted']);
-    for (const reference of [`docker-archive:${dir}/docker.tar`, `${dir}/docker.tar`])
-      expect(fetched(reference)).toContain(
-        `the image policy policy.json (docker-archive, any) asks for signedBy of docker-archive:keys/docker.tar, which rkt does not check`,
-      );
-    // The embedded image came with rkt.
-    expect(fetched('busybox')).toBe('accepted');
-  });
-
-  test('a policy that comes later counts for a source that is known already', () => {
-    expect([`oci:${layout}`, layout].map(fetched)).toEqual(['accepted', 'accepted']);
-    policy({ default: reject });
-    for (const reference of [`oci:${layout}`, layout]) expect(fetched(reference)).toContain('policy.json (default)');
-    policy({ default: accept });
-    expect([`oci:${layout}`, layout].map(fetched)).toEqual(['accepted', 'accepted']);
-    policy({ defualt: accept });
-    expect(fetched(layout)).toContain('[ERR_CONFIG_INVALID]');
   });
 });

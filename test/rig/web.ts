@@ -1,9 +1,9 @@
 /** An HTTPS server with a certificate of a test authority, on a port of the throw-away host; what it serves is a table the test fills. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
+import { makeCertificates } from './registry.ts';
 
 export interface Page {
   readonly status?: number;
@@ -37,28 +37,7 @@ export class WebServer {
   };
 
   #certificate(): { key: Buffer; cert: Buffer } {
-    const openssl = (...args: string[]): void => void execFileSync('openssl', args, { cwd: this.dir, stdio: 'pipe' });
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '2', '-subj', '/CN=test authority');
-    openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
-    writeFileSync(join(this.dir, 'names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      'server.csr',
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-extfile',
-      'names',
-      '-out',
-      'server.crt',
-    );
+    makeCertificates(this.dir);
     return { key: readFileSync(join(this.dir, 'server.key')), cert: readFileSync(join(this.dir, 'server.crt')) };
   }
 
