@@ -257,6 +257,19 @@ describe('keys by discovery', () => {
     expect(web.asked).toEqual(['GET /?ac-discovery=1 Basic dTpw', 'GET /alice Basic dTpw']);
   });
 
+  test('--trust-keys-from-https asks, when anybody on the way could have sent the keys', async () => {
+    web.pages.set('/', head(keys('localhost', '/alice')));
+    web.pages.set('/alice', { body: gpg.publicKey(false, alice) });
+    for (const insecure of ['--insecure-options=tls', '--insecure-options=http', '--insecure-options=pubkey', '--insecure-allow-http'])
+      for (const where of [[], ['https://localhost/alice']]) {
+        const args = ['--trust-keys-from-https', 'trust', '--prefix=localhost', insecure, ...where];
+        expect((await run(args)).stderr).toContain('no terminal to review the fingerprint at');
+        const { status, stdout } = await run(args, { tty: true, input: 'no\n' });
+        expect([status, stdout]).toEqual([254, expect.stringContaining('(yes/no)')]);
+      }
+    expect(existsSync(join(rkt.config, 'trustedkeys'))).toBe(false);
+  });
+
   test('--trust-keys-from-https asks nobody', async () => {
     web.pages.set('/', head(keys('localhost', '/alice')));
     web.pages.set('/alice', { body: gpg.publicKey(false, alice) });

@@ -1,5 +1,5 @@
 import { RuntimeError } from '../../model/errors.ts';
-import { trustPublicKeys } from '../../trust.ts';
+import { isReviewed, trustPublicKeys } from '../../trust.ts';
 import { askYesNo, canAsk } from '../ask.ts';
 import { defineCommand } from '../command.ts';
 import { err, formatFlag, out, outJson, warn } from '../output.ts';
@@ -36,16 +36,20 @@ export const command = defineCommand({
     if (scheme !== undefined) throw usage(`--prefix must not contain a URL scheme, omit ${scheme}`, `--prefix=${prefix?.slice(scheme.length) ?? ''}`);
     if (root && operands.length === 0)
       throw usage('--root needs public keys: only a prefix can be asked for its own', 'rkt trust --root ./pubkey.gpg, or an https URL');
-    const skipReview = flags['skip-fingerprint-review'];
-    const isAsked = !skipReview && !(settings.trustKeysFromHttps && operands.every((location) => location.startsWith('https:')));
-    if (isAsked && !canAsk())
+    const request = {
+      prefix,
+      locations: operands,
+      insecureHttp: flags['insecure-allow-http'],
+      skipReview: flags['skip-fingerprint-review'],
+    };
+    if (isReviewed(settings, request) && !canAsk())
       throw usage('no terminal to review the fingerprint at', '--skip-fingerprint-review trusts without, when you are sure where the key comes from');
     const tell = flags.format === undefined ? out : err;
-    const { trusted, refused } = await trustPublicKeys(
-      settings,
-      { prefix, locations: operands, insecureHttp: flags['insecure-allow-http'], skipReview },
-      { confirm: () => askYesNo('Are you sure you want to trust this key', tell), say: (line) => tell(`${line}\n`), warn },
-    );
+    const { trusted, refused } = await trustPublicKeys(settings, request, {
+      confirm: () => askYesNo('Are you sure you want to trust this key', tell),
+      say: (line) => tell(`${line}\n`),
+      warn,
+    });
     for (const location of refused) err(`not trusting ${JSON.stringify(location)}\n`);
     if (flags.format !== undefined) outJson(trusted, flags.format);
     return refused.length > 0 ? 254 : 0;

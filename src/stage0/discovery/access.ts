@@ -14,13 +14,15 @@ export function serverAccess(
   options: { readonly insecureHttp?: boolean; readonly insecureTls?: boolean; readonly onWait?: (text: string) => void } = {},
 ): ServerAccess {
   const insecureHttp = options.insecureHttp === true || settings.insecure.has('http');
+  const insecureTls = options.insecureTls === true || settings.insecure.has('tls');
   return {
     http: new HttpClient({
-      insecure: { http: insecureHttp, tls: options.insecureTls === true || settings.insecure.has('tls') },
+      insecure: { http: insecureHttp, tls: insecureTls },
       certificateDirs: configDirectories(settings).map((directory) => join(directory, 'certs.d')),
       ...(options.onWait === undefined ? {} : { onWait: options.onWait }),
     }),
     credential: (host) => credentialsFor(config, host)[0],
     insecureHttp,
+    isAuthentic: !insecureHttp && !insecureTls,
   };
 }

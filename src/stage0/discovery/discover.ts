@@ -17,6 +17,8 @@ export interface ServerAccess {
   readonly credential: (host: string) => Credential | undefined;
   /** pages and keys may come without encryption */
   readonly insecureHttp: boolean;
+  /** nobody but the owner of a domain can have sent what comes from there: everything is encrypted and every certificate checked */
+  readonly isAuthentic: boolean;
 }
 
 /** Pages have their tags at the top, but templates of blogs are generous. */

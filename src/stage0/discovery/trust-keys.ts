@@ -70,7 +70,7 @@ export async function trustKeys(
   const trusted: NewlyTrusted[] = [];
   for (const { location, keys } of found) {
     keyLines(location, prefix, keys).forEach((line) => reviewer.say(line));
-    const isReviewed = review === 'ask' || (review === 'skip-https' && !location.startsWith('https:'));
+    const isReviewed = review === 'ask' || (review === 'skip-https' && !(access.isAuthentic && location.startsWith('https:')));
     if (isReviewed && !reviewer.confirm()) {
       refused.push(location);
       continue;
@@ -96,9 +96,11 @@ export async function trustKeys(
 
 /**
  * `--trust-keys-from-https`, in a fetch: the keys that the owner of `name` shows over https are trusted for it, nobody is asked. Keys that
- * somebody masked stay masked. @returns a line a key that was not trusted before; ERR_DISCOVERY when there are none to be found
+ * somebody masked stay masked, and what anybody on the way could have sent is not taken. @returns a line a key that was not trusted before; ERR_DISCOVERY when there are none to be found
  */
 export async function trustDiscoveredKeys(settings: KeySettings, name: string, access: ServerAccess): Promise<string[]> {
+  if (!access.isAuthentic)
+    return [`keys of ${printable(name)} are not trusted unseen: with --insecure-options=http or tls anybody could have sent them`];
   const lines: string[] = [];
   for (const location of (await discoverKeys(name, access)).filter((url) => url.startsWith('https:'))) {
     const keys = await keysAt(location, access);

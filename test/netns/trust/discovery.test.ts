@@ -137,6 +137,11 @@ test('--trust-keys-from-https: keys of the owner, except those somebody masked',
   mkdirSync(dirname(mask), { recursive: true });
   writeFileSync(mask, '');
   const trust = () => trustDiscoveredKeys(settings(), 'localhost/app', { ...access(), http });
+  for (const option of ['http', 'tls'] as const) {
+    const weak = serverAccess({ ...settings(), insecure: new Set([option]) }, { auth: new Map(), dockerAuth: new Map() });
+    expect(await trustDiscoveredKeys(settings(), 'localhost/app', weak)).toEqual([expect.stringContaining('are not trusted unseen')]);
+  }
+  expect(trustedKeysFor(settings(), 'localhost/app').trusted).toEqual([]);
   expect(await trust()).toEqual([
     `trusting key ${alice} of https://localhost/keys for localhost/app: ${join(root, 'local/trustedkeys/prefix.d/localhost/app', alice)}`,
   ]);
