@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { Credential } from '../../model/credentials.ts';
 import type { HttpRequest } from './client.ts';
+import { hostOf, isLoopback } from './proxy.ts';
 
 export type Authorized = Pick<HttpRequest, 'authorization' | 'headers'>;
 
@@ -9,8 +10,12 @@ export type Authorized = Pick<HttpRequest, 'authorization' | 'headers'>;
 const emptyHash = createHash('sha256').digest('hex');
 const defaultRegion = 'us-east-1';
 
-/** For ordinary servers; an identity token means something to a registry's token server only. `now` dates AWS signatures. */
+/**
+ * For ordinary servers; an identity token means something to a registry's token server only. `now` dates AWS signatures. Without encryption
+ * nothing is said to other machines, whatever is allowed: who can keep https from being answered would be told the password.
+ */
 export function authorizationFor(credential: Credential | undefined, url: URL, now: Date): Authorized {
+  if (url.protocol !== 'https:' && !isLoopback(hostOf(url))) return {};
   switch (credential?.kind) {
     case 'basic':
       return { authorization: `Basic ${Buffer.from(`${credential.user}:${credential.password}`).toString('base64')}` };

@@ -125,5 +125,9 @@ describe('authorization', () => {
     expect(authorizationFor({ kind: 'bearer', token: 't', source: '' }, url, at)).toEqual({ authorization: 'Bearer t' });
     expect(authorizationFor({ kind: 'identity', token: 't', source: '' }, url, at)).toEqual({});
     expect(authorizationFor(undefined, url, at)).toEqual({});
+    const token = { kind: 'bearer', token: 't', source: '' } as const;
+    for (const text of ['http://example.com/', 'http://10.0.0.1:443/'])
+      for (const credential of [token, aws]) expect(authorizationFor(credential, new URL(text), at)).toEqual({});
+    expect(authorizationFor(token, new URL('http://127.0.0.1:8080/'), at)).toEqual({ authorization: 'Bearer t' });
   });
 });
