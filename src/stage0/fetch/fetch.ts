@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
+import { RuntimeError, isErrno, isRuntimeError, printable } from '../../model/errors.ts';
 import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { didYouMean } from '../../model/ids.ts';
 import { canonicalImageName, imageIdPrefix, registrySourceKey, type Transport } from '../../model/image-name.ts';
@@ -173,7 +173,7 @@ async function fetchIfThere(
   } catch (error) {
     const unreachable = isErrno(error, 'ERR_HTTP_DNS', 'ERR_HTTP_UNREACHABLE', 'ERR_HTTP_PROXY');
     // That it is not there is one thing; that one may not have it, or that what came is wrong, is another.
-    if (!(error instanceof RuntimeError) || !(unreachable || isErrno(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_REGISTRY_DENIED'))) throw error;
+    if (!isRuntimeError(error) || !(unreachable || isErrno(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_REGISTRY_DENIED'))) throw error;
     attempts.push(error.message, ...error.details);
     return {
       hint:

@@ -6,7 +6,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
-import { RuntimeError, isErrno, messageOf } from '../../model/errors.ts';
+import { RuntimeError, isErrno, isRuntimeError, messageOf } from '../../model/errors.ts';
 import type { Environment } from './proxy.ts';
 
 /** Where Debian, Red Hat and SUSE keep the certificates that the administrator manages; the first there is counts. */
@@ -80,7 +80,7 @@ export function secureContextFor(host: string, port: number, directories: readon
   try {
     return createSecureContext({ ca: [...trusted(env), ...authorities], ...client });
   } catch (error) {
-    if (error instanceof RuntimeError) throw error;
+    if (isRuntimeError(error)) throw error;
     throw new RuntimeError('ERR_HTTP_TLS', `the certificates for ${host} cannot be used: ${messageOf(error)}`, { cause: error });
   }
 }

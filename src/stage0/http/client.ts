@@ -6,7 +6,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RuntimeError, printable } from '../../model/errors.ts';
+import { RuntimeError, isRuntimeError, printable } from '../../model/errors.ts';
 import { certificateDirs as systemCertificateDirs } from './certificates.ts';
 import { Connections } from './connections.ts';
 import { exchange } from './exchange.ts';
@@ -180,7 +180,7 @@ export class HttpClient implements Disposable {
 /** Without query: that of a redirect often holds a signature that is as good as a password. */
 export const shownUrl = ({ origin, pathname }: URL): string => printable(`${origin}${pathname}`);
 
-const rootOf = (error: unknown): unknown => (error instanceof RuntimeError ? error.cause : error);
+const rootOf = (error: unknown): unknown => (isRuntimeError(error) ? error.cause : error);
 
 function refuseUnencrypted(url: URL, first: URL, allowed: boolean): void {
   if (url.protocol === 'https:') return;

@@ -1,7 +1,7 @@
 /** Connections to servers, kept while there is more to ask: direct, or through a proxy (CONNECT for TLS, absolute URLs without). */
 import { Agent as HttpAgent, request as httpRequest, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { isIP } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type SecureContext } from 'node:tls';
 import type { Duplex } from 'node:stream';
 import { secureContextFor } from './certificates.ts';
@@ -30,36 +30,36 @@ const proxyAuthorization = ({ username, password }: URL): Record<string, string>
 
 /** TLS inside a tunnel that the proxy opens. */
 class TunnelAgent extends HttpsAgent {
+  /** `ofProxy`: for a proxy that is spoken to by TLS itself */
   constructor(
     readonly proxy: URL,
-    readonly tunnelled: ConnectionOptions,
+    readonly ofProxy: ConnectionOptions,
+    readonly ofServer: ConnectionOptions,
   ) {
     super({ keepAlive: true, maxSockets });
   }
 
   createConnection(options: ConnectionOptions, callback?: (error: Error | null, stream: Duplex) => void): undefined {
     const done = callback as (error: Error | null, stream?: Duplex) => void;
-    const authority = `${String(options.host).includes(':') ? `[${options.host ?? ''}]` : options.host}:${options.port ?? 443}`;
-    const { proxy } = this;
-    const open: () => Socket =
-      proxy.protocol === 'https:'
-        ? () => connectTls({ host: hostOf(proxy), port: portOf(proxy), servername: hostOf(proxy) })
-        : () => connectTcp({ host: hostOf(proxy), port: portOf(proxy) });
-    httpRequest({
-      createConnection: open,
+    const host = options.host ?? '';
+    const authority = `${host.includes(':') ? `[${host}]` : host}:${options.port ?? 443}`;
+    const request = {
+      host: hostOf(this.proxy),
+      port: portOf(this.proxy),
       method: 'CONNECT',
       path: authority,
-      headers: { host: authority, ...proxyAuthorization(proxy) },
+      headers: { host: authority, ...proxyAuthorization(this.proxy) },
       agent: false,
-    })
+    } as const;
+    const connecting = this.proxy.protocol === 'https:' ? httpsRequest({ ...request, ...this.ofProxy }) : httpRequest(request);
+    connecting
       .on('error', (error) => done(error))
       .on('response', (response) => {
         response.destroy();
         done(new ProxyRefusal(response.statusCode ?? 0));
       })
       .on('connect', ({ statusCode = 0 }, socket) => {
-        if (statusCode === 200)
-          return done(null, connectTls({ ...this.tunnelled, socket, host: options.host ?? '', servername: options.servername ?? '' }));
+        if (statusCode === 200) return done(null, connectTls({ ...this.ofServer, socket, host, servername: options.servername ?? '' }));
         socket.destroy();
         return done(new ProxyRefusal(statusCode));
       })
@@ -87,14 +87,23 @@ export class Connections implements Disposable {
       if (proxy === undefined) return { request: httpRequest, options: { agent, ...target }, proxy };
       const via = { host: hostOf(proxy.url), port: portOf(proxy.url), path: `${url.origin}${target.path}`, headers: proxyAuthorization(proxy.url) };
       return proxy.url.protocol === 'https:'
-        ? { request: httpsRequest, options: { ...via, agent: false }, proxy }
+        ? { request: httpsRequest, options: { ...via, ...this.#ofProxy(proxy.url), agent: false }, proxy }
         : { request: httpRequest, options: { ...via, agent }, proxy };
     }
     const agent = this.#agent(`${url.origin} ${proxy?.url.href ?? ''} ${checked}`, () => {
       const options = { secureContext: this.#context(host, portOf(url)), rejectUnauthorized: checked };
-      return proxy === undefined ? new HttpsAgent({ keepAlive: true, maxSockets, ...options }) : new TunnelAgent(proxy.url, options);
+      return proxy === undefined
+        ? new HttpsAgent({ keepAlive: true, maxSockets, ...options })
+        : new TunnelAgent(proxy.url, this.#ofProxy(proxy.url), options);
     });
     return { request: httpsRequest, options: { agent, host, port: portOf(url), path: `${url.pathname}${url.search}` }, proxy };
+  }
+
+  #ofProxy(proxy: URL): ConnectionOptions {
+    if (proxy.protocol !== 'https:') return {};
+    const host = hostOf(proxy);
+    // Said, because Node would take the name from the Host header, which is the server's.
+    return { secureContext: this.#context(host, portOf(proxy)), servername: isIP(host) === 0 ? host : '' };
   }
 
   #agent(key: string, make: () => HttpAgent): HttpAgent {

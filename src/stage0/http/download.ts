@@ -2,7 +2,7 @@
  * A download that goes on where it broke off: by Range, and only if the server shows that it is still the same thing.
  * @see RFC 9110 13.1.5 (If-Range), 14.2; rkt.md 2.16
  */
-import { RuntimeError, isCode } from '../../model/errors.ts';
+import { RuntimeError, isCode, isRuntimeError } from '../../model/errors.ts';
 import { shownUrl, type HttpClient, type HttpRequest, type HttpResponse } from './client.ts';
 import { isPassing } from './failures.ts';
 
@@ -53,7 +53,7 @@ export async function* download(http: HttpClient, url: URL, request: DownloadReq
         cause: { code: 'ECONNRESET' },
       });
     } catch (error) {
-      if (!(error instanceof RuntimeError) || !isPassing(error.cause) || request.signal?.aborted === true) throw error;
+      if (!isRuntimeError(error) || !isPassing(error.cause) || request.signal?.aborted === true) throw error;
       if (done > before) attempt = 1;
       if (attempt >= http.retry.attempts) throw error;
       if (done > 0 && validator === undefined)

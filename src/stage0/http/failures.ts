@@ -1,5 +1,5 @@
 /** What went wrong below HTTP, said so that one knows whom to ask: the resolver, the network, the certificate, the proxy. */
-import { RuntimeError, isErrno, messageOf, printable, type ErrorContext } from '../../model/errors.ts';
+import { RuntimeError, isErrno, isRuntimeError, messageOf, printable, type ErrorContext } from '../../model/errors.ts';
 import type { Proxy } from './proxy.ts';
 
 /** Thrown inside this folder when a peer is silent; becomes ERR_HTTP_UNREACHABLE. */
@@ -42,7 +42,7 @@ export const isPassing = (error: unknown): boolean =>
 
 /** @returns a RuntimeError; one that is one already as it is */
 export function networkError(error: unknown, url: URL, proxy: Proxy | undefined): RuntimeError {
-  if (error instanceof RuntimeError) return error;
+  if (isRuntimeError(error)) return error;
   const code = codeOf(error);
   const context = (hint?: string): ErrorContext => ({ cause: error, ...(hint === undefined ? {} : { hint }) });
   if (proxy !== undefined && !isTls(code)) return proxyError(error, url, proxy);

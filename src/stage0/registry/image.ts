@@ -2,7 +2,7 @@
  * A reference to a registry → the image for this machine, its layers ready to be downloaded.
  * @see OCI distribution-spec 1.1 "Pull"; OCI image-spec 1.1; containers-registries.conf(5) for mirrors
  */
-import { RuntimeError, isCode, messageOf, printable } from '../../model/errors.ts';
+import { RuntimeError, isCode, isRuntimeError, messageOf, printable } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
 import { checkConfig, checkIndex, checkManifest, type Descriptor, type OciManifest } from '../../model/oci-schema.ts';
 import { endpointsOf } from '../../model/registries.ts';
@@ -66,7 +66,7 @@ export async function findImage(reference: RegistryReference, request: RegistryR
       const others = endpoints.slice(i + 1).map((other) => new Repository(other, access, http));
       return await resolveTop(top, [repository, ...others], request);
     } catch (error) {
-      if (!(error instanceof RuntimeError) || i === endpoints.length - 1) throw withEarlier(error, earlier);
+      if (!isRuntimeError(error) || i === endpoints.length - 1) throw withEarlier(error, earlier);
       earlier.push(`mirror ${endpoint.location}: ${messageOf(error)}`);
     }
   }
@@ -74,7 +74,7 @@ export async function findImage(reference: RegistryReference, request: RegistryR
 }
 
 function withEarlier(error: unknown, earlier: readonly string[]): unknown {
-  if (!(error instanceof RuntimeError) || earlier.length === 0) return error;
+  if (!isRuntimeError(error) || earlier.length === 0) return error;
   return new RuntimeError(error.code, error.message, {
     cause: error,
     details: [...earlier, ...error.details],
@@ -194,8 +194,7 @@ async function fromAny<T>([first, ...others]: readonly [Repository, ...Repositor
 }
 
 /** A failure that another place may not have. */
-const isOfSource = (error: unknown): boolean =>
-  error instanceof RuntimeError && /^ERR_(HTTP|REGISTRY)_|^ERR_IMAGE_(INVALID|DIGEST)$/.test(error.code);
+const isOfSource = (error: unknown): boolean => isRuntimeError(error) && /^ERR_(HTTP|REGISTRY)_|^ERR_IMAGE_(INVALID|DIGEST)$/.test(error.code);
 
 function remoteLayer({ digest, size }: Descriptor, diffId: Digest, sources: readonly Repository[]): RemoteLayer {
   let source = 0;

@@ -3,7 +3,7 @@
  * @see OCI distribution-spec 1.1; docker/distribution "HTTP API V2"
  */
 import * as z from 'zod/mini';
-import { RuntimeError, isCode, printable } from '../../model/errors.ts';
+import { RuntimeError, isCode, isRuntimeError, printable } from '../../model/errors.ts';
 import { didYouMean, type Digest } from '../../model/ids.ts';
 import type { Endpoint } from '../../model/registries.ts';
 import { digestOf } from '../fetch/source-image.ts';
@@ -227,7 +227,7 @@ export class Repository {
       const tags = response.status === 200 ? tagList.safeParse(JSON.parse(response.body.toString())).data?.tags : undefined;
       return tags == null || tags.length === 0 ? undefined : tags.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
     } catch (error) {
-      if (error instanceof RuntimeError || error instanceof SyntaxError) return undefined;
+      if (isRuntimeError(error) || error instanceof SyntaxError) return undefined;
       throw error;
     }
   }
