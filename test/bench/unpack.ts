@@ -9,8 +9,8 @@ import { join, resolve } from 'node:path';
 import { tarArchive, type TarMember } from '../../src/build/tar-writer.ts';
 import { alternate, type Variant } from './measure.ts';
 
-const layers = 5;
-const filesPerLayer = 1400;
+export const layers = 5;
+export const filesPerLayer = 1400;
 const averageBytes = 14_400;
 
 export interface UnpackTimes {
@@ -104,7 +104,7 @@ export function writeImage(directory: string, compression: 'gzip' | 'zstd'): str
 }
 
 /** Preloaded into rkt: tells its largest resident set when it ends. */
-const peakHook = (file: string): string =>
+export const peakHook = (file: string): string =>
   `process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(file)}, String(process.resourceUsage().maxRSS)));`;
 
 /** `rounds` of each, in turn, below `work`. What was unpacked stays until the end: on ext4 creating soon after a large removal is slow. */
