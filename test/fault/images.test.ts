@@ -15,7 +15,8 @@ import { Rkt, dist, rktPath, type Outcome } from '../rig/rkt.ts';
 
 useHost();
 const rkt = new Rkt();
-const kills = process.env['RKT_SOAK'] === undefined ? 12 : 150;
+const soak = process.env['RKT_SOAK'] !== undefined;
+const kills = soak ? 150 : 12;
 const seed = Number(process.env['RKT_SEED'] ?? Date.now() % 1_000_000);
 
 /** Mulberry32: the same seed, the same moments. */
@@ -148,37 +149,41 @@ function damageSomething(): void {
   if (layer !== undefined) appendFileSync(cas('layers', layer, 'a/d0/f0'), 'x');
 }
 
-test(`${kills} kills of fetch, image rm, image gc, image verify and run: the next one goes on, nothing is damaged, nothing stays`, async () => {
-  console.log(`RKT_SEED=${seed}`);
-  const commands: readonly (readonly string[])[] = [
-    ['fetch', large],
-    ['fetch', references[1] ?? '', references[2] ?? '', references[3] ?? ''],
-    ['image', 'rm', 'large'],
-    ['image', 'gc', '--grace-period=0'],
-    ['image', 'verify'],
-    ['run', '--net=none', references[2] ?? '', '--exec=/bin/true'],
-  ];
-  let landed = 0;
-  for (let tries = 0; landed < kills && tries < kills * 4; tries++) {
-    const command = commands[tries % commands.length] ?? [];
-    if (command[0] === 'image') rkt.run(['fetch', large, references[4] ?? '']);
-    if (command[1] === 'verify') damageSomething();
-    const child = spawn(rktPath, rkt.arguments(command), { stdio: 'ignore' });
-    await new Promise((done) => setTimeout(done, 30 + random() * 170));
-    child.kill('SIGKILL');
-    await ended(child);
-    if (child.signalCode === 'SIGKILL') landed++;
-    if (tries % commands.length !== commands.length - 1) continue;
-    // The same again, to its end.
-    const what = `seed ${seed}, try ${tries}: ${command.join(' ')}`;
-    expect(rkt.run(['fetch', large, ...references.slice(0, 4)]).stderr, what).toBe('');
-    // What verification was killed over may still be damaged, and is repaired now.
-    expect(rkt.run(['image', 'verify']).status, what).toBe(0);
-    const verified = rkt.run(['image', 'verify', '--no-repair']);
-    expect(verified.status, `${what}\n${verified.stdout}${verified.stderr}`).toBe(0);
-    rkt.gc();
-    rkt.ok('image', 'gc', '--grace-period=0');
-    expect(files(), what).toEqual([]);
-  }
-  expect(landed).toBe(kills);
-});
+test(
+  `${kills} kills of fetch, image rm, image gc, image verify and run: the next one goes on, nothing is damaged, nothing stays`,
+  { timeout: soak ? 1_800_000 : 300_000 },
+  async () => {
+    console.log(`RKT_SEED=${seed}`);
+    const commands: readonly (readonly string[])[] = [
+      ['fetch', large],
+      ['fetch', references[1] ?? '', references[2] ?? '', references[3] ?? ''],
+      ['image', 'rm', 'large'],
+      ['image', 'gc', '--grace-period=0'],
+      ['image', 'verify'],
+      ['run', '--net=none', references[2] ?? '', '--exec=/bin/true'],
+    ];
+    let landed = 0;
+    for (let tries = 0; landed < kills && tries < kills * 4; tries++) {
+      const command = commands[tries % commands.length] ?? [];
+      if (command[0] === 'image') rkt.run(['fetch', large, references[4] ?? '']);
+      if (command[1] === 'verify') damageSomething();
+      const child = spawn(rktPath, rkt.arguments(command), { stdio: 'ignore' });
+      await new Promise((done) => setTimeout(done, 30 + random() * 170));
+      child.kill('SIGKILL');
+      await ended(child);
+      if (child.signalCode === 'SIGKILL') landed++;
+      if (tries % commands.length !== commands.length - 1) continue;
+      // The same again, to its end.
+      const what = `seed ${seed}, try ${tries}: ${command.join(' ')}`;
+      expect(rkt.run(['fetch', large, ...references.slice(0, 4)]).stderr, what).toBe('');
+      // What verification was killed over may still be damaged, and is repaired now.
+      expect(rkt.run(['image', 'verify']).status, what).toBe(0);
+      const verified = rkt.run(['image', 'verify', '--no-repair']);
+      expect(verified.status, `${what}\n${verified.stdout}${verified.stderr}`).toBe(0);
+      rkt.gc();
+      rkt.ok('image', 'gc', '--grace-period=0');
+      expect(files(), what).toEqual([]);
+    }
+    expect(landed).toBe(kills);
+  },
+);
