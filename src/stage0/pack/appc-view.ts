@@ -3,9 +3,13 @@
  * What appc has no word for travels in an annotation of rkt's own, so that nothing is lost on a round trip. Pure.
  * @see appc 0.8.11 spec/aci.md; rkt.md 4.1 row 1 (`80-tcp`); docker2aci's README "Conversion"
  */
+import { isDeepStrictEqual } from 'node:util';
+import type { AppcApp } from '../../model/appc/app.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
 import { appcArchitecture } from '../../model/appc/labels.ts';
-import type { StoredImage } from '../../model/oci.ts';
+import { isCode } from '../../model/errors.ts';
+import { checkConfig } from '../../model/oci-schema.ts';
+import type { ImageConfig, StoredImage } from '../../model/oci.ts';
 import type { NameValue } from '../../model/pod.ts';
 
 /** Holds an OCI configuration without its list of layers, as JSON. */
@@ -27,7 +31,6 @@ export interface AppcViewRequest {
 export function appcView({ image, config, configDigest, keepConfig }: AppcViewRequest): AppcImage {
   const { repository, registry, tag } = splitName(image.name);
   const settings = image.config;
-  const exec = [...settings.entrypoint, ...settings.cmd];
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   return {
     acKind: 'ImageManifest',
@@ -38,15 +41,7 @@ export function appcView({ image, config, configDigest, keepConfig }: AppcViewRe
       ['os', image.os],
       ['arch', appcArchitecture(image.architecture, text(config['variant']))],
     ]),
-    app: {
-      ...(exec.length === 0 ? {} : { exec }),
-      ...userAndGroup(settings.user),
-      ...(settings.workingDir === '' ? {} : { workingDirectory: settings.workingDir }),
-      ...unlessEmpty('environment', environmentOf(settings.env)),
-      ...unlessEmpty('mountPoints', mountPointsOf(settings.volumes)),
-      ...unlessEmpty('ports', portsOf(settings.exposedPorts)),
-      ...(Object.keys(settings.labels).length === 0 ? {} : { userLabels: { ...settings.labels } }),
-    },
+    app: appOf(settings),
     annotations: present([
       ['author', text(config['author'])],
       ['created', text(config['created'])],
@@ -59,6 +54,19 @@ export function appcView({ image, config, configDigest, keepConfig }: AppcViewRe
       ['appc.io/docker/cmd', settings.cmd.length === 0 ? '' : JSON.stringify(settings.cmd)],
       [configAnnotation, keepConfig ? JSON.stringify(withoutLayers(config)) : ''],
     ]),
+  };
+}
+
+function appOf(settings: ImageConfig): AppcApp {
+  const exec = [...settings.entrypoint, ...settings.cmd];
+  return {
+    ...unlessEmpty('exec', exec),
+    ...userAndGroup(settings.user),
+    ...(settings.workingDir === '' ? {} : { workingDirectory: settings.workingDir }),
+    ...unlessEmpty('environment', environmentOf(settings.env)),
+    ...unlessEmpty('mountPoints', mountPointsOf(settings.volumes)),
+    ...unlessEmpty('ports', portsOf(settings.exposedPorts)),
+    ...(Object.keys(settings.labels).length === 0 ? {} : { userLabels: { ...settings.labels } }),
   };
 }
 
@@ -158,7 +166,7 @@ export function withoutLayers(config: OciConfig): OciConfig {
 export function ociConfigOf(manifest: AppcImage, image: Pick<StoredImage, 'os' | 'architecture' | 'config'>): OciConfig {
   const annotations = new Map((manifest.annotations ?? []).map(({ name, value }) => [name, value]));
   const kept = objectIn(annotations.get(configAnnotation));
-  if (kept !== undefined) return kept;
+  if (kept !== undefined && saysTheSame(kept, manifest)) return kept;
   const entrypoint = textsIn(annotations.get('appc.io/docker/entrypoint'));
   const cmd = textsIn(annotations.get('appc.io/docker/cmd'));
   const exec = manifest.app?.exec ?? [];
@@ -185,6 +193,17 @@ export function ociConfigOf(manifest: AppcImage, image: Pick<StoredImage, 'os' |
       ...(manifest.app?.userLabels == null ? {} : { Labels: manifest.app.userLabels }),
     },
   };
+}
+
+/** Whoever changed the app since, or made up the annotation, is to be asked what the image is, and not the annotation. */
+function saysTheSame(config: OciConfig, { app }: AppcImage): boolean {
+  try {
+    const { config: settings } = checkConfig(Buffer.from(JSON.stringify({ ...config, rootfs: { type: 'layers', diff_ids: [] } })), configAnnotation);
+    return isDeepStrictEqual(appOf(settings), app);
+  } catch (error) {
+    if (isCode(error, 'ERR_IMAGE_INVALID')) return false;
+    throw error;
+  }
 }
 
 function parsed(text: string | undefined): unknown {

@@ -128,6 +128,13 @@ describe('and back', () => {
       config: { User: '5', Entrypoint: ['/e'], Cmd: ['c'], Labels: { a: 'b' } },
     });
   });
+  test('a kept configuration that the app no longer agrees with, or that is none, does not count', () => {
+    const { manifest, image } = view('web', settings, { keepConfig: true });
+    const changed = { ...manifest, app: { user: '5', group: '5', exec: ['/other'] } };
+    expect(ociConfigOf(changed, image)).toMatchObject({ config: { Entrypoint: ['/other'] } });
+    const invalid = { ...manifest, annotations: [{ name: configAnnotation, value: '{"os":1,"config":{"Env":7}}' }] };
+    expect(ociConfigOf(invalid, image)).toMatchObject({ os: 'linux', config: { Entrypoint: ['/e', 'c'] } });
+  });
   test('annotations that the app no longer agrees with, or that are no JSON, do not count', () => {
     const { manifest, image } = view('web', settings);
     const changed = {
