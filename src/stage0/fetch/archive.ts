@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { compressionOf, decompress } from '../../host/decompress.ts';
 import { RuntimeError, isCode, messageOf } from '../../model/errors.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { beyondLimit, checkRatio, type ImageLimits } from '../render/limits.ts';
 import type { TarEntry } from '../render/tar-header.ts';
 import { TarReader, type TarHandler } from '../render/tar.ts';
 import { beginningOf, chunksOf, openFile, type ByteRange, type ImageFiles } from './image-files.ts';
@@ -49,7 +49,8 @@ async function uncompressed(file: ByteRange, target: string, what: string, limit
       (chunk) => {
         bytes += chunk.length;
         if (bytes > limits.maxArchiveBytes)
-          throw new RuntimeError('ERR_LAYER_LIMIT', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
+          throw beyondLimit('maxArchiveBytes', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
+        checkRatio(limits, what, file.bytes, bytes);
         for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
       },
       what,

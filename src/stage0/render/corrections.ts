@@ -59,7 +59,7 @@ function lookIn(root: string, path: string): { readonly holds: boolean; readonly
 }
 
 /** The layers whose directory `path` is merged into what one sees, top first. */
-function contributors(layers: readonly UnpackedTree[], path: string): UnpackedTree[] {
+export function contributors(layers: readonly UnpackedTree[], path: string): UnpackedTree[] {
   const found: UnpackedTree[] = [];
   for (const layer of layers) {
     const { holds, last } = lookIn(layer.root, path);
@@ -88,6 +88,26 @@ export function correctionsOf(layers: readonly UnpackedTree[]): DirectoryFacts[]
   });
 }
 
+/** The directory `path` as one sees it in `layers` (top first); undefined when it is none. */
+export function directoryFacts(layers: readonly UnpackedTree[], path: string): DirectoryFacts | undefined {
+  const found = contributors(layers, path);
+  const from = found.find(({ implicit }) => !implicit.includes(path)) ?? found[0];
+  return from === undefined ? undefined : factsOf(from.root, path);
+}
+
+/** Makes the root of `to` look as that of `from`. */
+export function takeFacts(from: string, to: string): void {
+  const facts = factsOf(from, '');
+  describe(rawName(to), facts);
+  utimensat(AT_FDCWD, rawName(to), BigInt(facts.mtimeNs));
+}
+
+function describe(at: Name, facts: DirectoryFacts): void {
+  fchownat(AT_FDCWD, at, facts.uid, facts.gid);
+  fchmodat(AT_FDCWD, at, facts.mode);
+  for (const [name, value] of facts.xattrs) lsetxattr(at, name, Buffer.from(value, 'hex'));
+}
+
 function factsOf(root: string, path: string): DirectoryFacts {
   const at = rawName(`${root}/${path}`);
   const stat = lstatSync(nodePath(at), { bigint: true });
@@ -103,14 +123,13 @@ function factsOf(root: string, path: string): DirectoryFacts {
   };
 }
 
-/** Makes the directories in `root`, an empty directory of our own. */
-export function makeCorrections(root: string, directories: readonly DirectoryFacts[]): void {
+/** Makes the directories in `root`, an empty directory of our own, and `fill`s them. */
+export function makeCorrections(root: string, directories: readonly DirectoryFacts[], fill: () => void = () => undefined): void {
   const at = ({ path }: DirectoryFacts): Name => rawName(`${root}/${path}`);
   for (const facts of directories) {
     mkdirSync(nodePath(at(facts)));
-    fchownat(AT_FDCWD, at(facts), facts.uid, facts.gid);
-    fchmodat(AT_FDCWD, at(facts), facts.mode);
-    for (const [name, value] of facts.xattrs) lsetxattr(at(facts), name, Buffer.from(value, 'hex'));
+    describe(at(facts), facts);
   }
+  fill();
   for (const facts of directories) utimensat(AT_FDCWD, at(facts), BigInt(facts.mtimeNs));
 }

@@ -4,6 +4,7 @@ import { readText } from '../../host/files.ts';
 import { isErrno } from '../../host/linux.ts';
 import { isDigest, type Digest } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import type { LogSeal } from './tree-log.ts';
 
 /** What is known about an unpacked layer. */
 export interface LayerRecord {
@@ -17,6 +18,10 @@ export interface LayerRecord {
   readonly implicit: readonly string[];
   /** directories in which it hides something */
   readonly whitedOut: readonly string[];
+  /** it says what its root is like */
+  readonly listsRoot?: boolean;
+  /** of the log of its unpacking */
+  readonly tree?: LogSeal;
 }
 
 /** Identifies the content of a file without reading it; changes whenever somebody writes to it. */
@@ -57,6 +62,9 @@ function readObject(path: string): Readonly<Record<string, unknown>> | undefined
   }
 }
 
+/** Every digest that `text` mentions. */
+export const digestsIn = (text: string): Digest[] => [...(text.match(/\bsha(?:256|512):[0-9a-f]+\b/g) ?? [])].filter(isDigest);
+
 const isDigestText = (value: unknown): value is Digest => typeof value === 'string' && isDigest(value);
 
 export function readImage(path: string): StoredImage | undefined {
@@ -71,6 +79,13 @@ export function readLayer(path: string): LayerRecord | undefined {
   return value !== undefined && isDigestText(value['diffId']) && typeof value['tarBytes'] === 'number'
     ? (value as unknown as LayerRecord)
     : undefined;
+}
+
+/** The layers an image's configuration names, those that its mount leaves out included; none when it has no such configuration. `manifest`: path of its manifest; `blob`: path of a blob */
+export function configDiffIds(manifest: string, blob: (digest: Digest) => string): Digest[] {
+  const config = readObject(manifest)?.['config'] as { digest?: unknown } | undefined;
+  const rootfs = isDigestText(config?.digest) ? (readObject(blob(config.digest))?.['rootfs'] as { diff_ids?: unknown } | undefined) : undefined;
+  return Array.isArray(rootfs?.diff_ids) ? rootfs.diff_ids.filter(isDigestText) : [];
 }
 
 /** A reference that still holds. */
