@@ -216,6 +216,26 @@ describe('from servers', () => {
     web.pages.clear();
     expect((await run('run', '--net=none', 'https://localhost/images/app.aci')).stdout).toBe('by address\n');
   });
+  test('fetched again: not asked for while it is fresh, not downloaded while it is the same, else taken anew', async () => {
+    const [one, two] = [aci({}), aci({}, { a: 'changed' })];
+    const path = '/images/app.aci';
+    const get = async (): Promise<string> => (await run(unchecked, 'fetch', '--full', 'https://localhost/images/app.aci')).stdout.trim();
+    web.pages.set(path, (n) =>
+      n === 1 ? { body: one, headers: { etag: '"1"' } } : n === 2 ? { status: 304 } : { body: two, headers: { 'cache-control': 'max-age=1000' } },
+    );
+    expect([await get(), await get()]).toEqual([`sha512-${sha512(one)}`, `sha512-${sha512(one)}`]);
+    expect(web.asked).toHaveLength(2);
+    expect([await get(), await get()]).toEqual([`sha512-${sha512(two)}`, `sha512-${sha512(two)}`]);
+    expect(web.asked).toHaveLength(3);
+  });
+  test('a server that is never asked', async () => {
+    web.pages.set('/app.aci', { body: aci({}) });
+    const never = (): Promise<Outcome> => run(unchecked, 'fetch', '--pull-policy=never', 'https://localhost/app.aci');
+    expect([(await never()).status, web.asked]).toEqual([254, []]);
+    expect((await run(unchecked, 'fetch', 'https://localhost/app.aci')).status).toBe(0);
+    expect((await never()).status).toBe(0);
+    expect(web.asked).toHaveLength(1);
+  });
   test('what is not there, is not signed, or is refused', async () => {
     const failed = async (...args: string[]): Promise<string> => {
       const { status, stderr } = await run(...args);
