@@ -116,7 +116,10 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   });
 }
 
-function checkWanted(manifest: AppcImage, { wanted }: AciRequest, { platform }: AciServices, what: string): void {
+function checkWanted(manifest: AppcImage, { wanted }: AciRequest, { platform, limits }: AciServices, what: string): void {
+  const needed = manifest.dependencies?.length ?? 0;
+  if (needed > limits.maxLayers)
+    throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${needed} dependencies; ${limits.maxLayers} layers are the most that can be mounted`);
   checkAciPlatform(manifest, platform, what);
   if (wanted === undefined) return;
   if (manifest.name !== wanted.name)

@@ -12,7 +12,7 @@ import type { Digest } from '../../model/ids.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { digestOf } from '../fetch/source-image.ts';
-import { contributors, directoryFacts, makeCorrections, takeFacts, type DirectoryFacts, type UnpackedTree } from '../render/corrections.ts';
+import { contributors, directoryFacts, makeCorrections, takeFacts, type UnpackedTree } from '../render/corrections.ts';
 
 /** What one sees at a path, and in which layer. */
 interface Seen {
@@ -70,7 +70,7 @@ export async function whitelistLayer(store: ImageStore, records: readonly LayerR
 function fill(root: string, trees: readonly UnpackedTree[], paths: readonly string[]): { readonly entries: number; readonly bytes: number } {
   const seen = paths.flatMap((path) => lookUp(trees, path) ?? []);
   const directories = new Set(seen.flatMap(({ path, stat }) => (stat.isDirectory() ? [...ancestors(path), path] : ancestors(path))));
-  const facts: DirectoryFacts[] = [...directories].sort().flatMap((path) => directoryFacts(trees, path) ?? []);
+  const facts = directoryFacts(trees, [...directories].sort());
   const leaves = seen.filter(({ stat }) => !stat.isDirectory());
   makeCorrections(root, facts, () => {
     for (const { root: from, path } of leaves) linkat(AT_FDCWD, rawName(`${from}/${path}`), AT_FDCWD, rawName(`${root}/${path}`));
