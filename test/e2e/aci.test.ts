@@ -296,6 +296,25 @@ describe('from servers', () => {
     publish('app', 'latest', aci({ name: 'localhost/app', dependencies: [{ imageName: 'localhost/base', size: 5000 }] }));
     expect((await run(unchecked, 'fetch', 'localhost/app,os=linux')).stderr).toContain('has more than 5000 bytes');
   });
+  test('a dependency that nobody has: who needs it, and where it was looked for', async () => {
+    discovery('');
+    publish('app', 'latest', aci({ name: 'localhost/app', dependencies: [{ imageName: 'localhost/middle' }] }));
+    publish(
+      'middle',
+      'latest',
+      aci({ name: 'localhost/middle', dependencies: [{ imageName: 'localhost/base' }, { imageName: 'nowhere.invalid/base' }] }),
+    );
+    const { stderr } = await run(unchecked, 'fetch', 'localhost/app,os=linux');
+    expect(stderr).toContain('localhost/app needs localhost/middle: 2 dependencies of localhost/middle are not to be had');
+    expect(stderr).toContain('  - localhost/middle needs localhost/base: there is no https://localhost/aci/localhost/base-latest-linux-');
+    expect(stderr).toContain('  - localhost/middle needs nowhere.invalid/base: discovery finds no place');
+  });
+  test('a bare name of a domain: its discovery, then its registry, and what each said', async () => {
+    const { status, stderr } = await run('fetch', 'nowhere.invalid/app');
+    expect([status, stderr]).toEqual([254, expect.stringContaining('no image named "nowhere.invalid/app" in the store, and none elsewhere')]);
+    expect(stderr).toContain('  - discovery finds no place of an image for nowhere.invalid/app');
+    expect(stderr.match(/cannot resolve nowhere\.invalid/g)?.length).toBeGreaterThan(1);
+  });
   test('keys that the owner of a name shows are trusted when that is wanted', async () => {
     const key = gpg.publicKey(true, alice);
     web.pages.set('/key.asc', { body: key });
