@@ -63,7 +63,11 @@ export async function whitelistLayer(store: ImageStore, records: readonly LayerR
   const trees = topDown.map(({ implicit, whitedOut }, i): UnpackedTree => ({ root: roots[i] ?? '', implicit, whitedOut }));
   return store.addLayer(diffId, async (root) => {
     const { entries, bytes } = fill(root, trees, paths);
-    return { tarBytes: bytes, entries, opaqueRoot: false, implicit: [], whitedOut: [] };
+    // What the root is like says the topmost that lists it.
+    const like = topDown.findIndex(({ listsRoot }) => listsRoot === true);
+    const from = trees[Math.max(0, like)];
+    if (from !== undefined) takeFacts(from.root, root);
+    return { tarBytes: bytes, entries, opaqueRoot: false, implicit: [], whitedOut: [], listsRoot: like >= 0 };
   });
 }
 
@@ -75,7 +79,5 @@ function fill(root: string, trees: readonly UnpackedTree[], paths: readonly stri
   makeCorrections(root, facts, () => {
     for (const { root: from, path } of leaves) linkat(AT_FDCWD, rawName(`${from}/${path}`), AT_FDCWD, rawName(`${root}/${path}`));
   });
-  const [top] = trees;
-  if (top !== undefined) takeFacts(top.root, root);
   return { entries: facts.length + leaves.length, bytes: leaves.reduce((total, { stat }) => total + (stat.isFile() ? stat.size : 0), 0) };
 }
