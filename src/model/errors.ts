@@ -82,6 +82,12 @@ export class RuntimeError extends Error {
   readonly hint: string | undefined;
   readonly details: readonly string[];
   readonly exitCode: number;
+
+  /** By shape: each bundle that is loaded on demand has a class of its own, and errors go from one to the other. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return this === RuntimeError ? isRuntimeError(value) : Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+
   constructor(
     readonly code: ErrorCode,
     message: string,
@@ -111,7 +117,7 @@ export function diskHint(error: unknown): Pick<ErrorContext, 'hint'> {
   return isErrno(error, 'EROFS') ? { hint: 'the file system is read-only: remount it, or choose another directory by --dir' } : {};
 }
 
-/** By shape: each bundle that is loaded on demand has a RuntimeError class of its own. */
+/** As `instanceof RuntimeError`. */
 export const isRuntimeError = (error: unknown): error is RuntimeError => error instanceof Error && 'code' in error && 'exitCode' in error;
 
 /** The text of anything thrown. */

@@ -216,6 +216,26 @@ describe('from servers', () => {
     web.pages.clear();
     expect((await run('run', '--net=none', 'https://localhost/images/app.aci')).stdout).toBe('by address\n');
   });
+  test('fetched again: not asked for while it is fresh, not downloaded while it is the same, else taken anew', async () => {
+    const [one, two] = [aci({}), aci({}, { a: 'changed' })];
+    const path = '/images/app.aci';
+    const get = async (): Promise<string> => (await run(unchecked, 'fetch', '--full', 'https://localhost/images/app.aci')).stdout.trim();
+    web.pages.set(path, (n) =>
+      n === 1 ? { body: one, headers: { etag: '"1"' } } : n === 2 ? { status: 304 } : { body: two, headers: { 'cache-control': 'max-age=1000' } },
+    );
+    expect([await get(), await get()]).toEqual([`sha512-${sha512(one)}`, `sha512-${sha512(one)}`]);
+    expect(web.asked).toHaveLength(2);
+    expect([await get(), await get()]).toEqual([`sha512-${sha512(two)}`, `sha512-${sha512(two)}`]);
+    expect(web.asked).toHaveLength(3);
+  });
+  test('a server that is never asked', async () => {
+    web.pages.set('/app.aci', { body: aci({}) });
+    const never = (): Promise<Outcome> => run(unchecked, 'fetch', '--pull-policy=never', 'https://localhost/app.aci');
+    expect([(await never()).status, web.asked]).toEqual([254, []]);
+    expect((await run(unchecked, 'fetch', 'https://localhost/app.aci')).status).toBe(0);
+    expect((await never()).status).toBe(0);
+    expect(web.asked).toHaveLength(1);
+  });
   test('what is not there, is not signed, or is refused', async () => {
     const failed = async (...args: string[]): Promise<string> => {
       const { status, stderr } = await run(...args);
@@ -275,6 +295,25 @@ describe('from servers', () => {
     publish('base', 'latest', Buffer.alloc(3_000_000, aci({ name: 'localhost/base' })));
     publish('app', 'latest', aci({ name: 'localhost/app', dependencies: [{ imageName: 'localhost/base', size: 5000 }] }));
     expect((await run(unchecked, 'fetch', 'localhost/app,os=linux')).stderr).toContain('has more than 5000 bytes');
+  });
+  test('a dependency that nobody has: who needs it, and where it was looked for', async () => {
+    discovery('');
+    publish('app', 'latest', aci({ name: 'localhost/app', dependencies: [{ imageName: 'localhost/middle' }] }));
+    publish(
+      'middle',
+      'latest',
+      aci({ name: 'localhost/middle', dependencies: [{ imageName: 'localhost/base' }, { imageName: 'nowhere.invalid/base' }] }),
+    );
+    const { stderr } = await run(unchecked, 'fetch', 'localhost/app,os=linux');
+    expect(stderr).toContain('localhost/app needs localhost/middle: 2 dependencies of localhost/middle are not to be had');
+    expect(stderr).toContain('  - localhost/middle needs localhost/base: there is no https://localhost/aci/localhost/base-latest-linux-');
+    expect(stderr).toContain('  - localhost/middle needs nowhere.invalid/base: discovery finds no place');
+  });
+  test('a bare name of a domain: its discovery, then its registry, and what each said', async () => {
+    const { status, stderr } = await run('fetch', 'nowhere.invalid/app');
+    expect([status, stderr]).toEqual([254, expect.stringContaining('no image named "nowhere.invalid/app" in the store, and none elsewhere')]);
+    expect(stderr).toContain('  - discovery finds no place of an image for nowhere.invalid/app');
+    expect(stderr.match(/cannot resolve nowhere\.invalid/g)?.length).toBeGreaterThan(1);
   });
   test('keys that the owner of a name shows are trusted when that is wanted', async () => {
     const key = gpg.publicKey(true, alice);

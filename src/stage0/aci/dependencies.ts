@@ -104,7 +104,7 @@ export async function dependencyLayers(
       layers.push(...(await resolve(store, dependency, [...chain, dependentOf(manifest)], fetch)).appc.rootfs);
     } catch (error) {
       if (!isRuntimeError(error)) throw error;
-      faults.push(error);
+      faults.push(aboutDependency(manifest.name, dependency, error));
     }
   }
   const [first, ...others] = faults;
@@ -116,6 +116,14 @@ export async function dependencyLayers(
     details: faults.map(({ message }) => message),
     ...(hint === undefined ? {} : { hint }),
   });
+}
+
+/** What a server said, or what is wrong with an image, is about somebody's dependency. */
+function aboutDependency(needing: string, dependency: AppcDependency, error: RuntimeError): RuntimeError {
+  const about = `${needing} needs ${shownDependency(dependency)}`;
+  if (error.message.startsWith(about) || error.message.startsWith('the dependencies of ')) return error;
+  const { code, details, hint, exitCode } = error;
+  return new RuntimeError(code, `${about}: ${error.message}`, { cause: error, details, exitCode, ...(hint === undefined ? {} : { hint }) });
 }
 
 export const dependentOf = ({ name, labels }: AppcImage): Dependent => ({ name, labels: labels ?? [] });

@@ -14,7 +14,7 @@ import { canonicalImageName } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
 import type { NameValue } from '../../model/pod.ts';
-import type { LayerRecord, Stamp } from '../../state/images/records.ts';
+import type { Freshness, LayerRecord, Stamp } from '../../state/images/records.ts';
 import { openOwnStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { openFile } from '../fetch/image-files.ts';
@@ -67,7 +67,7 @@ export interface AciRequest {
   readonly written: string;
   readonly origin: string;
   /** under which key the store knows where it came from, and by what it sees that it is another one now; without a stamp it stays the same */
-  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined };
+  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined; readonly freshness?: Freshness };
   /** what was asked for by name: the manifest must say the same */
   readonly wanted?: { readonly name: string; readonly labels: readonly NameValue[] };
   /** who needs it, outermost first; empty: the user */
@@ -87,8 +87,8 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
     // By the descriptor: another file may have the name by now.
     services.signatures({ path: `/proc/${process.pid}/fd/${file.fd}`, signature, name: manifest.name });
   }
-  const known = request.source === undefined ? undefined : store.findSource(request.source.key);
-  if (known?.appc !== undefined && request.wanted === undefined) return known;
+  const known = request.source?.stamp === undefined ? undefined : store.findSource(request.source.key);
+  if (known?.appc !== undefined) return known;
 
   using adding = store.adding();
   void adding;
@@ -116,7 +116,10 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   });
 }
 
-function checkWanted(manifest: AppcImage, { wanted }: AciRequest, { platform }: AciServices, what: string): void {
+function checkWanted(manifest: AppcImage, { wanted }: AciRequest, { platform, limits }: AciServices, what: string): void {
+  const needed = manifest.dependencies?.length ?? 0;
+  if (needed > limits.maxLayers)
+    throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${needed} dependencies; ${limits.maxLayers} layers are the most that can be mounted`);
   checkAciPlatform(manifest, platform, what);
   if (wanted === undefined) return;
   if (manifest.name !== wanted.name)

@@ -10,6 +10,7 @@ import { newPodId } from '../../host/uuid.ts';
 import type { AciName } from '../../model/aci-name.ts';
 import { RuntimeError, isErrno, printable } from '../../model/errors.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import type { Freshness } from '../../state/images/records.ts';
 import { openOwnStaging } from '../../state/images/staging.ts';
 import { discoverImage, type AciEndpoint, type ServerAccess } from '../discovery/discover.ts';
 import { requestSignature } from '../discovery/signature.ts';
@@ -36,13 +37,16 @@ export interface RemoteRequest {
   readonly signature?: (() => Promise<Uint8Array>) | undefined;
 }
 
-/** `aci`: an address of http or https; its signature is beside it. @throws ERR_IMAGE_*, ERR_LAYER_*, ERR_SIGNATURE_*, ERR_HTTP_* */
-export async function fetchAciUrl(aci: string, request: RemoteRequest): Promise<StoredImage> {
-  if (!URL.canParse(aci)) throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(aci)} is no address`);
-  const url = new URL(aci);
+/** The address of an ACI as the store knows it. @throws ERR_IMAGE_REFERENCE */
+export function addressOf(text: string): URL {
+  if (!URL.canParse(text)) throw new RuntimeError('ERR_IMAGE_REFERENCE', `${printable(text)} is no address`);
+  const url = new URL(text);
   url.hash = '';
-  const known = request.services.store.findSource(sourceKey(url.href));
-  if (known !== undefined) return known;
+  return url;
+}
+
+/** `url`: an address of http or https; its signature is beside it. @throws ERR_IMAGE_*, ERR_LAYER_*, ERR_SIGNATURE_*, ERR_HTTP_* */
+export async function fetchAciUrl(url: URL, request: RemoteRequest): Promise<StoredImage> {
   const signature = new URL(url);
   signature.pathname += '.asc';
   return fetchEndpoint({ aci: url.href, signature: signature.href }, undefined, request);
@@ -81,15 +85,20 @@ async function fetchEndpoint({ aci, signature }: AciEndpoint, wanted: AciName | 
   const { services, remote, chain } = request;
   const url = new URL(aci);
   const written = shownUrl(url);
+  const key = sourceKey(url.href);
+  const known = services.store.findSource(key);
+  const freshness = known === undefined ? undefined : services.store.freshness(key);
+  if (known !== undefined && now().getTime() < (freshness?.untilMs ?? 0)) return known;
   const signed = services.signatures === 'ignore' || request.signature !== undefined ? undefined : await requestSignature(signature, remote.access);
   using staging = openOwnStaging(services.store.dataDir, `aci-${newPodId()}`);
   const path = join(staging.dir, 'aci');
-  await downloadTo(path, url, request);
+  const arrived = await downloadTo(path, url, freshness, request);
+  if (arrived === 'unchanged' && known !== undefined) return known;
   const fetch: AciRequest = {
     path,
     written,
     origin: written,
-    source: { key: sourceKey(url.href), stamp: undefined },
+    source: { key, stamp: undefined, ...(arrived === 'unchanged' ? {} : { freshness: arrived }) },
     chain,
     ...(wanted === undefined ? {} : { wanted: { name: wanted.name, labels: [...wanted.labels].map(([name, value]) => ({ name, value })) } }),
     signature: request.signature ?? (signed === undefined ? undefined : () => signed.bytes()),
@@ -100,24 +109,36 @@ async function fetchEndpoint({ aci, signature }: AciEndpoint, wanted: AciName | 
 /** How often a download is begun anew that changed meanwhile. */
 const maxBeginnings = 3;
 
-async function downloadTo(path: string, url: URL, request: RemoteRequest): Promise<void> {
+/** @returns what the server said about it; `unchanged`: it is still what `freshness` is about, and nothing was downloaded */
+async function downloadTo(path: string, url: URL, freshness: Freshness | undefined, request: RemoteRequest): Promise<Freshness | 'unchanged'> {
   for (let beginning = 1; ; beginning++) {
     try {
-      await downloadOnce(path, url, request);
-      return;
+      return await downloadOnce(path, url, freshness, request);
     } catch (error) {
+      if (error instanceof Unchanged) return 'unchanged';
       if (!isRestartable(error) || beginning === maxBeginnings) throw error;
     }
   }
 }
 
-async function downloadOnce(path: string, url: URL, { remote, services, maxBytes = services.limits.maxArchiveBytes }: RemoteRequest): Promise<void> {
+/** Ends a request whose answer is that nothing changed. */
+class Unchanged extends Error {}
+
+async function downloadOnce(
+  path: string,
+  url: URL,
+  known: Freshness | undefined,
+  { remote, services, maxBytes = services.limits.maxArchiveBytes }: RemoteRequest,
+): Promise<Freshness> {
   const { http, credential, insecureHttp } = remote.access;
   const used = credential(url.host);
   const what = shownUrl(url);
   let totalBytes: number | undefined;
+  let freshness: Freshness = {};
   const accept = (response: HttpResponse): 'take' => {
+    if (response.status === 304 && known !== undefined) throw new Unchanged();
     refuseStatus(response.status, what, used?.source);
+    freshness = freshnessOf(response);
     const length = Number(response.headers['content-length'] ?? Number.NaN);
     if (response.status === 200 && Number.isSafeInteger(length)) totalBytes = length;
     return 'take';
@@ -126,7 +147,8 @@ async function downloadOnce(path: string, url: URL, { remote, services, maxBytes
   try {
     let doneBytes = 0;
     const authorized = authorizationFor(used, url, now());
-    for await (const chunk of download(http, url, { ...authorized, insecure: { http: insecureHttp }, accept })) {
+    const headers = { ...authorized.headers, ...conditions(known) };
+    for await (const chunk of download(http, url, { ...authorized, headers, insecure: { http: insecureHttp }, accept })) {
       doneBytes += chunk.length;
       if (doneBytes > maxBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has more than ${maxBytes} bytes`);
       for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
@@ -135,9 +157,27 @@ async function downloadOnce(path: string, url: URL, { remote, services, maxBytes
     // Without this a connection that was cut would look like the end.
     if (totalBytes !== undefined && doneBytes < totalBytes)
       throw new RuntimeError('ERR_HTTP_UNREACHABLE', `${what} ended after ${doneBytes} of ${totalBytes} bytes`);
+    return freshness;
   } finally {
     closeSync(fd);
   }
+}
+
+const conditions = (known: Freshness | undefined): Record<string, string> => ({
+  ...(known?.etag === undefined ? {} : { 'if-none-match': known.etag }),
+  ...(known?.lastModified === undefined ? {} : { 'if-modified-since': known.lastModified }),
+});
+
+/** What an answer says about how long it may be counted on. @see RFC 9111 4.2.1, 5.2.2 */
+function freshnessOf({ headers }: HttpResponse): Freshness {
+  const directives = headers['cache-control'] ?? '';
+  const age = Number(/(?:^|[\s,])max-age="?(\d{1,9})/i.exec(directives)?.[1] ?? Number.NaN) - Number(headers.age ?? 0);
+  const mayCount = !/(?:^|[\s,])(?:no-cache|no-store)(?:$|[\s,;=])/i.test(directives) && age > 0;
+  return {
+    ...(headers.etag === undefined ? {} : { etag: headers.etag }),
+    ...(headers['last-modified'] === undefined ? {} : { lastModified: headers['last-modified'] }),
+    ...(mayCount ? { untilMs: now().getTime() + age * 1000 } : {}),
+  };
 }
 
 function refuseStatus(status: number, what: string, source: string | undefined): void {

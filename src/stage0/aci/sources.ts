@@ -2,10 +2,11 @@
 import type { AciName } from '../../model/aci-name.ts';
 import { RuntimeError, isCode } from '../../model/errors.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import type { PullPolicy } from '../../model/options.ts';
 import { readSignatureFile } from '../discovery/signature.ts';
 import { findAci, type FetchDependency } from './dependencies.ts';
-import { fetchAci, refuseSigned, type AciRequest, type AciServices, type Signatures } from './fetch.ts';
-import { fetchAciByName, fetchAciUrl, type AciRemote } from './remote.ts';
+import { fetchAci, refuseSigned, sourceKey, type AciRequest, type AciServices, type Signatures } from './fetch.ts';
+import { addressOf, fetchAciByName, fetchAciUrl, type AciRemote } from './remote.ts';
 
 /** What a fetch says about ACIs. */
 export interface AciPolicy {
@@ -16,18 +17,22 @@ export interface AciPolicy {
   /** a file with the signature, instead of the one beside the image (`--signature`) */
   readonly signatureFile?: string | undefined;
 }
-
-type Base = Omit<AciServices, 'signatures' | 'fetchDependency'>;
+/** `update`: servers are asked whether what the store has is still what they have. */
+type Base = Omit<AciServices, 'signatures' | 'fetchDependency'> & { readonly policy: PullPolicy };
 
 /** The ACIs of one fetch. Dispose it. */
 export class AciSources implements Disposable {
-  readonly #services: AciServices;
+  readonly #services: AciServices & Pick<Base, 'policy'>;
   readonly #policy: AciPolicy;
   #remote: AciRemote | undefined;
 
   constructor(base: Base, policy: AciPolicy) {
     this.#policy = policy;
     this.#services = { ...base, signatures: policy.signatures ?? refuseSigned, fetchDependency: this.#fetchDependency };
+  }
+
+  get #asks(): boolean {
+    return this.#services.policy === 'update' && this.#policy.aciRemote !== undefined;
   }
 
   readonly #fetchDependency: FetchDependency = async ({ imageName, labels, size }, chain) => {
@@ -50,15 +55,17 @@ export class AciSources implements Disposable {
   file(request: Omit<AciRequest, 'chain' | 'signature'>): Promise<StoredImage> {
     return fetchAci({ ...request, chain: [], signature: this.#signature }, this.#services);
   }
-  url(url: string): Promise<StoredImage> {
-    return fetchAciUrl(url, { services: this.#services, remote: this.#open(), chain: [], signature: this.#signature });
+  async url(text: string): Promise<StoredImage> {
+    const url = addressOf(text);
+    const known = this.#asks ? undefined : this.#services.store.findSource(sourceKey(url.href));
+    return known ?? fetchAciUrl(url, { services: this.#services, remote: this.#open(), chain: [], signature: this.#signature });
   }
 
   /** From the store, else by discovery. @throws ERR_IMAGE_NOT_FOUND, ERR_DISCOVERY and more */
   async name(wanted: AciName): Promise<StoredImage> {
     const { name, labels } = wanted;
     const pairs = [...labels].map(([key, value]) => ({ name: key, value }));
-    const stored = findAci(this.#services.store, name, pairs);
+    const stored = this.#asks ? undefined : findAci(this.#services.store, name, pairs);
     if (stored !== undefined) return stored;
     if (this.#policy.aciRemote === undefined)
       throw new RuntimeError(

@@ -12,7 +12,7 @@ import type { Digest } from '../../model/ids.ts';
 import type { LayerRecord } from '../../state/images/records.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import { digestOf } from '../fetch/source-image.ts';
-import { contributors, directoryFacts, makeCorrections, takeFacts, type DirectoryFacts, type UnpackedTree } from '../render/corrections.ts';
+import { contributors, directoryFacts, makeCorrections, takeFacts, type UnpackedTree } from '../render/corrections.ts';
 
 /** What one sees at a path, and in which layer. */
 interface Seen {
@@ -63,19 +63,21 @@ export async function whitelistLayer(store: ImageStore, records: readonly LayerR
   const trees = topDown.map(({ implicit, whitedOut }, i): UnpackedTree => ({ root: roots[i] ?? '', implicit, whitedOut }));
   return store.addLayer(diffId, async (root) => {
     const { entries, bytes } = fill(root, trees, paths);
-    return { tarBytes: bytes, entries, opaqueRoot: false, implicit: [], whitedOut: [] };
+    // What the root is like says the topmost that lists it.
+    const like = topDown.findIndex(({ listsRoot }) => listsRoot === true);
+    const from = trees[Math.max(0, like)];
+    if (from !== undefined) takeFacts(from.root, root);
+    return { tarBytes: bytes, entries, opaqueRoot: false, implicit: [], whitedOut: [], listsRoot: like >= 0 };
   });
 }
 
 function fill(root: string, trees: readonly UnpackedTree[], paths: readonly string[]): { readonly entries: number; readonly bytes: number } {
   const seen = paths.flatMap((path) => lookUp(trees, path) ?? []);
   const directories = new Set(seen.flatMap(({ path, stat }) => (stat.isDirectory() ? [...ancestors(path), path] : ancestors(path))));
-  const facts: DirectoryFacts[] = [...directories].sort().flatMap((path) => directoryFacts(trees, path) ?? []);
+  const facts = directoryFacts(trees, [...directories].sort());
   const leaves = seen.filter(({ stat }) => !stat.isDirectory());
   makeCorrections(root, facts, () => {
     for (const { root: from, path } of leaves) linkat(AT_FDCWD, rawName(`${from}/${path}`), AT_FDCWD, rawName(`${root}/${path}`));
   });
-  const [top] = trees;
-  if (top !== undefined) takeFacts(top.root, root);
   return { entries: facts.length + leaves.length, bytes: leaves.reduce((total, { stat }) => total + (stat.isFile() ? stat.size : 0), 0) };
 }

@@ -74,6 +74,11 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     }
     if (parsed.kind === 'path') return { ...(await fetchPath(parsed, fetch)), name: reference };
     const stored = fetch.store.find(reference);
+    const asDiscovered = stored?.appc !== undefined && fetch.policy === 'update' ? discoveredAs(stored, reference, fetch) : undefined;
+    if (asDiscovered !== undefined) {
+      using sources = await aciSources(fetch);
+      return { ...(await sources.name(asDiscovered)), name: reference };
+    }
     if (stored !== undefined && !isToBeAsked(parsed, reference, fetch)) return stored;
     if (stored !== undefined || parsed.kind === 'registry' || isPinned(reference))
       return { ...(await fetchRemote(reference, fetch)), name: reference };
@@ -246,6 +251,10 @@ async function aciSources(fetch: Fetch): Promise<AciSources> {
   const { AciSources: Sources } = await import('../aci/sources.ts');
   return new Sources({ ...fetch, reserved: embeddedNames(fetch.embedded) }, fetch);
 }
+
+/** The name of an ACI that came from a server, and may be another one there by now. */
+const discoveredAs = ({ origin = '' }: StoredImage, reference: string, { aciRemote }: Fetch): AciName | undefined =>
+  aciRemote !== undefined && /^https?:/.test(origin) ? discoverable(reference) : undefined;
 
 /** A name that somebody's server may know: its first part is a domain. */
 function discoverable(written: string): AciName | undefined {

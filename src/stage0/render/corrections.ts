@@ -88,11 +88,14 @@ export function correctionsOf(layers: readonly UnpackedTree[]): DirectoryFacts[]
   });
 }
 
-/** The directory `path` as one sees it in `layers` (top first); undefined when it is none. */
-export function directoryFacts(layers: readonly UnpackedTree[], path: string): DirectoryFacts | undefined {
-  const found = contributors(layers, path);
-  const from = found.find(({ implicit }) => !implicit.includes(path)) ?? found[0];
-  return from === undefined ? undefined : factsOf(from.root, path);
+/** The directories `paths` as one sees them in `layers` (top first); what is none is left out. */
+export function directoryFacts(layers: readonly UnpackedTree[], paths: readonly string[]): DirectoryFacts[] {
+  const implicit = new Map(layers.map((layer) => [layer, new Set(layer.implicit)]));
+  return paths.flatMap((path) => {
+    const found = contributors(layers, path);
+    const from = found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
+    return from === undefined ? [] : [factsOf(from.root, path)];
+  });
 }
 
 /** Makes the root of `to` look as that of `from`. */

@@ -30,9 +30,18 @@ export interface Stamp {
   readonly state: string;
 }
 
+/** By what a server tells whether something is still what it was, and until when it need not be asked. @see RFC 9111 */
+export interface Freshness {
+  readonly etag?: string | undefined;
+  readonly lastModified?: string | undefined;
+  readonly untilMs?: number | undefined;
+}
+
 /** A name or a place that stands for an image. */
 export interface Reference {
   readonly id: Digest;
+  /** what the server said about it */
+  readonly freshness?: Freshness | undefined;
   /** the reference holds as long as this file is as it was */
   readonly stamp?: Stamp | undefined;
 }
@@ -93,5 +102,5 @@ export function readReference(path: string): Reference | undefined {
   const value = readObject(path) as Partial<Reference> | undefined;
   if (value === undefined || !isDigestText(value.id)) return undefined;
   if (value.stamp !== undefined && !isFresh(value.stamp)) return undefined;
-  return { id: value.id, stamp: value.stamp };
+  return { id: value.id, stamp: value.stamp, freshness: value.freshness };
 }

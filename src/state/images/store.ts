@@ -15,7 +15,7 @@ import { canonicalImageName, imageIdPrefix, isRegistryText, registrySourceKey, t
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
 import { lockStore, openLease, type Lease } from './locks.ts';
-import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
+import { readImage, readLayer, readReference, type Freshness, type LayerRecord, type Stamp } from './records.ts';
 import { openStaging, placeFile } from './staging.ts';
 import type { TreeLog } from './tree-log.ts';
 
@@ -30,7 +30,7 @@ export interface NewImage {
   /** canonical names that stand for it from now on */
   readonly names: readonly string[];
   /** where it came from: as long as the stamp holds, it need not be read again. `key`: a file name */
-  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined } | undefined;
+  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined; readonly freshness?: Freshness } | undefined;
   /** keys of references (`docker://…`) that stand for it until they are fetched anew */
   readonly fetchedAs?: readonly string[] | undefined;
   /** the names hold only as long as this file is as it was */
@@ -45,6 +45,8 @@ export interface ImageStore {
   findRecord(text: string): StoredImage | undefined;
   /** By the key of where it came from, if that has not changed. */
   findSource(key: string): StoredImage | undefined;
+  /** What the server said by which the image of that key came. */
+  freshness(key: string): Freshness | undefined;
   image(id: Digest): StoredImage | undefined;
   /** Absolute directories for an overlay mount, top first. A layer that an image holds twice is there once. */
   layerPaths(image: Pick<StoredImage, 'layers'>): string[];
@@ -191,6 +193,7 @@ export function openStore(dataDir: string): ImageStore {
     find: (text) => lookUp(text, image),
     findRecord: (text) => lookUp(text, record),
     findSource: (key) => byReference(paths.source(key)),
+    freshness: (key) => readReference(paths.source(key))?.freshness,
     layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
     list: () => ids().flatMap((id) => readImage(paths.image(id)) ?? []),
     names: () =>
@@ -253,7 +256,8 @@ export function openStore(dataDir: string): ImageStore {
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
       for (const key of fetchedAs) placeFile(staging, paths.source(key), JSON.stringify({ id: given.id }));
-      if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
+      if (source !== undefined)
+        placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp, freshness: source.freshness }));
       return given;
     },
   };

@@ -159,6 +159,18 @@ describe('whitelists', () => {
     // Its time changed with what was taken out of it, above.
     expect(statSync(layer).mtimeMs).toBe(new Date('2001-02-03T04:05:06.789').getTime());
   });
+  test('the root is what the topmost makes of it that lists it', async () => {
+    writeAci(rig.path('base.aci'), manifestOf({ name: 'example.com/base' }), [
+      { name: 'rootfs/', type: '5', mode: 0o711, uid: 5, mtime: 1e9 },
+      { name: 'rootfs/a', data: 'a' },
+    ]);
+    await fetch('base');
+    writeAci(rig.path('app.aci'), manifestOf({ dependencies: on('base'), pathWhitelist: ['/a', '/b'] }), [{ name: 'rootfs/b', data: 'b' }]);
+    const image = await fetch('app');
+    const { mode, uid, mtimeMs } = statSync(rig.store.layerPaths(image)[0] ?? '');
+    expect([mode & 0o7777, uid, mtimeMs]).toEqual([0o711, 5, 1e12]);
+    expect(rig.store.layer(image.layers[0] ?? image.id)?.listsRoot).toBe(true);
+  });
   test('the whitelist of a dependency is about that dependency, and hides nothing of others', async () => {
     await put('b', { 'etc/b': 'b', x: 'b' });
     await put('d', { 'etc/d': 'd', 'etc/secret': 'd' });

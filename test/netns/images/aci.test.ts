@@ -196,6 +196,11 @@ describe('refused', () => {
     expect(message).toContain('the manifest of');
     expect(details).toHaveLength(3);
   });
+  test('more dependencies than layers can be mounted, before one of them is looked for', async () => {
+    const dependencies = Array.from({ length: 20_000 }, (_, i) => ({ imageName: `d${i}` }));
+    const { message } = await refused(aciOf(manifestOf({ dependencies }), rootfs({})), 'ERR_LAYER_LIMIT');
+    expect(message).toContain('has 20000 dependencies');
+  });
   test('a manifest that is too large', async () => {
     const limits = { ...defaultLimits, maxDocumentBytes: 100 };
     expect((await refused(hostile(), 'ERR_LAYER_LIMIT', { limits })).message).toContain('the manifest of');
