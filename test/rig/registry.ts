@@ -67,6 +67,8 @@ export class Registry {
   readonly tokenRequests: { readonly url: string; readonly authorized: boolean }[] = [];
   /** of the tokens given out from now on */
   tokenLifeSeconds = 300;
+  /** how many of the next tokens are dead when they are given out, whatever their life is said to be */
+  deadTokens = 0;
   #child: ChildProcess | undefined;
   #tokens: Server | undefined;
   #log = '';
@@ -169,7 +171,7 @@ export class Registry {
         iss: 'rkt-test',
         sub: user,
         aud: 'test-registry',
-        exp: now + this.tokenLifeSeconds,
+        exp: now + (this.deadTokens-- > 0 ? -1000 : this.tokenLifeSeconds),
         nbf: now - 10,
         iat: now,
         jti: String(Math.random()),

@@ -25,6 +25,7 @@ type Way = { readonly credential: Credential | undefined };
 const tokenAnswer = z.object({ token: z.nullish(z.string()), access_token: z.nullish(z.string()), expires_in: z.nullish(z.number()) });
 /** What a token server means that says nothing. */
 const defaultLifeSeconds = 60;
+const renewalMs = 10_000;
 const maxTokenBytes = 1024 * 1024;
 const basic = (user: string, password: string): string => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 
@@ -32,6 +33,7 @@ export class Authorization {
   readonly #settings: AuthorizationSettings;
   #header: string | undefined;
   #expiresAtMs = Infinity;
+  #renewedAtMs = -Infinity;
   #challenge: Challenge | undefined;
   #ways: Way[] | undefined;
   #way: Way | undefined;
@@ -63,6 +65,11 @@ export class Authorization {
       if (challenge === undefined) throw this.#denied(`answers ${response.status}${reasonIn(body)} and does not say what it wants`);
       this.#challenge = challenge;
       this.#ways ??= this.#allWays();
+      // A token may die before its time: another clock, another key. Once in a while the same way may be gone again.
+      if (this.#way !== undefined && challenge.parameters['error'] === 'invalid_token' && Date.now() - this.#renewedAtMs > renewalMs) {
+        this.#renewedAtMs = Date.now();
+        if (await this.#open(challenge, this.#way)) return;
+      }
       for (;;) {
         const way = this.#ways.shift();
         if (way === undefined) throw this.#denied(`answers ${response.status}${reasonIn(body)}`);
@@ -95,7 +102,8 @@ export class Authorization {
   /** Sets the header by `way`. @returns false when that way is closed */
   async #open(challenge: Challenge, way: Way): Promise<boolean> {
     const { credential } = way;
-    this.#tried.push(credential === undefined ? 'no credentials' : withoutSecret(credential));
+    const shown = credential === undefined ? 'no credentials' : withoutSecret(credential);
+    if (!this.#tried.includes(shown)) this.#tried.push(shown);
     this.#expiresAtMs = Infinity;
     if (credential?.kind === 'bearer') {
       this.#header = `Bearer ${credential.token}`;

@@ -6,7 +6,9 @@ import { tarArchive } from '../../../src/build/tar-writer.ts';
 import type { Credential } from '../../../src/model/credentials.ts';
 import type { RuntimeError } from '../../../src/model/errors.ts';
 import type { RegistryConf } from '../../../src/model/registries.ts';
+import { HttpClient } from '../../../src/stage0/http/client.ts';
 import type { RegistryAccess } from '../../../src/stage0/registry/access.ts';
+import { Authorization } from '../../../src/stage0/registry/authorization.ts';
 import { FaultProxy } from '../../rig/fault-proxy.ts';
 import { useHost } from '../../rig/host.ts';
 import { Registry, password, user } from '../../rig/registry.ts';
@@ -123,7 +125,28 @@ describe('ways in', () => {
     await fetch(`docker://${tokens.host}/team/short:1`, { credentials: () => [alice] });
     tokens.tokenLifeSeconds = 300;
     expect(tokens.tokenRequests.length).toBeGreaterThan(2);
+
+    tokens.deadTokens = 1;
+    rig.reset();
+    expect((await fetch(`docker://${tokens.host}/team/short:1`, { credentials: () => [alice] })).layers).toHaveLength(1);
+    tokens.deadTokens = 9;
+    rig.reset();
+    const dead = await failure(fetch(`docker://${tokens.host}/team/short:1`, { credentials: () => [alice] }));
+    tokens.deadTokens = 0;
+    expect(dead).toMatchObject({ code: 'ERR_REGISTRY_DENIED', details: ['tried:', 'user "alice" of the test'] });
   });
+});
+
+test('two requests that are refused together need one way, not two', async () => {
+  tokens.tokenRequests.length = 0;
+  using http = new HttpClient();
+  const authorization = new Authorization({ http, registry: tokens.host, repository: 'team/web', insecure: {}, credentials: () => [alice] });
+  const refused = await http.request(new URL(`http://${tokens.host}/v2/team/web/manifests/1`));
+  expect(refused.status).toBe(401);
+  await Promise.all([1, 2, 3].map(() => authorization.challenged(refused, undefined, Buffer.of())));
+  refused[Symbol.dispose]();
+  expect(tokens.tokenRequests).toHaveLength(1);
+  expect(await authorization.header()).toMatch(/^Bearer /);
 });
 
 describe('what is there already', () => {

@@ -36,10 +36,7 @@ const certificate = (): { cert: Buffer; key: Buffer } => ({
 });
 const secureServer = (answer: RequestListener, options: object = {}): Promise<number> =>
   listen(
-    createTlsServer(
-      { cert: readFileSync(join(dir, 'tls/server.crt')), key: readFileSync(join(dir, 'tls/server.key')), ...options },
-      answer,
-    ) as unknown as Server,
+    createTlsServer({ ...certificate(), ...options }, answer),
   );
 
 /** A proxy that knows its users; it leads every name to this machine. */
@@ -50,7 +47,7 @@ async function proxyServer(seen: string[], options: { readonly password?: string
     seen.push(`${request.method ?? ''} ${request.url ?? ''} ${request.headers.authorization ?? '-'}`);
     response.end('by way of the proxy');
   };
-  const proxy = options.isTls === true ? (createTlsServer(certificate(), answer) as unknown as Server) : createServer(answer);
+  const proxy = options.isTls === true ? createTlsServer(certificate(), answer) : createServer(answer);
   proxy.on('connect', (request, socket, head) => {
     if (options.isTls !== true || (request.socket as unknown as { encrypted?: boolean }).encrypted === true)
       seen.push(`CONNECT ${request.url ?? ''} ${request.headers.authorization ?? '-'}`);
