@@ -87,8 +87,9 @@ export const imageManifest = (settings: Settings, reference: string): AppcImage 
   reading(settings, () => appcManifest(settings.dataDir, storedImage(openStore(settings.dataDir), reference), false));
 
 /** Writes a stored image to a file or layout. @throws ERR_CLI_USAGE, ERR_IMAGE_NOT_FOUND, ERR_IMAGE_OUTPUT, ERR_STORE_IO */
-export function exportImage(settings: Settings, reference: string, out: string, overwrite: boolean): void {
+export async function exportImage(settings: Settings, reference: string, out: string, overwrite: boolean, fetching: Fetching): Promise<void> {
   const target = parseTarget(out);
+  await requireSound(settings, reference, fetching);
   reading(settings, () => {
     const store = openStore(settings.dataDir);
     writeImage(store, storedImage(store, reference), target, overwrite);
@@ -101,14 +102,35 @@ export async function convertImage(settings: Settings, reference: string, out: s
   parseTarget(out);
   const [image] = await fetchImages(settings, [reference], fetching);
   // By its id: what it was fetched by need not be a name of the store.
-  if (image !== undefined) exportImage(settings, image.id, out, overwrite);
+  if (image !== undefined) await exportImage(settings, image.id, out, overwrite, fetching);
 }
 
 /** Puts a stored image into a directory. @throws ERR_IMAGE_NOT_FOUND, ERR_IMAGE_OUTPUT, ERR_STORE_IO */
-export const renderImage = (settings: Settings, reference: string, directory: string, options: RenderOptions): void =>
+export async function renderImage(
+  settings: Settings,
+  reference: string,
+  directory: string,
+  options: RenderOptions,
+  fetching: Fetching,
+): Promise<void> {
+  await requireSound(settings, reference, fetching);
   reading(settings, () => {
     const store = openStore(settings.dataDir);
     renderStored(store, storedImage(store, reference), directory, options);
+  });
+}
+
+/** Nothing damaged is handed on: it is rebuilt first (rkt 1.4 "image render"). @throws ERR_IMAGE_NOT_FOUND; ERR_STORE_IO when it cannot be */
+const requireSound = (settings: Settings, reference: string, fetching: Fetching): Promise<void> =>
+  verifyImages(settings, [reference], true, fetching, ({ image, layers }) => {
+    const outcomes = layers.flatMap(({ outcome }) => outcome ?? []);
+    const kept = outcomes.flatMap((outcome) => (outcome === 'repaired' ? [] : [outcome.kept]));
+    if (kept.length > 0)
+      throw new RuntimeError('ERR_STORE_IO', `image ${image.name} is damaged in the store`, {
+        details: kept,
+        hint: 'rkt image verify --no-repair says what is wrong; rkt image rm, then fetch it again',
+      });
+    if (outcomes.length > 0) fetching.warn(`tree cache of image ${image.name} was in a bad state and has been rebuilt`);
   });
 
 /** An image with what was found out about its layers. */

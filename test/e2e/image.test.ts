@@ -386,6 +386,19 @@ describe('verify', () => {
     expect(rkt.run(['image', 'verify', 'one:1']).stderr).toContain('holds another image now');
     expect(rkt.ok('run', '--net=none', ids['one'] ?? '')).toBe('');
   });
+  test('what is written out is sound: rebuilt first, or refused', () => {
+    appendFileSync(file(), 'x');
+    const exported = rkt.run(['image', 'export', '--overwrite', 'one:1', path('sound.aci')]);
+    expect([exported.status, exported.stderr]).toEqual([0, 'warning: tree cache of image one:1 was in a bad state and has been rebuilt\n']);
+    expect(run('tar', '-xOf', path('sound.aci'), 'rootfs/one/file')).toBe('one'.repeat(300));
+    rmSync(join(file(), '../..'), { recursive: true });
+    image('render', '--overwrite', 'one:1', path('sound'));
+    rmSync(path('one'), { recursive: true });
+    appendFileSync(file(), 'x');
+    const refused = rkt.run(['image', 'extract', '--overwrite', 'one:1', path('sound')]);
+    expect([refused.status, refused.stderr.split('\n')[0]]).toEqual([254, 'error: image one:1 is damaged in the store [ERR_STORE_IO]']);
+    expect(readFileSync(path('sound/rootfs/one/file'), 'utf8')).toBe('one'.repeat(300));
+  });
   test('not under a running pod', async () => {
     const pod = rkt.start(['--net=none', 'one:1', '--exec=/bin/busybox', '--', 'sleep', '100']);
     appendFileSync(file(), 'x');

@@ -1,6 +1,8 @@
 import { exportImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
 import { imageAndTarget } from '../image-argument.ts';
+import { warn } from '../output.ts';
+import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
 
 export const command = defineCommand({
@@ -14,9 +16,9 @@ export const command = defineCommand({
     ['rkt image export web:1 web.oci.tar', 'layer by layer, for skopeo, podman and others'],
   ],
   flags: { overwrite: { type: 'boolean', help: 'replace the file if there is one' } },
-  run({ flags, global, operands }) {
+  async run({ flags, global, operands }) {
     const [image, out] = imageAndTarget(operands, 'OUT.aci, OUT.oci.tar or oci:DIR');
-    exportImage(settingsFrom(global), image, out, flags.overwrite);
+    await exportImage(settingsFrom(global), image, out, flags.overwrite, { pullPolicy: 'new', progress: progressPrinter(), warn });
     return 0;
   },
 });

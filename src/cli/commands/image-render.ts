@@ -1,6 +1,8 @@
 import { renderImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
 import { imageAndTarget } from '../image-argument.ts';
+import { warn } from '../output.ts';
+import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
 
 export const command = defineCommand({
@@ -17,9 +19,10 @@ export const command = defineCommand({
     'rootfs-only': { type: 'boolean', help: 'the root file system alone, right in DIR' },
     overwrite: { type: 'boolean', help: 'replace DIR if it is there' },
   },
-  run({ flags, global, operands }) {
+  async run({ flags, global, operands }) {
     const [image, directory] = imageAndTarget(operands, 'a directory');
-    renderImage(settingsFrom(global), image, directory, { rootfsOnly: flags['rootfs-only'], overwrite: flags.overwrite, ownOnly: false });
+    const options = { rootfsOnly: flags['rootfs-only'], overwrite: flags.overwrite, ownOnly: false };
+    await renderImage(settingsFrom(global), image, directory, options, { pullPolicy: 'new', progress: progressPrinter(), warn });
     return 0;
   },
 });
