@@ -123,6 +123,34 @@ describe('the tree', () => {
   });
 });
 
+test('where overlay cannot be mounted the layers are copied', async () => {
+  const [data, upper, work, lower] = [rig.directory('data'), rig.directory('upper'), rig.directory('work'), rig.directory('lower')];
+  run('mount', '-t', 'overlay', 'overlay', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, data);
+  try {
+    const layers = [
+      plain(
+        tarArchive([
+          { name: '.', type: '5', mode: 0o711, mtime: 5 },
+          { name: 'd/a', data: 'a' },
+          { name: 'd/h', type: '1', linkName: 'd/a' },
+        ]),
+      ),
+      plain(
+        tarArchive([
+          { name: 'd', type: '5', mode: 0o700, mtime: 7 },
+          { name: 'd/b', data: 'b' },
+        ]),
+      ),
+    ];
+    const image = await rig.fetch(writeLayout(rig.path('web'), layers));
+    renderImage(rig.store, image, rig.path('out'), { rootfsOnly: true, overwrite: false, ownOnly: false });
+    sameTree(treeOf(rig.path('out')), oracle(rig.path('web'), 'latest'));
+    expect(readdirSync(rig.path('data/cas/tmp'))).toEqual([]);
+  } finally {
+    run('umount', data);
+  }
+});
+
 describe('layers and history', () => {
   test('history goes along when all layers do; layers that are hidden too', async () => {
     const layers = [plain(tarArchive([{ name: 'old', data: '1' }])), plain(tarArchive([{ name: '.wh..wh..opq' }, { name: 'new', data: '2' }]))];
