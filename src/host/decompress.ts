@@ -124,6 +124,8 @@ async function decompressBy(program: keyof typeof packages, source: Chunks, sink
       printable(Buffer.from(result.stderr ?? '').toString())
         .trim()
         .split('\n')[0] ?? '';
+    if (reason.includes('too much memory'))
+      throw new RuntimeError('ERR_LAYER_LIMIT', `${what} needs more memory to be uncompressed than zstd takes by default: ${reason}`);
     throw new RuntimeError(
       'ERR_LAYER_CORRUPT',
       `${what} is not whole ${program} data: ${reason === '' ? `${program} ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`,

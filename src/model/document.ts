@@ -1,11 +1,14 @@
 /** JSON documents from outside, checked against a schema: every fault is listed with its place, not only the first. */
 import * as z from 'zod/mini';
 import { RuntimeError, printable } from './errors.ts';
+import { exceedsDepth, maxDepth } from './json-text.ts';
 
 // Code that zod would generate for each object is never run often enough to be worth its compilation.
 z.config({ jitless: true });
 
 const maxShown = 60;
+/** As many as anybody reads. */
+const maxFaults = 100;
 
 /** A value as it stands in a message, short and safe for a terminal. */
 export function shown(value: unknown): string {
@@ -46,6 +49,7 @@ export function checkDocument<T>(
   what: string,
   code: 'ERR_IMAGE_INVALID' | 'ERR_POD_MANIFEST' = 'ERR_IMAGE_INVALID',
 ): T {
+  if (exceedsDepth(bytes, maxDepth)) throw new RuntimeError(code, `${what} is nested deeper than ${maxDepth} levels`);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -56,6 +60,6 @@ export function checkDocument<T>(
   if ('value' in result) return result.value;
   const { faults } = result;
   throw new RuntimeError(code, faults.length === 1 ? `${what}: ${faults[0] ?? ''}` : `${what} has ${faults.length} faults`, {
-    details: faults.length === 1 ? [] : faults,
+    details: faults.length === 1 ? [] : faults.length > maxFaults ? [...faults.slice(0, maxFaults), `and ${faults.length - maxFaults} more`] : faults,
   });
 }

@@ -133,6 +133,9 @@ interface Blob {
   readBytes(): number;
 }
 
+/** How much is unpacked between two looks at what has become of it. */
+const ratioStepBytes = 64 * 1024;
+
 async function unpack(layer: SourceLayer, { root, log }: Place, limits: ImageLimits, blob: Blob): Promise<Unpacked> {
   const { what } = layer;
   const tarHash = createHash('sha256');
@@ -144,8 +147,11 @@ async function unpack(layer: SourceLayer, { root, log }: Place, limits: ImageLim
       blob.chunks,
       (chunk) => {
         tarHash.update(chunk);
-        reader.push(chunk);
-        checkRatio(limits, what, blob.readBytes(), reader.position, unpacker.entries);
+        // In pieces: a chunk can hold entries by the hundred, and each can make directories by the hundred.
+        for (let at = 0; at < chunk.length; at += ratioStepBytes) {
+          reader.push(chunk.subarray(at, at + ratioStepBytes));
+          checkRatio(limits, what, blob.readBytes(), reader.position, unpacker.entries);
+        }
       },
       what,
     );

@@ -74,21 +74,22 @@ export function paxTimeNs(records: PaxRecords, key: string, where: string): bigi
 const noXattrs: ReadonlyMap<string, Buffer> = new Map();
 
 /**
- * Extended attributes on top of `under`: what star, GNU tar and Go write, and what libarchive writes (name
- * percent-encoded, value in base64), of which the former counts when both are there. Values are copied.
+ * Extended attributes of one member: what star, GNU tar and Go write, and what libarchive writes (name percent-encoded,
+ * value in base64), of which the former counts when both are there. Values are copied. No writer gives an attribute to
+ * all members, and one who did could have thousands set on each.
  */
-export function paxXattrs(records: ReadonlyMap<string, Buffer>, under = noXattrs): ReadonlyMap<string, Buffer> {
+export function paxXattrs(records: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
   let xattrs: Map<string, Buffer> | undefined;
   let others: Map<string, Buffer> | undefined;
   for (const [key, value] of records) {
     if (key.startsWith(xattrPrefix) && key.length > xattrPrefix.length)
-      (xattrs ??= new Map(under)).set(key.slice(xattrPrefix.length), Buffer.from(value));
+      (xattrs ??= new Map<string, Buffer>()).set(key.slice(xattrPrefix.length), Buffer.from(value));
     else if (key.startsWith(libarchivePrefix) && key.length > libarchivePrefix.length) (others ??= new Map<string, Buffer>()).set(key, value);
   }
   for (const [key, value] of others ?? []) {
     const name = key.slice(libarchivePrefix.length).replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-    xattrs ??= new Map(under);
+    xattrs ??= new Map<string, Buffer>();
     if (!records.has(xattrPrefix + name)) xattrs.set(name, Buffer.from(value.toString('latin1'), 'base64'));
   }
-  return xattrs ?? under;
+  return xattrs ?? noXattrs;
 }

@@ -44,7 +44,7 @@ export interface RawHeader {
 }
 
 /** Bytes of a name as a person would read them, safe for a terminal. */
-export const shownName = (name: string): string => printable(Buffer.from(name, 'latin1').toString('utf8')).slice(0, 200);
+export const shownName = (name: string): string => printable(Buffer.from(name.slice(0, 800), 'latin1').toString('utf8')).slice(0, 200);
 
 export const corrupt = (what: string, cause?: unknown): RuntimeError =>
   new RuntimeError('ERR_LAYER_CORRUPT', what, cause === undefined ? {} : { cause });

@@ -50,7 +50,6 @@ export class TarReader {
   #padding = 0;
   #extended: { flag: string; parts: Buffer[] } = { flag: '', parts: [] };
   readonly #global = new Map<string, Buffer>();
-  #globalXattrs = paxXattrs(this.#global);
   #local = new Map<string, Buffer>();
   /** bytes of extended headers: of all global ones, and of those that wait for their member */
   #globalBytes = 0;
@@ -207,7 +206,6 @@ export class TarReader {
       else this.#longLink = name;
     } else if (flag === 'g') {
       for (const [key, value] of parsePax(body, where)) this.#global.set(key, value);
-      this.#globalXattrs = paxXattrs(this.#global);
     } else {
       for (const [key, value] of parsePax(body, where)) this.#local.set(key, value);
     }
@@ -242,7 +240,7 @@ export class TarReader {
       mtimeNs: paxTimeNs(pax, 'mtime', where) ?? BigInt(raw.mtime) * 1_000_000_000n,
       major: raw.major,
       minor: raw.minor,
-      xattrs: paxXattrs(this.#local, this.#globalXattrs),
+      xattrs: paxXattrs(this.#local),
     };
     if (this.#localBytes > 0) this.#local = new Map();
     this.#localBytes = 0;

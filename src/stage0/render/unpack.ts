@@ -85,11 +85,13 @@ export class LayerUnpacker implements TarHandler, Disposable {
 
   /** @throws ERR_LAYER_ESCAPE, ERR_LAYER_CORRUPT, ERR_LAYER_LIMIT; ERR_STORE_IO when the disk refuses */
   entry(entry: TarEntry): void {
-    const where = `${this.what}: entry ${JSON.stringify(shownName(entry.name))}`;
+    const where = this.#whereOf(entry);
     this.#entries++;
     this.#tree.settle();
     this.#guard(where, () => this.#place(entry, where));
   }
+
+  #whereOf = ({ name }: TarEntry): string => `${this.what}: entry ${JSON.stringify(shownName(name))}`;
 
   #place(entry: TarEntry, where: string): void {
     const path = splitLayerPath(entry.name, this.#limits, where);
@@ -233,12 +235,16 @@ export class LayerUnpacker implements TarHandler, Disposable {
   end(entry: TarEntry): void {
     const file = this.#file;
     if (file === undefined) return;
-    this.#guard(`${this.what}: entry ${JSON.stringify(shownName(entry.name))}`, () => {
+    this.#guard(this.#whereOf(entry), () => {
       if (file.position < entry.bytes) ftruncateSync(file.fd, entry.bytes);
       // Owner first: it takes set-id bits and capabilities away.
       fchownSync(file.fd, entry.uid, entry.gid);
       fchmodSync(file.fd, entry.mode);
-      const xattrs = setXattrs(entry.xattrs, (name, value) => fsetxattr(file.fd, name, value));
+      const xattrs = setXattrs(
+        entry.xattrs,
+        () => this.#whereOf(entry),
+        (name, value) => fsetxattr(file.fd, name, value),
+      );
       utimensat(file.parentFd, rawName(file.leaf), entry.mtimeNs);
       this.#logFile(file, entry, xattrs);
     });
@@ -264,7 +270,11 @@ export class LayerUnpacker implements TarHandler, Disposable {
     const name = rawName(leaf);
     fchownat(parentFd, name, entry.uid, entry.gid);
     if (entry.type !== 'symlink') fchmodat(parentFd, name, entry.mode);
-    const xattrs = setXattrs(entry.xattrs, (xattr, value) => lsetxattr(leafPath(parentFd, leaf), xattr, value));
+    const xattrs = setXattrs(
+      entry.xattrs,
+      () => this.#whereOf(entry),
+      (xattr, value) => lsetxattr(leafPath(parentFd, leaf), xattr, value),
+    );
     if (entry.type !== 'directory') utimensat(parentFd, name, entry.mtimeNs);
     return xattrs;
   }
@@ -317,19 +327,32 @@ function deviceOf({ type, major, minor }: TarEntry, where: string): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
 
+/** More would not fit the list that the kernel gives of them (XATTR_LIST_MAX), and file systems keep far fewer. */
+const maxXattrs = 1000;
+/** What ext4 keeps of all attributes of a file; with larger ones its ENOSPC is not about the disk. */
+const smallXattrBytes = 3000;
+
 /**
  * Overlay's own attributes are not a layer's to set; those the file system or kernel does not know are passed over, except
  * capabilities. @returns what was set, in the order of names
+ * @throws ERR_LAYER_CORRUPT for what the kernel calls malformed, ERR_LAYER_LIMIT for what is too large for the file system
  */
-function setXattrs(xattrs: ReadonlyMap<string, Buffer>, set: (name: string, value: Buffer) => void): LoggedXattrs {
+function setXattrs(xattrs: ReadonlyMap<string, Buffer>, where: () => string, set: (name: string, value: Buffer) => void): LoggedXattrs {
   if (xattrs.size === 0) return none;
+  if (xattrs.size > maxXattrs) throw new RuntimeError('ERR_LAYER_LIMIT', `${where()} has ${xattrs.size} extended attributes`);
   const done: [string, string][] = [];
+  let bytes = 0;
   for (const [name, value] of xattrs) {
     if (isOverlayXattr(name)) continue;
+    bytes += name.length + value.length;
     try {
       set(name, value);
       done.push([name, value.toString('hex')]);
     } catch (error) {
+      const attribute = `the extended attribute ${JSON.stringify(shownName(name))} of ${value.length} bytes`;
+      if (isErrno(error, 'EINVAL')) throw corrupt(`${where()}: ${attribute} makes no sense to the kernel`, error);
+      if (isErrno(error, 'E2BIG', 'ERANGE') || (isErrno(error, 'ENOSPC') && bytes > smallXattrBytes))
+        throw new RuntimeError('ERR_LAYER_LIMIT', `${where()}: ${attribute} is more than the file system keeps`, { cause: error });
       if (!isErrno(error, 'EOPNOTSUPP', 'EPERM') || name === 'security.capability') throw error;
     }
   }
