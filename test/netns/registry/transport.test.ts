@@ -35,9 +35,7 @@ const certificate = (): { cert: Buffer; key: Buffer } => ({
   key: readFileSync(join(dir, 'tls/server.key')),
 });
 const secureServer = (answer: RequestListener, options: object = {}): Promise<number> =>
-  listen(
-    createTlsServer({ ...certificate(), ...options }, answer),
-  );
+  listen(createTlsServer({ ...certificate(), ...options }, answer));
 
 /** A proxy that knows its users; it leads every name to this machine. */
 async function proxyServer(seen: string[], options: { readonly password?: string; readonly isTls?: boolean } = {}): Promise<number> {
