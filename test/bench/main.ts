@@ -13,6 +13,7 @@ import { enterHost } from '../rig/namespaces.ts';
 import { alternate, median, sample, type Sample } from './measure.ts';
 import { makeCrunPeer } from './peers.ts';
 import { measurePodman } from './podman.ts';
+import { measureRegistry } from './registry.ts';
 import { measureRelease } from './release.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -267,6 +268,20 @@ async function attachments(): Promise<void> {
   compare(`ADD with ${others} other attachments`, crowdedMs, aloneMs, 1.1, { ours: ms(crowdedMs), theirs: ms(aloneMs), peer: 'ADD with one' });
 }
 
+/** The image bars: 100 MB in 7000 files and 5 layers, from a registry on loopback. */
+function registries(): void {
+  const below = join(work, 'registry');
+  mkdirSync(below);
+  for (const { compression, rktMs, tarMs, umociMs, peakMB, againMs, localMs } of measureRegistry(rkt, below, 5, env)) {
+    const versus = (theirs: number, bar: number, peer: string): void =>
+      compare(`fetch from a registry, ${compression} / ${peer}`, rktMs, theirs, bar, { ours: ms(rktMs), theirs: ms(theirs), peer });
+    versus(tarMs, 1.2, 'curl + GNU tar');
+    if (umociMs !== undefined) versus(umociMs, 0.5, 'skopeo + umoci');
+    limit(`  largest resident set, ${compression}`, peakMB, 120, 'MB');
+    compare('run docker://… of what is stored / oci:', againMs, localMs, 1.1, { ours: ms(againMs), theirs: ms(localMs), peer: 'run oci:DIR' });
+  }
+}
+
 function podmanOnPlugins(): void {
   const times = measurePodman(join(root, 'dist'), 20, 1, env);
   if (typeof times === 'string') console.log(`no containers of podman on CNI plugins: ${times}`);
@@ -351,6 +366,7 @@ try {
   executables();
   await attachments();
   podmanOnPlugins();
+  registries();
   print();
 } finally {
   // podman leaves its storage mounted.

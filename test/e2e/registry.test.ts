@@ -218,6 +218,7 @@ describe('many and unlucky', () => {
       await ended;
       const next = await rkt.launch(fetch);
       expect(next.stdout, next.stderr).toBe(whole.stdout);
+      rkt.ok('image', 'verify', '--no-repair');
       rkt.ok('image', 'gc', '--grace-period=1h');
       expect(temporaries()).toEqual([]);
     }
