@@ -65,3 +65,7 @@ export function treeOf(root: string, { ignore, allocated = false }: TreeOptions 
   visit(Buffer.from(root), '');
   return lines;
 }
+
+/** One digest for a whole tree, the same exactly when {@link treeOf} lists the same. */
+export const treeDigest = (root: string, options: TreeOptions = {}): string =>
+  createHash('sha256').update(treeOf(root, options).join('\n'), 'latin1').digest('hex');

@@ -24,7 +24,7 @@ const amount = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MiB
 /** `error`, with a line that says how much the missing layers need when it is that the disk is full; anything else as it is. */
 export async function withDiskNeed(error: unknown, store: ImageStore, layers: readonly SourceLayer[], limits: ImageLimits): Promise<unknown> {
   const fault = storeFault(error, 'cannot unpack a layer', store.dataDir);
-  if (!isRuntimeError(fault) || !isErrno(fault.cause, 'ENOSPC', 'EDQUOT')) return error;
+  if (!isRuntimeError(fault) || fault.code !== 'ERR_STORE_IO' || !isErrno(fault.cause, 'ENOSPC', 'EDQUOT')) return error;
   const need: Need = { bytes: 0, files: 0, isLeast: false };
   for (const layer of new Map(layers.map((one) => [one.diffId, one])).values()) {
     if (store.layer(layer.diffId) !== undefined) continue;
