@@ -32,8 +32,6 @@ export type Peer = { readonly source: Source } & (
   | { readonly kind: 'nodes'; readonly selector: Selector }
   /** `example.com` or `*.example.com`, lower-case, no dot at the end (R61) */
   | { readonly kind: 'domain'; readonly pattern: string }
-  /** what a newer API may mean: the rule fails closed (R62) */
-  | { readonly kind: 'unknown'; readonly field: string }
 );
 
 /** One item of `ports` or `protocols`. */
@@ -43,8 +41,6 @@ export type PortMatch = { readonly source: Source } & (
   | { readonly kind: 'range'; readonly protocol: Protocol; readonly first: number; readonly last: number }
   /** a container port's name on the destination pod (R24); `protocol` absent: whatever the container port has (CNP, R59) */
   | { readonly kind: 'named'; readonly name: string; readonly protocol?: Protocol }
-  /** what a newer API may mean: the rule fails closed, as with a peer */
-  | { readonly kind: 'unknown'; readonly field: string }
 );
 
 export interface Rule {
@@ -53,10 +49,12 @@ export interface Rule {
   readonly name?: string;
   /** always Accept in NetworkPolicy and MultiNetworkPolicy */
   readonly action: Action;
-  /** absent: every peer, outside included (R13) */
+  /** absent: every peer, outside included (R13); none: no peer */
   readonly peers?: readonly Peer[];
   /** absent: every port of every protocol */
   readonly ports?: readonly PortMatch[];
+  /** what a newer API may mean by a field that is not known: the rule was made to fail closed, Accept to match nothing, others to deny all (R62) */
+  readonly failsClosed?: string;
   readonly source: Source;
 }
 
