@@ -32,6 +32,9 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net capture': () => load(import('./commands/net-capture.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
   'net conform': () => load(import('./commands/net-conform.ts')),
+  'lab predict': () => load(import('./commands/lab-predict.ts')),
+  'lab explain': () => load(import('./commands/lab-explain.ts')),
+  'lab lint': () => load(import('./commands/lab-lint.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

@@ -173,6 +173,12 @@ export class Evaluator {
     return undefined;
   }
 
+  /** Whether a rule, by itself, has something to say about a flow. */
+  matches(policy: Policy, rule: Rule, direction: Direction, flow: Flow): boolean {
+    const subject = direction === 'egress' ? flow.from : flow.to;
+    return subject.kind === 'pod' && this.selectsSubject(policy, subject.pod) && this.ruleMatch(policy, rule, direction, flow) !== undefined;
+  }
+
   /** R12: a peer and a port, both. They are tried as pairs, since what a port's name means depends on the peer (R26). */
   private ruleMatch(policy: Policy, rule: Rule, direction: Direction, flow: Flow): RuleMatch | undefined {
     const other = direction === 'egress' ? flow.to : flow.from;

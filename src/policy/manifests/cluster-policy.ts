@@ -49,7 +49,7 @@ const ingressPeers = ['namespaces', 'pods'];
 const afterAllPriorities = 1001;
 
 /** `note` is told what fails closed (R62): legal, but hardly what was meant. */
-export type NoteTaker = (value: Value, text: string) => void;
+export type NoteTaker = (value: Value, text: string, cure: string) => void;
 
 export function readClusterPolicy(document: MapValue, kind: Kind, note: NoteTaker): Policy | undefined {
   const dialect = dialects[kind];
@@ -155,7 +155,11 @@ function readRule(value: Value, index: number, direction: Direction, dialect: Di
   const base = { index, ...(name === undefined ? {} : { name }), source: value.source };
   const [failsClosed] = unknown;
   if (failsClosed !== undefined) {
-    note(value, `"${failsClosed}" is not known here: the rule fails closed, it ${action === 'Accept' ? 'accepts nothing' : 'denies everything'}`);
+    note(
+      value,
+      `"${failsClosed}" is not known here: the rule fails closed, it ${action === 'Accept' ? 'accepts nothing' : 'denies everything'}`,
+      'write a peer or protocol that this version of the API has',
+    );
     return action === 'Accept' ? { ...base, action, peers: [], failsClosed } : { ...base, action: 'Deny', failsClosed };
   }
   return { ...base, action, peers, ...(ports === undefined ? {} : { ports }) };

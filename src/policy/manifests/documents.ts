@@ -3,9 +3,9 @@ import { didYouMean } from '../../model/ids.ts';
 import type { Note } from '../model/experiment.ts';
 import { policyKey, type Policy } from '../model/policy.ts';
 import { podKey, type Namespace } from '../model/values.ts';
-import { readClusterPolicy } from './cluster-policy.ts';
+import { readClusterPolicy, type NoteTaker } from './cluster-policy.ts';
 import type { Faults } from './faults.ts';
-import { readMultiNetworkPolicy, readNetworkPolicy, policyForAnnotation } from './network-policy.ts';
+import { readMultiNetworkPolicy, readNetworkPolicy } from './network-policy.ts';
 import { readNamespace, readNode, readPod, readWorkload, workloads, type DraftNode, type DraftPod } from './pods.ts';
 import { Value, type MapValue } from './reader.ts';
 import { readYaml } from './yaml.ts';
@@ -115,6 +115,7 @@ function misspelt(kind: string, apiVersion: string): string | undefined {
 const skip = (draft: Draft, what: string): unknown => draft.skipped.set(what, (draft.skipped.get(what) ?? 0) + 1);
 
 function readKnown(kind: string, document: MapValue, draft: Draft, { networkId, faults }: Context): void {
+  const note: NoteTaker = ({ source, field }, text, cure) => draft.notes.push({ text: `${field === '' ? '' : `${field}: `}${text}`, cure, source });
   switch (kind) {
     case 'Pod': {
       const pod = readPod(document);
@@ -132,21 +133,13 @@ function readKnown(kind: string, document: MapValue, draft: Draft, { networkId, 
       return;
     }
     case 'NetworkPolicy':
-      return addPolicy(draft, readNetworkPolicy(document), faults);
-    case 'MultiNetworkPolicy': {
-      const policy = readMultiNetworkPolicy(document, networkId);
-      if (policy?.networks?.length === 0)
-        draft.notes.push({ text: `${policyKey(policy)} has no annotation ${policyForAnnotation}: it is for no network`, source: policy.source });
-      return addPolicy(draft, policy, faults);
-    }
+      return addPolicy(draft, readNetworkPolicy(document, note), faults);
+    case 'MultiNetworkPolicy':
+      return addPolicy(draft, readMultiNetworkPolicy(document, networkId, note), faults);
     case 'ClusterNetworkPolicy':
     case 'AdminNetworkPolicy':
     case 'BaselineAdminNetworkPolicy':
-      return addPolicy(
-        draft,
-        readClusterPolicy(document, kind, ({ source, field }, text) => draft.notes.push({ text: `${field}: ${text}`, source })),
-        faults,
-      );
+      return addPolicy(draft, readClusterPolicy(document, kind, note), faults);
     default:
       addPods(draft, readWorkload(document, kind), faults);
   }
@@ -156,7 +149,12 @@ export function addNamespace(draft: Draft, namespace: Namespace, faults: Faults)
   const before = draft.namespaces.get(namespace.name);
   draft.namespaces.set(namespace.name, namespace);
   if (before?.source === undefined || namespace.source === undefined) return;
-  const isSame = JSON.stringify(Object.entries(before.labels).sort()) === JSON.stringify(Object.entries(namespace.labels).sort());
+  const lines = ({ labels }: Namespace): string =>
+    Object.entries(labels)
+      .map((label) => label.join('='))
+      .sort()
+      .join('\n');
+  const isSame = lines(before) === lines(namespace);
   if (!isSame) faults.add(namespace.source, '', `namespace ${namespace.name} has other labels in ${before.source.file}:${before.source.line}`);
 }
 

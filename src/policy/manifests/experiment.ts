@@ -36,7 +36,7 @@ export function readExperiment(folder: Folder): Experiment {
   const context: Context = { faults, networkId };
 
   const draft = emptyDraft();
-  const steps = readSteps(experiment?.get('steps'), folder, context);
+  const steps = readSteps(experiment?.get('steps'), folder, context, draft);
   readFiles(experiment?.get('policies'), steps, folder, draft, context);
   readInline(experiment, draft, faults);
   const created = steps.flatMap(({ pods }) => pods);
@@ -82,7 +82,7 @@ export function readExperiment(folder: Folder): Experiment {
     links,
     expect,
     steps: played.map(({ step }) => step),
-    skipped: Object.fromEntries([...draft.skipped].sort()),
+    skipped: Object.fromEntries([...draft.skipped].sort(([a], [b]) => (a < b ? -1 : 1))),
     notes: draft.notes,
   };
 }

@@ -30,20 +30,22 @@ const changeFields = ['apply', 'delete', 'labelPod', 'labelNamespace', 'createPo
 interface Reading {
   readonly folder: Folder;
   readonly context: Context;
+  /** whose notes and counts they add to */
+  readonly root: Draft;
   readonly intents: Intent[];
   readonly pods: DraftPod[];
   readonly files: string[];
 }
 
-export function readSteps(value: Value | undefined, folder: Folder, context: Context): DraftStep[] {
-  return value?.each((item) => readStep(item, folder, context)) ?? [];
+export function readSteps(value: Value | undefined, folder: Folder, context: Context, root: Draft): DraftStep[] {
+  return value?.each((item) => readStep(item, folder, context, root)) ?? [];
 }
 
-function readStep(value: Value, folder: Folder, context: Context): DraftStep | undefined {
+function readStep(value: Value, folder: Folder, context: Context, root: Draft): DraftStep | undefined {
   const map = value.map();
   if (map === undefined) return undefined;
   map.refuseOthers(['name', ...changeFields, 'expect']);
-  const reading: Reading = { folder, context, intents: [], pods: [], files: [] };
+  const reading: Reading = { folder, context, root, intents: [], pods: [], files: [] };
   // In written order: a step may delete a pod and then make another of its name.
   for (const [key, field] of map.values()) {
     const read = changeFields.find((one) => one === key);
@@ -164,8 +166,8 @@ const isFile = (value: Value): boolean =>
   value.located.kind === 'scalar' && typeof value.located.value === 'string' && /\.(ya?ml|json)$/.test(value.located.value);
 
 /** Manifests of a step: a file, a pattern of files, or written out. */
-function readDraft(value: Value, { folder, context, files }: Reading): Draft {
-  const draft = emptyDraft();
+function readDraft(value: Value, { folder, context, root, files }: Reading): Draft {
+  const draft: Draft = { ...emptyDraft(), notes: root.notes, skipped: root.skipped };
   if (value.located.kind === 'map') {
     readManifest(value, draft, context);
     return draft;

@@ -1,6 +1,5 @@
 /** YAML and JSON text → values that know their line. Aliases are followed within limits, duplicate keys refused. */
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseAllDocuments, type Document, type Node } from 'yaml';
-import type { Source } from '../model/values.ts';
 import type { Faults } from './faults.ts';
 
 export type Scalar = string | number | boolean | null;
@@ -65,7 +64,7 @@ export function readYaml(file: string, text: string, faults: Faults): Located[] 
     }
     if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) return [];
     try {
-      return [locate(document.contents as Node, document, lines, budget, 0, 0)];
+      return [locate(document.contents, document, lines, budget, 0, 0)];
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       faults.add({ file, line: error.line }, '', error.message);
@@ -158,4 +157,3 @@ function mergeInto(entries: Map<string, MapEntry>, merged: Located, line: number
 /** Whether a plain scalar is a boolean to Kubernetes' reader (YAML 1.1), though it is text in YAML 1.2. */
 export const isOldBoolean = (located: Located): boolean => located.kind === 'scalar' && located.plain && /^(y|yes|n|no|on|off)$/i.test(located.raw);
 
-export const sourceOf = (file: string, { line }: { readonly line: number }): Source => ({ file, line });

@@ -114,6 +114,8 @@ export interface Experiment {
 
 export interface Note {
   readonly text: string;
+  /** the change that is proposed */
+  readonly cure: string;
   readonly source: Source;
 }
 
