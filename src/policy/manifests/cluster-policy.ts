@@ -48,10 +48,7 @@ const ingressPeers = ['namespaces', 'pods'];
 /** The one BaselineAdminNetworkPolicy has no priority: it comes after every Baseline policy that has one. */
 const afterAllPriorities = 1001;
 
-/** `note` is told what fails closed (R62): legal, but hardly what was meant. */
-export type NoteTaker = (value: Value, text: string, cure: string) => void;
-
-export function readClusterPolicy(document: MapValue, kind: Kind, note: NoteTaker): Policy | undefined {
+export function readClusterPolicy(document: MapValue, kind: Kind): Policy | undefined {
   const dialect = dialects[kind];
   document.refuseOthers(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
   const metadata = readMetadata(document, 'cluster');
@@ -69,8 +66,8 @@ export function readClusterPolicy(document: MapValue, kind: Kind, note: NoteTake
   const priority = isBaselineAdmin ? afterAllPriorities : spec.required('priority')?.integer(0, 1000, 'a priority');
   const subjectValue = spec.required('subject');
   const subject = subjectValue === undefined ? undefined : readSubject(subjectValue);
-  const ingress = readRules(spec, 'ingress', dialect, note);
-  const egress = readRules(spec, 'egress', dialect, note);
+  const ingress = readRules(spec, 'ingress', dialect);
+  const egress = readRules(spec, 'egress', dialect);
   if (metadata === undefined || tier === undefined || priority === undefined || subject === undefined) return undefined;
   return {
     kind,
@@ -123,13 +120,13 @@ function items(value: Value, least: number, most: number): Value[] {
   return list;
 }
 
-function readRules(spec: MapValue, direction: Direction, dialect: Dialect, note: NoteTaker): Rule[] {
+function readRules(spec: MapValue, direction: Direction, dialect: Dialect): Rule[] {
   const value = spec.get(direction);
   if (value === undefined) return [];
-  return items(value, 0, dialect.most).flatMap((item, index) => readRule(item, index, direction, dialect, note) ?? []);
+  return items(value, 0, dialect.most).flatMap((item, index) => readRule(item, index, direction, dialect) ?? []);
 }
 
-function readRule(value: Value, index: number, direction: Direction, dialect: Dialect, note: NoteTaker): Rule | undefined {
+function readRule(value: Value, index: number, direction: Direction, dialect: Dialect): Rule | undefined {
   const map = value.map();
   if (map === undefined) return undefined;
   const peersField = direction === 'ingress' ? 'from' : 'to';
@@ -155,8 +152,7 @@ function readRule(value: Value, index: number, direction: Direction, dialect: Di
   const base = { index, ...(name === undefined ? {} : { name }), source: value.source };
   const [failsClosed] = unknown;
   if (failsClosed !== undefined) {
-    note(
-      value,
+    value.note(
       `"${failsClosed}" is not known here: the rule fails closed, it ${action === 'Accept' ? 'accepts nothing' : 'denies everything'}`,
       'write a peer or protocol that this version of the API has',
     );

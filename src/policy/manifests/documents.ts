@@ -1,9 +1,8 @@
 /** Documents of any kind → what bears on an experiment, the rest counted. */
 import { didYouMean } from '../../model/ids.ts';
-import type { Note } from '../model/experiment.ts';
 import { policyKey, type Policy } from '../model/policy.ts';
 import { podKey, type Namespace } from '../model/values.ts';
-import { readClusterPolicy, type NoteTaker } from './cluster-policy.ts';
+import { readClusterPolicy } from './cluster-policy.ts';
 import type { Faults } from './faults.ts';
 import { readMultiNetworkPolicy, readNetworkPolicy } from './network-policy.ts';
 import { readNamespace, readNode, readPod, readWorkload, workloads, type DraftNode, type DraftPod } from './pods.ts';
@@ -19,9 +18,8 @@ export interface Draft {
   readonly policies: Map<string, Policy>;
   readonly nodes: DraftNode[];
   readonly skipped: Map<string, number>;
-  readonly notes: Note[];
 }
-export const emptyDraft = (): Draft => ({ namespaces: new Map(), pods: new Map(), policies: new Map(), nodes: [], skipped: new Map(), notes: [] });
+export const emptyDraft = (): Draft => ({ namespaces: new Map(), pods: new Map(), policies: new Map(), nodes: [], skipped: new Map() });
 
 export interface Context {
   readonly faults: Faults;
@@ -115,7 +113,6 @@ function misspelt(kind: string, apiVersion: string): string | undefined {
 const skip = (draft: Draft, what: string): unknown => draft.skipped.set(what, (draft.skipped.get(what) ?? 0) + 1);
 
 function readKnown(kind: string, document: MapValue, draft: Draft, { networkId, faults }: Context): void {
-  const note: NoteTaker = ({ source, field }, text, cure) => draft.notes.push({ text: `${field === '' ? '' : `${field}: `}${text}`, cure, source });
   switch (kind) {
     case 'Pod': {
       const pod = readPod(document);
@@ -133,13 +130,13 @@ function readKnown(kind: string, document: MapValue, draft: Draft, { networkId, 
       return;
     }
     case 'NetworkPolicy':
-      return addPolicy(draft, readNetworkPolicy(document, note), faults);
+      return addPolicy(draft, readNetworkPolicy(document), faults);
     case 'MultiNetworkPolicy':
-      return addPolicy(draft, readMultiNetworkPolicy(document, networkId, note), faults);
+      return addPolicy(draft, readMultiNetworkPolicy(document, networkId), faults);
     case 'ClusterNetworkPolicy':
     case 'AdminNetworkPolicy':
     case 'BaselineAdminNetworkPolicy':
-      return addPolicy(draft, readClusterPolicy(document, kind, note), faults);
+      return addPolicy(draft, readClusterPolicy(document, kind), faults);
     default:
       addPods(draft, readWorkload(document, kind), faults);
   }

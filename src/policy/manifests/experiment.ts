@@ -83,7 +83,7 @@ export function readExperiment(folder: Folder): Experiment {
     expect,
     steps: played.map(({ step }) => step),
     skipped: Object.fromEntries([...draft.skipped].sort(([a], [b]) => (a < b ? -1 : 1))),
-    notes: draft.notes,
+    notes: faults.notes,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What is wrong with what somebody wrote: all of it at once, each with its place. */
 import { RuntimeError, printable } from '../../model/errors.ts';
+import type { Note } from '../model/experiment.ts';
 import type { Source } from '../model/values.ts';
 
 export interface Fault extends Source {
@@ -21,6 +22,8 @@ export const badInputStatus = 2;
 /** Collects; never throws by itself. */
 export class Faults {
   readonly list: Fault[] = [];
+  /** what is legal, but hardly meant */
+  readonly notes: Note[] = [];
   add(source: Source, field: string, message: string): void {
     this.list.push({ file: source.file, line: source.line, field, message });
   }

@@ -3,7 +3,6 @@ import { contains, cidrText } from '../../model/cidr.ts';
 import type { Peer, PodMatch, Policy, PortMatch, Rule } from '../model/policy.ts';
 import type { Direction } from '../model/values.ts';
 import { readCidr, readMetadata, readPortName, readPortNumber, readProtocol, readSelector, type Metadata } from './metadata.ts';
-import type { NoteTaker } from './cluster-policy.ts';
 import type { MapValue, Value } from './reader.ts';
 
 /** Which networks a MultiNetworkPolicy is for; not written: none. */
@@ -11,24 +10,19 @@ export const policyForAnnotation = 'k8s.v1.cni.cncf.io/policy-for';
 
 const directions: Readonly<Record<string, Direction>> = { Ingress: 'ingress', Egress: 'egress' };
 
-export function readNetworkPolicy(document: MapValue, note: NoteTaker): Policy | undefined {
+export function readNetworkPolicy(document: MapValue): Policy | undefined {
   const metadata = readDocument(document);
-  return metadata === undefined ? undefined : readSpec(document, metadata, 'NetworkPolicy', note);
+  return metadata === undefined ? undefined : readSpec(document, metadata, 'NetworkPolicy');
 }
 
 /** `networkId`: a network as the policy's namespace names it → its id in the experiment. */
-export function readMultiNetworkPolicy(
-  document: MapValue,
-  networkId: (namespace: string, name: string) => string,
-  note: NoteTaker,
-): Policy | undefined {
+export function readMultiNetworkPolicy(document: MapValue, networkId: (namespace: string, name: string) => string): Policy | undefined {
   const metadata = readDocument(document);
   if (metadata === undefined) return undefined;
-  const policy = readSpec(document, metadata, 'MultiNetworkPolicy', note);
+  const policy = readSpec(document, metadata, 'MultiNetworkPolicy');
   const names = metadata.annotations.get(policyForAnnotation)?.text() ?? '';
   if (names.trim() === '')
-    note(
-      document.value,
+    document.value.note(
       `the policy has no annotation ${policyForAnnotation}: it is for no network`,
       `add the annotation ${policyForAnnotation}: NETWORK`,
     );
@@ -41,7 +35,7 @@ function readDocument(document: MapValue): Metadata | undefined {
   return readMetadata(document, 'namespaced');
 }
 
-function readSpec(document: MapValue, { name, namespace }: Metadata, kind: Policy['kind'], note: NoteTaker): Policy | undefined {
+function readSpec(document: MapValue, { name, namespace }: Metadata, kind: Policy['kind']): Policy | undefined {
   const base = { kind, namespace, name, tier: 'networkpolicy', priority: 0, source: document.source } as const;
   const specValue = document.get('spec');
   if (specValue === undefined) return { ...base, subject: { namespace }, directions: ['ingress'], ingress: [], egress: [] };
@@ -50,8 +44,8 @@ function readSpec(document: MapValue, { name, namespace }: Metadata, kind: Polic
   spec.refuseOthers(['podSelector', 'policyTypes', 'ingress', 'egress']);
   const selector = spec.get('podSelector');
   const podSelector = selector === undefined ? undefined : readSelector(selector);
-  const ingress = readRules(spec.get('ingress'), 'from', namespace, note);
-  const egress = readRules(spec.get('egress'), 'to', namespace, note);
+  const ingress = readRules(spec.get('ingress'), 'from', namespace);
+  const egress = readRules(spec.get('egress'), 'to', namespace);
   const types = spec.get('policyTypes');
   const named = types?.each((item) => item.choice(['Ingress', 'Egress'])) ?? [];
   if (types?.located.kind === 'list' && types.located.items.length > 2) types.fault('has at most two entries, Ingress and Egress');
@@ -59,7 +53,7 @@ function readSpec(document: MapValue, { name, namespace }: Metadata, kind: Polic
   const isDefaulted = types === undefined || (types.located.kind === 'list' && types.located.items.length === 0);
   const emptyEgress = spec.written('egress');
   if (isDefaulted && emptyEgress !== undefined && egress.length === 0)
-    note(emptyEgress, 'an egress section without rules and without policyTypes isolates nothing', 'to deny all egress, write policyTypes: [Egress]');
+    emptyEgress.note('an egress section without rules and without policyTypes isolates nothing', 'to deny all egress, write policyTypes: [Egress]');
   const written = new Set(named.map((type) => directions[type]));
   const isolates = (direction: Direction): boolean => (isDefaulted ? direction === 'ingress' || egress.length > 0 : written.has(direction));
   return {
@@ -71,11 +65,11 @@ function readSpec(document: MapValue, { name, namespace }: Metadata, kind: Polic
   };
 }
 
-function readRules(value: Value | undefined, peersField: 'from' | 'to', namespace: string, note: NoteTaker): Rule[] {
-  return value?.list()?.flatMap((item, index) => readRule(item, index, peersField, namespace, note) ?? []) ?? [];
+function readRules(value: Value | undefined, peersField: 'from' | 'to', namespace: string): Rule[] {
+  return value?.list()?.flatMap((item, index) => readRule(item, index, peersField, namespace) ?? []) ?? [];
 }
 
-function readRule(value: Value, index: number, peersField: 'from' | 'to', namespace: string, note: NoteTaker): Rule | undefined {
+function readRule(value: Value, index: number, peersField: 'from' | 'to', namespace: string): Rule | undefined {
   // `- ` with nothing behind it is the empty rule to Kubernetes, which allows everything.
   if (value.isNull) return value.fault('is an empty item: write {} for a rule that allows everything');
   const map = value.map();
@@ -92,7 +86,7 @@ function readRule(value: Value, index: number, peersField: 'from' | 'to', namesp
   for (const [field, all] of [[peersField, 'all peers'] as const, ['ports', 'all ports'] as const]) {
     const list = map.get(field);
     if (list?.located.kind === 'list' && list.located.items.length === 0)
-      note(list, `"${field}" without items means ${all}, not none`, `to allow none, take the whole rule away; for ${all}, take "${field}" away`);
+      list.note(`"${field}" without items means ${all}, not none`, `to allow none, take the whole rule away; for ${all}, take "${field}" away`);
   }
   // R13: missing and empty are the same. A list of which nothing could be read has its fault already.
   return {

@@ -33,6 +33,10 @@ export class Value {
     this.faults.add(this.source, this.field, message);
     return undefined;
   }
+  /** Legal, but hardly meant; `cure` is the change that is proposed. */
+  note(text: string, cure: string): void {
+    this.faults.notes.push({ text: `${this.field === '' ? '' : `${this.field}: `}${text}`, cure, source: this.source });
+  }
   /** Written, but with nothing behind it: Kubernetes reads that as not there. */
   get isNull(): boolean {
     return this.located.kind === 'scalar' && this.located.value === null;

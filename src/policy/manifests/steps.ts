@@ -30,7 +30,7 @@ const changeFields = ['apply', 'delete', 'labelPod', 'labelNamespace', 'createPo
 interface Reading {
   readonly folder: Folder;
   readonly context: Context;
-  /** whose notes and counts they add to */
+  /** whose counts they add to */
   readonly root: Draft;
   readonly intents: Intent[];
   readonly pods: DraftPod[];
@@ -167,7 +167,7 @@ const isFile = (value: Value): boolean =>
 
 /** Manifests of a step: a file, a pattern of files, or written out. */
 function readDraft(value: Value, { folder, context, root, files }: Reading): Draft {
-  const draft: Draft = { ...emptyDraft(), notes: root.notes, skipped: root.skipped };
+  const draft: Draft = { ...emptyDraft(), skipped: root.skipped };
   if (value.located.kind === 'map') {
     readManifest(value, draft, context);
     return draft;

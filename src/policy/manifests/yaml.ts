@@ -154,6 +154,8 @@ function mergeInto(entries: Map<string, MapEntry>, merged: Located, line: number
   }
 }
 
-/** Whether a plain scalar is a boolean to Kubernetes' reader (YAML 1.1), though it is text in YAML 1.2. */
-export const isOldBoolean = (located: Located): boolean => located.kind === 'scalar' && located.plain && /^(y|yes|n|no|on|off)$/i.test(located.raw);
-
+/**
+ * Whether a plain scalar is a boolean to Kubernetes' reader (YAML 1.1), though it is text in YAML 1.2. `y` and `n` are to it as well, but
+ * are let pass: examples call namespaces so.
+ */
+export const isOldBoolean = (located: Located): boolean => located.kind === 'scalar' && located.plain && /^(yes|no|on|off)$/i.test(located.raw);
