@@ -1,6 +1,6 @@
 /** Reads what an experiment is made of: a folder, one file, or standard input. */
 import { readFileSync, readdirSync, statSync, type Dirent } from 'node:fs';
-import { basename, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
 import { badInputStatus } from '../policy/manifests/faults.ts';
 import type { Folder } from '../policy/manifests/folder.ts';
@@ -20,9 +20,7 @@ const standardInput = '-';
  */
 export function openFolder(path: string): Folder {
   if (path === standardInput) return ofTexts('standard input', new Map([[standardInput, readFileSync(0, 'utf8')]]));
-  const stat = statOf(path);
-  if (!stat.isDirectory())
-    return { ...ofFiles(resolve(path, '..')), name: basename(path), ...asExperiment(path), files: isExperiment(path) ? [] : [basename(path)] };
+  if (!statOf(path).isDirectory()) return ofFile(path);
   const folder = ofFiles(resolve(path));
   const name = experimentNames.find((one) => folder.files.includes(one));
   return {
@@ -32,12 +30,18 @@ export function openFolder(path: string): Folder {
   };
 }
 
-const isExperiment = (path: string): boolean => experimentNames.includes(basename(path));
+/** One file: manifests, or an experiment that names what else it is made of. Several experiments may share a folder so. */
+function ofFile(path: string): Folder {
+  const folder = { ...ofFiles(dirname(path), false), name: basename(path) };
+  const found = readManifestFile(path);
+  const isExperiment = 'text' in found && !/^["']?(kind|apiVersion)\b/m.test(found.text) && experimentKeys.test(found.text);
+  return isExperiment ? { ...folder, ...asExperiment(path), files: [] } : { ...folder, files: [basename(path)] };
+}
+const experimentKeys = /^["']?(pods|policies|steps|probes|namespaces|networks|expect)["']?:/m;
 
 function asExperiment(path: string): Pick<Folder, 'experiment'> {
-  if (!isExperiment(path)) return {};
   const found = readManifestFile(path);
-  if ('fault' in found) throw refuse(found.fault);
+  if ('fault' in found) throw refuse(`${path}: ${found.fault}`);
   return { experiment: { file: basename(path), text: found.text } };
 }
 
@@ -65,10 +69,10 @@ function ofTexts(name: string, texts: ReadonlyMap<string, string>): Folder {
   };
 }
 
-function ofFiles(root: string): Folder {
+function ofFiles(root: string, list = true): Folder {
   return {
     name: basename(root),
-    files: manifestsBelow(root, root),
+    files: list ? manifestsBelow(root, root) : [],
     expand: (pattern) => expand(root, pattern),
     read: (file) => readManifestFile(resolve(root, file)),
   };

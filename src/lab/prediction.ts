@@ -2,27 +2,26 @@
 import type { Experiment, World } from '../policy/model/experiment.ts';
 import type { Family } from '../model/cidr.ts';
 import type { Direction, Protocol, Source } from '../policy/model/values.ts';
-import type { Policy } from '../policy/model/policy.ts';
 import { policyKey } from '../policy/model/policy.ts';
 import { worldsOf } from '../policy/decision/change.ts';
 import { decidedBy, decidingKey, predict, type PredictedCell } from '../policy/decision/predict.ts';
-import type { Reason, Verdict } from '../policy/decision/evaluate.ts';
+import type { Decided, Reason, Verdict } from '../policy/decision/evaluate.ts';
 import { marks, matrixText, type Mark } from './matrix.ts';
 
-/** What decided, with its place. */
-export interface RuleJson extends Source {
-  readonly key: string;
-  readonly reason: Reason;
+/** For each direction, what is known of it. */
+export interface Both<T> {
+  readonly egress: T;
+  readonly ingress: T;
 }
 /** `predicted` of a cell of result.json. @see policy.md 5f */
-export interface PredictedJson {
-  readonly ingress: Verdict;
-  readonly egress: Verdict;
+export interface PredictedJson extends Both<Verdict> {
   readonly verdict: Verdict;
   /** key of what decided; null: no policy had a say */
   readonly rule: string | null;
-  readonly ingressRule: RuleJson | null;
-  readonly egressRule: RuleJson | null;
+  readonly rules: Both<string | null>;
+  readonly reasons: Both<Reason>;
+  /** where what decided is written */
+  readonly places: Both<Source | null>;
   /** policies of one priority that disagree: the verdict is one of two that are right */
   readonly ambiguous?: readonly string[];
 }
@@ -37,35 +36,39 @@ export interface CellJson {
   readonly predicted: PredictedJson;
 }
 export interface StepPrediction {
-  /** '' before the first step */
   readonly name: string;
   readonly world: World;
   readonly cells: readonly PredictedCell[];
 }
 
+/** Before the first step the experiment is as it was written. */
+const firstStep = 'start';
+
 /** A matrix before the steps, and one after each. */
 export function predictSteps({ world, steps, probes }: Experiment): StepPrediction[] {
-  return worldsOf(world, steps).map((at, index) => ({ name: steps[index - 1]?.name ?? '', world: at, cells: predict(at, probes) }));
+  return worldsOf(world, steps).map((at, index) => ({ name: steps[index - 1]?.name ?? firstStep, world: at, cells: predict(at, probes) }));
 }
 
 export function predictedJson({ decision }: PredictedCell): PredictedJson {
   const { direction, decided } = decidedBy(decision);
   const ambiguous = [...(decision.egress.ambiguous ?? []), ...(decision.ingress.ambiguous ?? [])].map(policyKey);
-  const ruleOf = (of: Direction): RuleJson | null => {
-    const { policy, rule, reason } = decision[of];
-    return policy === undefined ? null : { key: decidingKey(of, decision[of]) ?? '', reason, ...sourceOf(policy, rule?.source) };
-  };
+  const of = <T>(read: (direction: Direction) => T): Both<T> => ({ egress: read('egress'), ingress: read('ingress') });
   return {
-    ingress: decision.ingress.verdict,
-    egress: decision.egress.verdict,
+    ...of((one) => decision[one].verdict),
     verdict: decision.verdict,
     rule: decidingKey(direction, decided) ?? null,
-    ingressRule: ruleOf('ingress'),
-    egressRule: ruleOf('egress'),
+    rules: of((one) => decidingKey(one, decision[one]) ?? null),
+    reasons: of((one) => decision[one].reason),
+    places: of((one) => placeOf(decision[one])),
     ...(ambiguous.length === 0 ? {} : { ambiguous: [...new Set(ambiguous)] }),
   };
 }
-const sourceOf = (policy: Policy, source = policy.source): Source => ({ file: source.file, line: source.line });
+
+/** Of the rule, else of the policy that isolates. */
+function placeOf({ rule, policy }: Decided): Source | null {
+  const source = (rule ?? policy)?.source;
+  return source === undefined ? null : { file: source.file, line: source.line };
+}
 
 export const cellJson = (cell: PredictedCell): CellJson => ({
   from: cell.from,
@@ -96,7 +99,7 @@ export function predictionText({ name, world, cells }: StepPrediction): string {
   const asked = cells.filter(({ decision }) => !decision.loopback);
   const denied = asked.filter(({ decision }) => decision.verdict === 'deny').length;
   const ambiguous = asked.filter(({ decision }) => decision.egress.ambiguous !== undefined || decision.ingress.ambiguous !== undefined).length;
-  const title = name === '' ? '' : `after ${name}\n`;
+  const title = name === firstStep ? '' : `step ${name}\n`;
   const count = `${asked.length} connections: ${asked.length - denied} allowed, ${denied} denied${
     ambiguous === 0 ? '' : `, ${ambiguous} ambiguous (policies of one priority disagree)`
   }\n`;

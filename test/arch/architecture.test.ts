@@ -18,11 +18,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/gc': below,
   'src/policy': ['src/model'],
   'src/lab': [...below, 'src/policy'],
-  'src/laboratory.ts': [...below, 'src/policy', 'src/lab'],
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'cni-plugins/*'],
-  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/laboratory.ts', 'src/model'],
+  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/lab', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };
 /** A plugin sees model, host and skel; its main.ts, the root of its executable, also the IPAM it answers for itself. */

@@ -1,4 +1,4 @@
-import { explainConnection, explanationText, openExperiment } from '../../laboratory.ts';
+import { explainConnection, explanationsText, openExperiment } from '../../lab/offline.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { defineCommand } from '../command.ts';
 import { formatFlag, out, outJson } from '../output.ts';
@@ -30,7 +30,7 @@ export const command = defineCommand({
         exitCode: 2,
       });
     const explanations = explainConnection(openExperiment(dir), from, to, port, Number(flags.step ?? '0'));
-    if (flags.format === undefined) out(explanations.map(explanationText).join('\n'));
+    if (flags.format === undefined) out(explanationsText(explanations));
     else outJson(explanations, flags.format);
     return 0;
   },

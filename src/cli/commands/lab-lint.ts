@@ -1,4 +1,4 @@
-import { findingText, lintExperiment, openExperiment } from '../../laboratory.ts';
+import { findingText, lintExperiment, openExperiment } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
 import { folderOf, tellSkipped } from '../lab-folder.ts';
 import { formatFlag, note, out, outJson } from '../output.ts';

@@ -1,4 +1,4 @@
-import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../laboratory.ts';
+import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
 import { folderOf, tellSkipped } from '../lab-folder.ts';
 import { formatFlag, note, out, outJson } from '../output.ts';
@@ -24,7 +24,10 @@ export const command = defineCommand({
       if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint`);
     } else {
       const { name, skipped } = experiment;
-      outJson({ name, skipped, steps: steps.map((step) => ({ name: step.name, cells: step.cells.map(cellJson) })) }, flags.format);
+      outJson(
+        { format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map((step) => ({ name: step.name, cells: step.cells.map(cellJson) })) },
+        flags.format,
+      );
     }
     return 0;
   },

@@ -49,7 +49,7 @@ export function portText(port: PortMatch): string {
     case 'range':
       return `${port.protocol}/${port.first}${port.last === port.first ? '' : `-${port.last}`}`;
     case 'named':
-      return `port "${port.name}"${port.protocol === undefined ? '' : ` of ${port.protocol}`}`;
+      return `"${port.name}"${port.protocol === undefined ? '' : ` of ${port.protocol}`}`;
   }
 }
 

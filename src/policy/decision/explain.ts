@@ -1,4 +1,5 @@
 /** The decision walk: tier → policy → rule → peer and port, each with its place, and why what did not match did not. */
+import { contains } from '../../model/cidr.ts';
 import type { Endpoint, Flow } from '../model/flow.ts';
 import { policyKey, ruleKey, tiers, type Action, type Peer, type Policy, type PortMatch, type Rule, type Tier } from '../model/policy.ts';
 import type { Direction, Source } from '../model/values.ts';
@@ -113,7 +114,7 @@ function summary(decision: Decision, directions: readonly WalkedDirection[]): st
   return directions.map(({ because }) => because).join('; ');
 }
 
-function becauseOf(direction: Direction, subject: string, { verdict, reason, policy, rule, tier }: Decided): string {
+function becauseOf(direction: Direction, subject: string, { verdict, reason, policy, rule }: Decided): string {
   switch (reason) {
     case 'rule':
       return `${direction}: ${verdict === 'allow' ? 'allowed' : 'denied'} by ${policy === undefined ? '' : ruleKey(policy, direction, rule)}${
@@ -130,7 +131,7 @@ function becauseOf(direction: Direction, subject: string, { verdict, reason, pol
         ? `ingress: a pod's own node always reaches it`
         : 'egress: NetworkPolicy does not cut a pod off from its own node';
     case 'hidden-baseline':
-      return `${direction}: a NetworkPolicy selects ${subject}, which hides the Baseline tier (switch baseline: per-pod); ${tier ?? ''} has no more to say`;
+      return `${direction}: a NetworkPolicy selects ${subject}, which hides the Baseline tier (switch baseline: per-pod)`;
   }
 }
 
@@ -166,10 +167,8 @@ function walkRule(evaluator: Evaluator, policy: Policy, direction: Direction, ru
 function whyNoPeer({ world }: Evaluator, peer: Peer, other: Endpoint): string {
   const name = endpointName(other);
   switch (peer.kind) {
-    case 'block': {
-      const holes = peer.except.map(({ ip, prefixLen }) => `${ip.text}/${prefixLen}`);
-      return `${name} has ${other.ip.text}${holes.length === 0 ? '' : `; it is outside, or inside ${holes.join(', ')}`}`;
-    }
+    case 'block':
+      return `${name} has ${other.ip.text}, which is ${contains(peer.cidr, other.ip) ? 'excepted' : 'not in it'}`;
     case 'nodes':
       return other.kind === 'node' ? `${name} has ${labelsText(other.node.labels)}` : `${other.ip.text} is no node's address`;
     case 'domain':
@@ -199,10 +198,23 @@ const tierNames: Readonly<Record<Tier, string>> = { admin: 'Admin tier', network
 
 const mark = (matched: boolean): string => (matched ? '✓' : '✗');
 
-/** For a terminal. */
-export function explanationText(explanation: Explanation): string {
-  const { from, to, fromAddress, toAddress, protocol, port, verdict, because, directions, loopback } = explanation;
-  const lines = [`${from} → ${to} ${protocol}/${port}  (${fromAddress} → ${toAddress})`, `${verdict === 'allow' ? 'ALLOWED' : 'DENIED'}: ${because}`];
+/** For a terminal. Families of addresses for which the same rules decide are told once. */
+export function explanationsText(explanations: readonly Explanation[]): string {
+  const alike = new Map<string, Explanation[]>();
+  for (const explanation of explanations) {
+    const { from, to, protocol, port, because } = explanation;
+    const key = [from, to, protocol, port, because].join('\n');
+    alike.set(key, [...(alike.get(key) ?? []), explanation]);
+  }
+  return [...alike.values()].map(explanationText).join('\n');
+}
+
+function explanationText(same: readonly Explanation[]): string {
+  const [explanation] = same;
+  if (explanation === undefined) return '';
+  const { from, to, protocol, port, verdict, because, directions, loopback } = explanation;
+  const addresses = same.map(({ fromAddress, toAddress }) => `${fromAddress} → ${toAddress}`).join(', ');
+  const lines = [`${from} → ${to} ${protocol}/${port}  (${addresses})`, `${verdict === 'allow' ? 'ALLOWED' : 'DENIED'}: ${because}`];
   for (const direction of directions) {
     const isOnlyByRules = loopback && direction.verdict === 'deny' && verdict === 'allow';
     lines.push(
@@ -212,7 +224,13 @@ export function explanationText(explanation: Explanation): string {
     if (direction.ambiguous !== undefined)
       lines.push(`  AMBIGUOUS: ${direction.ambiguous.join(' and ')} have one priority, and Kubernetes may take either first; here names decide`);
     for (const tier of tiers) lines.push(...tierLines(tier, direction));
-    if (direction.reason === 'default' || direction.reason === 'not-a-pod' || direction.reason === 'own-node') lines.push(`  ${direction.because}`);
+    if (
+      direction.reason === 'default' ||
+      direction.reason === 'not-a-pod' ||
+      direction.reason === 'own-node' ||
+      direction.reason === 'hidden-baseline'
+    )
+      lines.push(`  ${direction.because}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -39,36 +39,34 @@ export function readExperiment(folder: Folder): Experiment {
   const steps = readSteps(experiment?.get('steps'), folder, context, draft);
   readFiles(experiment?.get('policies'), steps, folder, draft, context);
   readInline(experiment, draft, faults);
+  const part = <T>(key: string, read: (value: Value) => T, otherwise: T): T => {
+    const value = experiment?.get(key);
+    return value === undefined ? otherwise : read(value);
+  };
+  const written = part('nodes', readNodes, []);
+  const outside = part('outside', readOutside, []);
+  const switches: Switches = { ...defaultSwitches, ...part('switches', readSwitches, {}) };
+  const probes = part<Probes>('probes', readProbes, { from: [] });
+  const links = part('links', readLinks, []);
+  const expect = part('expect', readExpectations, []);
   const created = steps.flatMap(({ pods }) => pods);
   const drafts = [...draft.pods.values(), ...created];
   if (drafts.length > mostPods) faults.add({ file: folder.name, line: 1 }, '', `${drafts.length} pods are more than ${mostPods}`);
   faults.throwIfAny(folder.name);
 
+  // From here on all is well-formed; what remains is whether the parts fit together.
   const allNetworks = settleNetworks(networks, drafts, networkId, faults, folder.name);
   const gateways = new Map(allNetworks.map((network) => [network.id, gatewaysOf(network, drafts)]));
   const pods = withAddresses(drafts, new Set(created), allNetworks, gateways, networkId, faults);
-  const nodesValue = experiment?.get('nodes');
-  const hostIps = gateways.get(allNetworks[0]?.id ?? '') ?? [];
-  const nodes = settleNodes(nodesValue === undefined ? [] : readNodes(nodesValue), draft, hostIps);
-  const outsideValue = experiment?.get('outside');
-  const outside = outsideValue === undefined ? [] : readOutside(outsideValue);
-  const switchesValue = experiment?.get('switches');
-  const switches: Switches = { ...defaultSwitches, ...(switchesValue === undefined ? {} : readSwitches(switchesValue)) };
   const world: World = {
     networks: allNetworks,
-    namespaces: withImplied(draft, drafts),
+    namespaces: withImplied(draft),
     pods: [...draft.pods.values()].flatMap((pod) => pods.get(pod) ?? []),
     policies: [...draft.policies.values()],
-    nodes,
+    nodes: settleNodes(written, draft, gateways.get(allNetworks[0]?.id ?? '') ?? []),
     outside: outside.length > 0 ? outside : defaultOutside,
     switches,
   };
-  const probesValue = experiment?.get('probes');
-  const probes: Probes = probesValue === undefined ? { from: [] } : readProbes(probesValue);
-  const linksValue = experiment?.get('links');
-  const links = linksValue === undefined ? [] : readLinks(linksValue);
-  const expectValue = experiment?.get('expect');
-  const expect = expectValue === undefined ? [] : readExpectations(expectValue);
   const played = play(world, steps, pods, faults);
   for (const [at, expectations] of [[world, expect] as const, ...played.map(({ after, step }) => [after, step.expect] as const)])
     refuseIdleExpectations(expectations, at, faults);
@@ -157,8 +155,11 @@ function settleNodes(written: readonly Node[], draft: Draft, hostIps: Node['ips'
 }
 
 /** A namespace that only a pod or a policy speaks of has its name for a label (R40). */
-function withImplied(draft: Draft, drafts: readonly DraftPod[]): World['namespaces'] {
-  const names = new Set([...drafts.map(({ namespace }) => namespace), ...[...draft.policies.values()].map(({ namespace }) => namespace)]);
+function withImplied(draft: Draft): World['namespaces'] {
+  const names = new Set([
+    ...[...draft.pods.values()].map(({ namespace }) => namespace),
+    ...[...draft.policies.values()].map(({ namespace }) => namespace),
+  ]);
   const implied = [...names].filter((name) => name !== '' && !draft.namespaces.has(name)).map((name) => namespaceOf(name, {}));
   return [...draft.namespaces.values(), ...implied].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
