@@ -14,7 +14,7 @@ export const faultText = ({ file, line, field, message }: Fault): string =>
   printable(`${file}:${line}: ${field === '' ? '' : `${field}: `}${message}`);
 
 /** How many faults of one experiment are told: the rest is a number. */
-const mostTold = 100;
+const mostTold = 1000;
 
 /** Exit status of everything that is about what the user wrote. @see policy.md 5f */
 export const badInputStatus = 2;

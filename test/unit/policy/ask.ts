@@ -1,6 +1,6 @@
 /** Policies as a user writes them, and what they mean for one connection. */
 import { Evaluator, type Decision } from '../../../src/policy/decision/evaluate.ts';
-import { changed, worldsOf } from '../../../src/policy/decision/change.ts';
+import { worldsOf } from '../../../src/policy/decision/change.ts';
 import { findFlows } from '../../../src/lab/question.ts';
 import { readExperiment } from '../../../src/policy/manifests/experiment.ts';
 import type { Experiment, World } from '../../../src/policy/model/experiment.ts';
@@ -82,4 +82,4 @@ export function faultsOf(work: () => unknown): readonly string[] {
   }
 }
 
-export { changed, worldsOf };
+export { worldsOf };
