@@ -20,7 +20,7 @@ const mustHoldAlways: ReadonlySet<FindingCode> = new Set<FindingCode>([
 ]);
 
 /** Most connections that rules are held against: beyond, who asks waits for seconds. */
-const mostFlows = 60_000;
+const mostFlows = 1_000_000;
 
 /** @returns findings by place, each once */
 export function lint(experiment: Experiment): Finding[] {
