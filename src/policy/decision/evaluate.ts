@@ -94,8 +94,7 @@ export class Evaluator {
     let pods = this.meant.get(match);
     if (pods === undefined) this.meant.set(match, (pods = new Map<Pod, boolean>()));
     let found = pods.get(pod);
-    // R42: a pod that has ended is nobody's subject and nobody's peer.
-    if (found === undefined) pods.set(pod, (found = !pod.ended && meansPod(match, pod, this.labelsOf(pod.namespace))));
+    if (found === undefined) pods.set(pod, (found = meansPod(match, pod, this.labelsOf(pod.namespace))));
     return found;
   }
 

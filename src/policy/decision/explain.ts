@@ -6,7 +6,7 @@ import type { Direction, Source } from '../model/values.ts';
 import { endpointName } from './cells.ts';
 import { labelsText, peerText, placeText, podsText, portText } from './describe.ts';
 import type { Decided, Decision, Evaluator, Observer, Reason, Verdict } from './evaluate.ts';
-import { meansPod, namespaceLabels, selects } from './match.ts';
+import { namespaceLabels, selects } from './match.ts';
 
 export interface WalkedItem extends Source {
   readonly text: string;
@@ -181,7 +181,7 @@ function whyNoPeer({ world }: Evaluator, peer: Peer, other: Endpoint): string {
         return `${name} is not in namespace ${peer.pods.namespace}, and podSelector alone stays in the policy's own`;
       const labels = namespaceLabels(world.namespaces, pod.namespace);
       if (!selects(peer.pods.namespaceSelector, labels)) return `namespace ${pod.namespace} has ${labelsText(labels)}`;
-      return meansPod(peer.pods, pod, labels) ? `${name} has ended` : `${name} has ${labelsText(pod.labels)}`;
+      return `${name} has ${labelsText(pod.labels)}`;
     }
   }
 }

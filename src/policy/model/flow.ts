@@ -7,7 +7,7 @@ export type Endpoint =
   | { readonly kind: 'node'; readonly node: Node; readonly ip: Ip }
   | { readonly kind: 'outside'; readonly outside: Outside; readonly ip: Ip };
 
-/** `port` is the destination's, as it arrives there (R23). Both ends are of one family, and pods of one network. */
+/** Ends are pods that run: one that has ended is nobody's subject and nobody's peer (R42). `port` is the destination's, as it arrives there (R23). Both ends are of one family, and pods of one network. */
 export interface Flow {
   readonly from: Endpoint;
   readonly to: Endpoint;

@@ -29,6 +29,7 @@ describe('NetworkPolicy: the world around', () => {
     const first = `${grid}- {ns: x, name: h, labels: {pod: a}, hostNetwork: true}`;
     const policies = np(`{podSelector: {matchLabels: {pod: a}}, policyTypes: [Ingress, Egress]}`);
     expect([lab(policies, { first })('x/b', 'x/h'), lab(policies, { first })('x/h', 'x/a')]).toEqual(['allow', 'allow']);
+    expect(asker(read(first, policies).world)('x/b', 'x/h').ingress.reason).toBe('not-a-pod');
     const selectable = { hostNetwork: 'pod' } as const;
     expect([lab(policies, { first, switches: selectable })('x/b', 'x/h'), lab(policies, { first, switches: selectable })('x/h', 'x/a')]).toEqual([
       'deny',
