@@ -1,5 +1,5 @@
 /** Which connections an experiment asks about, and what ends they have. */
-import type { EndpointPattern, Port, Probes, World } from '../model/experiment.ts';
+import type { EndpointPattern, Pair, Port, Probes, World } from '../model/experiment.ts';
 import { portKey } from '../model/experiment.ts';
 import type { Endpoint, Flow } from '../model/flow.ts';
 import { podKey, type Node, type Pod } from '../model/values.ts';
@@ -87,13 +87,19 @@ export function flowsOf(world: World, probes: Probes): Flow[] {
   const all = parties(world, probes);
   const network = clusterNetwork(world);
   const ports = portsOf(world, probes);
-  const isAsked = (from: Endpoint, to: Endpoint): boolean =>
-    probes.pairs?.some((pair) => endpointMatches(pair.from, from, world) && endpointMatches(pair.to, to, world)) ?? true;
+  const { pairs, expected = [] } = probes;
+  const isMeant = (pair: Pair, from: Endpoint, to: Endpoint): boolean =>
+    endpointMatches(pair.from, from, world) && endpointMatches(pair.to, to, world);
+  const asked = (from: Endpoint, to: Endpoint): readonly Port[] => {
+    const own = (pairs?.some((pair) => isMeant(pair, from, to)) ?? true) ? ports(to) : [];
+    const more = expected.filter((one) => isMeant(one, from, to));
+    return more.length === 0 ? own : sortedPorts([...own, ...more]);
+  };
   return all.flatMap(({ endpoints: sources }) =>
     all.flatMap(({ endpoints: targets }) =>
       sources.flatMap((from) =>
         targets.flatMap((to) =>
-          canSpeak(from, to, network) && isAsked(from, to) ? ports(to).map(({ protocol, port }): Flow => ({ from, to, protocol, port })) : [],
+          canSpeak(from, to, network) ? asked(from, to).map(({ protocol, port }): Flow => ({ from, to, protocol, port })) : [],
         ),
       ),
     ),

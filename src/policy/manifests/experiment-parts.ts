@@ -1,7 +1,7 @@
 /** Parts of experiment.yaml that stand for themselves: networks, nodes, probes, links, expectations, switches. */
 import type { Cidr } from '../../model/cidr.ts';
 import { isNetworkName } from '../../model/ids.ts';
-import type { EndpointPattern, Expectation, Link, Network, Probes } from '../model/experiment.ts';
+import type { EndpointPattern, Expectation, Link, Network, Pair, Probes } from '../model/experiment.ts';
 import { defaultSwitches, type Node, type Outside, type Selector, type Switches } from '../model/values.ts';
 import { oneOrMore } from './inline.ts';
 import { protocols, readCidr, readIp, readLabels, readPortNumber, readSelector } from './metadata.ts';
@@ -95,7 +95,14 @@ export function readProbes(value: Value): Probes {
 
 const everyPod: EndpointPattern = { kind: 'name', text: '*' };
 
-function readPair(value: Value): { from: EndpointPattern; to: EndpointPattern } | undefined {
+/** `{from, to}`, or `x/a -> y/b`. */
+function readPair(value: Value): Pair | undefined {
+  const { located } = value;
+  if (located.kind === 'scalar') {
+    const [, from, to] = /^(\S+)\s*(?:->|→)\s*(\S+)$/.exec(value.text() ?? '') ?? [];
+    if (from === undefined || to === undefined) return value.fault('is no pair: write x/a -> y/b, or {from: x/a, to: y/b}');
+    return { from: { kind: 'name', text: from }, to: { kind: 'name', text: to } };
+  }
   const map = value.map();
   map?.refuseOthers(['from', 'to']);
   return map === undefined ? undefined : { from: readPattern(map.get('from')), to: readPattern(map.get('to')) };

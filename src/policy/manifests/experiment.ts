@@ -3,7 +3,7 @@ import { parseIp } from '../../model/cidr.ts';
 import { endpointMatches, parties } from '../decision/cells.ts';
 import { changed } from '../decision/change.ts';
 import type { Change, Experiment, Expectation, Network, Probes, Step, World } from '../model/experiment.ts';
-import { defaultSwitches, type Node, type Outside, type Pod, type Source, type Switches } from '../model/values.ts';
+import { defaultSwitches, type Node, type Outside, type Pod, type Protocol, type Source, type Switches } from '../model/values.ts';
 import { defaultNetworkId, defaultSubnets, gatewaysOf, mostNetworks, withAddresses } from './addresses.ts';
 import { addNamespace, addPods, emptyDraft, readManifest, readManifests, type Context, type Draft } from './documents.ts';
 import { Faults } from './faults.ts';
@@ -46,9 +46,10 @@ export function readExperiment(folder: Folder): Experiment {
   const written = part('nodes', readNodes, []);
   const outside = part('outside', readOutside, []);
   const switches: Switches = { ...defaultSwitches, ...part('switches', readSwitches, {}) };
-  const probes = part<Probes>('probes', readProbes, { from: [] });
+  const asked = part<Probes>('probes', readProbes, { from: [] });
   const links = part('links', readLinks, []);
   const expect = part('expect', readExpectations, []);
+  const probes = withExpected(asked, [...expect, ...steps.flatMap((step) => step.expect)], [...draft.pods.values()]);
   const created = steps.flatMap(({ pods }) => pods);
   const drafts = [...draft.pods.values(), ...created];
   if (drafts.length > mostPods) faults.add({ file: folder.name, line: 1 }, '', `${drafts.length} pods are more than ${mostPods}`);
@@ -90,6 +91,25 @@ function readFirst({ experiment }: Folder, faults: Faults): MapValue | undefined
   const [first, second] = readYaml(experiment.file, experiment.text, faults);
   if (second !== undefined) faults.add({ file: experiment.file, line: second.line }, '', 'an experiment is one document');
   return first === undefined ? undefined : new Value(first, '', experiment.file, faults).map();
+}
+
+/** An expectation is about packets: what it speaks of is asked, even if no pod declares the port and nobody named the host. */
+function withExpected(probes: Probes, expectations: readonly Expectation[], pods: readonly DraftPod[]): Probes {
+  const ends = [...expectations, ...(probes.pairs ?? [])].flatMap(({ from, to }) => [from, to]);
+  const isNamed = (name: RegExp): boolean => ends.some((end) => end.kind === 'name' && name.test(end.text));
+  const from = new Set([
+    ...probes.from,
+    ...(isNamed(/^(host$|node\/)/) ? (['host'] as const) : []),
+    ...(isNamed(/^outside/) ? (['outside'] as const) : []),
+  ]);
+  const declared = pods.flatMap(({ ports }) => ports);
+  const expected = expectations.flatMap(({ from: source, to, port, protocol }) => {
+    if (port === undefined) return [];
+    const known = new Set(declared.filter((one) => one.port === port).map((one) => one.protocol));
+    const protocols: readonly Protocol[] = protocol === undefined ? (known.size > 0 ? [...known] : ['TCP']) : [protocol];
+    return protocols.map((one) => ({ from: source, to, port, protocol: one }));
+  });
+  return { ...probes, from: [...from], ...(expected.length === 0 ? {} : { expected }) };
 }
 
 /** What `policies` means, else every file below that is not a step's. */

@@ -123,7 +123,9 @@ export function readMetadata(document: MapValue, scope: 'namespaced' | 'cluster'
     if (namespaceValue !== undefined) namespaceValue.fault('the kind is cluster-scoped: it has no namespace');
     return name === undefined ? undefined : { name, namespace: '', labels, annotations };
   }
-  const namespace = namespaceValue === undefined ? 'default' : readNamespaceName(namespaceValue);
+  // Kubernetes takes an empty name for none.
+  const isNamed = namespaceValue !== undefined && !(namespaceValue.located.kind === 'scalar' && namespaceValue.located.value === '');
+  const namespace = isNamed ? readNamespaceName(namespaceValue) : 'default';
   return name === undefined || namespace === undefined ? undefined : { name, namespace, labels, annotations };
 }
 

@@ -32,8 +32,15 @@ export interface Probes {
   readonly protocols?: readonly Protocol[];
   readonly ports?: readonly number[];
   /** absent: all pairs */
-  readonly pairs?: readonly { readonly from: EndpointPattern; readonly to: EndpointPattern }[];
+  readonly pairs?: readonly Pair[];
   readonly from: readonly ('host' | 'outside')[];
+  /** connections that expectations speak of; asked besides the others */
+  readonly expected?: readonly (Pair & Port)[];
+}
+
+export interface Pair {
+  readonly from: EndpointPattern;
+  readonly to: EndpointPattern;
 }
 
 /** Endpoints by name (`x/a`, `x/*`, `*`, `host`, `outside`, `outside/NAME`) or by selectors. */

@@ -77,6 +77,10 @@ pods:
 });
 
 describe('documents', () => {
+  test('an empty namespace is the default one', () => {
+    expect(read('{}', np('{}').replace('namespace: x', 'namespace: ""')).world.policies.map(policyKey)).toEqual(['NetworkPolicy default/p']);
+  });
+
   test('lists, typed lists, JSON, empty documents, other kinds', () => {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' } }] });
     const typed = JSON.stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicyList', items: [{ metadata: { name: 'p' }, spec: {} }] });
@@ -249,6 +253,22 @@ describe('probes, expectations, links', () => {
     expect(expectation('{deny: {from: x/a, to: {podSelector: {matchLabels: {pod: q}}}}}')[0]).toContain('to: selects no pod');
     expect(expectation('{allow: {}, deny: {}}')[0]).toContain('exactly one of allow and deny');
     expect(expectation('{permit: {}}')).toHaveLength(1);
+  });
+
+  test('what an expectation speaks of is asked, whatever the probes are', () => {
+    const pods = 'pods: [{name: a, ports: [80]}, {name: b, ports: [80, {port: 53, protocol: UDP}]}]';
+    expect(names(`${pods}\nprobes: {pairs: ["default/a -> default/b"]}\nexpect: [{deny: {from: default/b, to: default/a, port: 22}}]`)).toEqual([
+      'default/a>default/b TCP/80',
+      'default/a>default/b UDP/53',
+      'default/b>default/a TCP/22',
+    ]);
+    expect(names(`${pods}\nsteps: [{expect: [{allow: {from: host, to: default/a, port: 53}}]}]`).filter((flow) => flow.startsWith('host'))).toEqual([
+      'host>default/a TCP/80',
+      'host>default/a UDP/53',
+      'host>default/b TCP/80',
+      'host>default/b UDP/53',
+    ]);
+    expect(faultsOf(() => read(`${pods}\nprobes: {pairs: [a]}`))).toHaveLength(1);
   });
 
   test('links', () => {
