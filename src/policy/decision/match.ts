@@ -28,7 +28,7 @@ export function meansPod(match: PodMatch, pod: Pick<Pod, 'namespace' | 'labels'>
 /** R61: exact, or `*.` in place of one or more whole labels. */
 export function domainMatches(pattern: string, name: string): boolean {
   const domain = name.toLowerCase().replace(/\.$/, '');
-  return pattern.startsWith('*.') ? domain.endsWith(pattern.slice(1)) && domain.length > pattern.length - 1 : domain === pattern;
+  return pattern.startsWith('*.') ? domain.endsWith(pattern.slice(1)) : domain === pattern;
 }
 
 /** Name pattern with `*` for any run of characters but a slash. */

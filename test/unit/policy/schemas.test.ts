@@ -56,7 +56,7 @@ test('objects have the fields that the reader knows', () => {
     const fault = faultsOf(() => read(text)).find((one) => one.includes('zzzzzz')) ?? '';
     return (/known are (.*)$/.exec(fault)?.[1] ?? fault).split(', ').sort();
   };
-  const fieldsOf = (name: string): string[] => Object.keys((experiment.$defs[name]?.['properties'] ?? {}) as object).sort();
+  const fieldsOf = (name: string): string[] => Object.keys(experiment.$defs[name]?.['properties'] ?? {}).sort();
   expect(knownAt('zzzzzz: 1')).toEqual(Object.keys(experiment.properties).sort());
   expect(knownAt('pods: [{name: a, zzzzzz: 1}]')).toEqual(fieldsOf('pod'));
   expect(knownAt('steps: [{zzzzzz: 1}]')).toEqual(fieldsOf('step'));
