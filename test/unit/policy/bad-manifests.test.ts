@@ -58,12 +58,12 @@ describe('bad manifests', () => {
     let state = 1;
     const random = (below: number): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
     let refused = 0;
-    for (let round = 0; round < 1500; round++) {
+    for (let round = 0; round < 600; round++) {
       const text = texts[random(texts.length)] ?? '';
       const at = random(text.length);
       const piece = ['', '{', ']', '- ', ': ', '*a ', '&a ', '"', '\n', '  ', 'null', '!!x ', '<<: ', '\u{1f600}', '---\n'][random(15)] ?? '';
       refused += Math.min(faultsOfText('f.yaml', text.slice(0, at) + piece + text.slice(at + random(6))).length, 1);
     }
-    expect(refused).toBeGreaterThan(1000);
+    expect(refused).toBeGreaterThan(400);
   });
 });

@@ -38,6 +38,19 @@ test('an experiment that the reader accepts passes', () => {
   for (const text of [everything, grid, '{}']) expect([faultsOf(() => read(text)), passes(text)]).toEqual([[], true]);
 });
 
+test('a damaged experiment is refused or read, never a crash', () => {
+  let state = 7;
+  const random = (below: number): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
+  const pieces = ['', '{', ']', '[]', '{}', '- ', ': ', 'null', '1', '"', 'x/a', '*', '\n', '\n- '];
+  let refused = 0;
+  for (let round = 0; round < 500; round++) {
+    const at = random(everything.length);
+    const text = everything.slice(0, at) + (pieces[random(pieces.length)] ?? '') + everything.slice(at + random(12));
+    refused += Math.min(faultsOf(() => read(text)).length, 1);
+  }
+  expect(refused).toBeGreaterThan(150);
+});
+
 test('what the reader refuses does not pass', () => {
   for (const text of [
     'pod: []',
