@@ -2,10 +2,10 @@
 import type { Direction } from '../policy/model/values.ts';
 
 /**
- * Why a verdict was given. `handshake` (TCP), `reply` (UDP), `init-delivered` (SCTP: the target saw the INIT; no association is made),
- * `delivered` (UDP arrived, its answer did not): allowed. `drop-record`: the kernel noted the flow where it dropped it. `none`: nothing is known.
+ * Why a verdict was given. `handshake` (TCP), `reply` (UDP), `delivered` (SCTP: the target saw the INIT, no association is made; UDP: it
+ * arrived, its answer did not): allowed. `drop-record`: the kernel noted the flow where it dropped it. `none`: nothing is known.
  */
-export type Evidence = 'handshake' | 'reply' | 'init-delivered' | 'delivered' | 'drop-record' | 'none';
+export type Evidence = 'handshake' | 'reply' | 'delivered' | 'drop-record' | 'none';
 export type MeasuredVerdict = 'allowed' | 'denied' | 'no-evidence';
 
 export interface Answer {
@@ -13,7 +13,7 @@ export interface Answer {
   readonly evidence: Evidence;
   /** numbers that the rules recorded, 0: none */
   readonly recorded: Readonly<Record<Direction, number>>;
-  /** absent where nothing came back */
+  /** TCP's own measure; absent without a handshake */
   readonly rttUs?: number;
 }
 export interface Batch {
@@ -31,7 +31,7 @@ export interface ProberAnswers {
 const meanings: Readonly<Record<string, readonly [MeasuredVerdict, Evidence]>> = {
   H: ['allowed', 'handshake'],
   R: ['allowed', 'reply'],
-  I: ['allowed', 'init-delivered'],
+  I: ['allowed', 'delivered'],
   d: ['allowed', 'delivered'],
   X: ['denied', 'drop-record'],
   '?': ['no-evidence', 'none'],
@@ -41,7 +41,7 @@ function answerOf(line: string): Answer {
   const [letter = '', egress, ingress, rtt] = line.split(' ');
   const [verdict, evidence] = meanings[letter] ?? ['no-evidence', 'none'];
   const answer = { verdict, evidence, recorded: { egress: Number(egress), ingress: Number(ingress) } };
-  return evidence === 'handshake' || evidence === 'reply' ? { ...answer, rttUs: Number(rtt) } : answer;
+  return evidence === 'handshake' ? { ...answer, rttUs: Number(rtt) } : answer;
 }
 
 export function readAnswers(text: string): ProberAnswers {

@@ -103,7 +103,6 @@ static void send_probe(struct probe *it) {
   size_t length = 9;
   int fd;
   enter_space(endpoints[it->from].space);
-  it->sent_ns = now_ns();
   if (it->protocol == TCP) {
     connect_to(it);
     return;
@@ -162,10 +161,7 @@ static void take(const struct watch *watch) {
       const void *bytes = address_bytes(&peer, &length);
       int64_t to = endpoint_at(bytes, length);
       if (to >= 0) it = find_probe(watch->endpoint, (uint32_t)to, UDP, port_of(&peer));
-      if (it != NULL && !it->replied) {
-        it->replied = true;
-        it->rtt_us = (now_ns() - it->sent_ns) / 1000;
-      }
+      if (it != NULL) it->replied = true;
     } else {
       /* IPv4 shows its own header as well. */
       size_t skip = peer.ss_family == AF_INET ? (size_t)(packet[0] & 15) * 4 : 0;
@@ -249,7 +245,7 @@ void run_batch(FILE *plan, size_t count, long patience_ms) {
   }
   printf("batch %zu %lld\n", count, (long long)(now_ns() - start) / 1000);
   for (size_t i = 0; i < probe_count; i++)
-    printf("%c %u %u %lld\n", letter(&probes[i]), probes[i].rule[0], probes[i].rule[1], (long long)probes[i].rtt_us);
+    printf("%c %u %u %u\n", letter(&probes[i]), probes[i].rule[0], probes[i].rule[1], probes[i].rtt_us);
   fflush(stdout);
   for (size_t i = 0; i < endpoint_count; i++) endpoints[i].sender_fd = -1;
   for (uint32_t i = 0; i < watch_count; i++)

@@ -79,7 +79,7 @@ struct probe {
   int fd; /* TCP while it is tried, else -1 */
   bool handshake, delivered, replied, denied;
   uint32_t rule[2]; /* recorded by the kernel: egress, ingress; 0: none */
-  int64_t sent_ns, rtt_us;
+  uint32_t rtt_us;  /* TCP */
 };
 /* Probe of the batch under way with this tuple, NULL: none. */
 struct probe *find_probe(uint32_t from, uint32_t to, enum protocol protocol, uint16_t port);

@@ -2,7 +2,7 @@
  * Policies to one nftables table. Pure.
  *
  * Two base chains on `forward`: egress of who sends, then ingress of who receives (R7), so that `accept` ends one direction
- * only. Each leads by the subject's address, in a verdict map, to a chain shared by all pods that the same policies select:
+ * only; one on `input`, for connections to the pods' own node (R35); none on `output` (R34). Each leads by the subject's address, in a verdict map, to a chain shared by all pods that the same policies select:
  * what a packet costs does not depend on how many pods there are. A NetworkPolicy's rules are a chain that all such classes jump to.
  * @see policy.md 1 (the rules by number), 2f
  */
@@ -19,7 +19,7 @@ import {
   word,
   words,
 } from '../../model/ruleset/expressions.ts';
-import type { Chain } from '../../model/ruleset/skeleton.ts';
+import type { Chain, HookName } from '../../model/ruleset/skeleton.ts';
 import type { TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
 import type { Network, World } from '../model/experiment.ts';
 import { type Policy, type Rule, type Tier, ruleKey, tiers } from '../model/policy.ts';
@@ -58,8 +58,9 @@ const neighbourDiscovery: readonly Expression[] = [
   verdict('accept'),
 ];
 
-/** Of equal priorities (R49) the name decides, as in kube-network-policies. */
-const byPrecedence = (a: Policy, b: Policy): number => a.priority - b.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+/** Of equal priorities (R49) name and kind decide, as in kube-network-policies. */
+const byPrecedence = (a: Policy, b: Policy): number =>
+  a.priority - b.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind < b.kind ? -1 : 1);
 
 class Compiler {
   readonly #world: World;
@@ -84,7 +85,12 @@ class Compiler {
       name: tableName,
       comment: 'rkt network policies',
       sets: [...this.#groupSets(), ...this.#maps(), ...(this.#evidence ? evidence(evidenceFlows) : [])],
-      chains: [...this.#chains, ...directions.map((direction, index) => this.#base(direction, index))],
+      chains: [
+        ...this.#chains,
+        this.#base('egress', 'egress', { hook: 'forward', priority: 0 }, tiers),
+        this.#base('ingress', 'ingress', { hook: 'forward', priority: 1 }, tiers),
+        this.#base('to-node', 'egress', { hook: 'input', priority: 0 }, this.#tiersToNode()),
+      ],
     };
     return { table, rules: [...this.#numbers.keys()] };
   }
@@ -99,8 +105,17 @@ class Compiler {
       const ofTier = policies.filter((policy) => policy.tier === tier);
       const ordered = tier === 'networkpolicy' ? ofTier : ofTier.toSorted(byPrecedence);
       const chainOf = tier === 'networkpolicy' ? this.#isolation(direction, scene) : this.#ordered(tier, direction, scene);
-      this.#classes(ordered, tier, direction, this.#selection.places(network.id), chainOf);
+      const places = this.#selection.places(network.id);
+      this.#classes(ordered, tier, direction, tier === 'baseline' ? this.#withBaseline(places, network, isCluster) : places, chainOf);
     }
+  }
+
+  /** R53 with switch `per-pod`: a NetworkPolicy that selects a pod in any direction hides the Baseline tier from it. */
+  #withBaseline(places: readonly Place[], network: Network, isCluster: boolean): readonly Place[] {
+    if (this.#world.switches.baseline === 'per-direction') return places;
+    const hiding = this.#world.policies.filter(({ tier, networks }) => tier === 'networkpolicy' && (networks?.includes(network.id) ?? isCluster));
+    const selected = hiding.map(({ subject }) => this.#selection.pods(subject));
+    return places.filter(({ pod }) => !selected.some((pods) => pods.has(podKey(pod))));
   }
 
   /** Leads every pod that a policy of `policies` selects to the chain of its class. */
@@ -203,19 +218,22 @@ class Compiler {
     });
   }
 
-  #base(direction: Direction, priority: number): Chain {
+  #base(name: string, direction: Direction, place: { readonly hook: HookName; readonly priority: number }, asked: readonly Tier[]): Chain {
     const subject = direction === 'egress' ? source : destination;
-    const dispatch = tiers.flatMap((tier) =>
+    const dispatch = asked.flatMap((tier) =>
       families
         .filter((family) => this.#elements.has(mapName(direction, tier, family)))
         .map((family) => [...isFamily(family), subject(family, 0), obey(mapName(direction, tier, family))]),
     );
     return {
-      name: direction,
-      base: { type: 'filter', hook: 'forward', priority },
+      name,
+      base: { type: 'filter', ...place },
       rules: [[...ctState('established', 'related'), verdict('accept')], neighbourDiscovery, ...dispatch],
     };
   }
+
+  /** R35: whether a NetworkPolicy says anything of a connection to the pods' own node is the experiment's choice. */
+  #tiersToNode = (): readonly Tier[] => (this.#world.switches.podToNode === 'police' ? tiers : tiers.filter((tier) => tier !== 'networkpolicy'));
 
   #maps(): TableSet[] {
     return [...this.#elements].map(([name, elements]) => ({

@@ -4,6 +4,7 @@ import type { TableElement } from '../../model/ruleset/table.ts';
 import { word } from '../../model/ruleset/expressions.ts';
 import type { Protocol } from '../model/values.ts';
 
+export const protocols = ['TCP', 'UDP', 'SCTP'] as const satisfies readonly Protocol[];
 export const protocolNumber = { TCP: 6, UDP: 17, SCTP: 132 } as const satisfies Record<Protocol, number>;
 
 /** Two bytes in network order, padded as a field of a key. */

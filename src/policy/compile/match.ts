@@ -4,7 +4,7 @@ import { type Expression, destination, isFamily, lookup, protocolAndPort, source
 import type { Network, World } from '../model/experiment.ts';
 import type { Peer, PortMatch, Rule } from '../model/policy.ts';
 import { podKey, type Direction } from '../model/values.ts';
-import { type Groups, portField, protocolNumber } from './groups.ts';
+import { type Groups, portField, protocolNumber, protocols } from './groups.ts';
 import { type Selection, matchesLabels } from './select.ts';
 
 export const families = [4, 6] as const satisfies readonly Family[];
@@ -99,13 +99,14 @@ const isProtocol = (number: number): Expression[] => [
 
 /** A named port is that of the destination pod (R24); its protocol must be the rule's, if the rule has one (R25). */
 function namedLines(port: Extract<PortMatch, { kind: 'named' }>, { selection, network, groups }: Scene): Line[] {
-  const owners = selection
-    .places(network.id)
-    .flatMap(({ pod, ips }) =>
-      pod.ports
-        .filter(({ name, protocol }) => name === port.name && (port.protocol === undefined || protocol === port.protocol))
-        .flatMap((own) => ips.map((ip) => ({ ip, protocol: own.protocol, port: own.port }))),
-    );
+  const asked = port.protocol === undefined ? protocols : [port.protocol];
+  const owners = selection.places(network.id).flatMap(({ pod, ips }) =>
+    asked.flatMap((protocol) => {
+      // Two container ports of one name and protocol: the first is meant.
+      const own = pod.ports.find((one) => one.name === port.name && one.protocol === protocol);
+      return own === undefined ? [] : ips.map((ip) => ({ ip, protocol, port: own.port }));
+    }),
+  );
   return families.flatMap((family): Line[] => {
     const group = groups.ports(family, owners);
     if (group === undefined) return [];
