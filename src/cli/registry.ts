@@ -35,6 +35,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'lab predict': () => load(import('./commands/lab-predict.ts')),
   'lab explain': () => load(import('./commands/lab-explain.ts')),
   'lab lint': () => load(import('./commands/lab-lint.ts')),
+  'lab run': () => load(import('./commands/lab-run.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

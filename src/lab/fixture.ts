@@ -186,7 +186,11 @@ export class Fixture {
         setUp(link, name),
       ];
       return this.#joining === 'bridge'
-        ? [...make({ master: bridgeLink(network) }), bridgeEntry(link, mac(0, space, network)), ...this.#towards(bridgeLink(network), space, network, ips)]
+        ? [
+            ...make({ master: bridgeLink(network) }),
+            bridgeEntry(link, mac(0, space, network)),
+            ...this.#towards(bridgeLink(network), space, network, ips),
+          ]
         : [...make({ mac: mac(1, space, network) }), ...this.#towards(link, space, network, ips)];
     });
   }

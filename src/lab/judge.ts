@@ -1,29 +1,32 @@
 /** A stage's cells: what was predicted beside what was measured, and what the experiment expects of them. Pure. */
 import { endpointMatches, endpointName } from '../policy/decision/cells.ts';
-import { type Decided, Evaluator } from '../policy/decision/evaluate.ts';
+import { Evaluator } from '../policy/decision/evaluate.ts';
+import { decidedBy, decidingKey } from '../policy/decision/predict.ts';
 import type { Expectation, World } from '../policy/model/experiment.ts';
 import type { Endpoint, Flow } from '../policy/model/flow.ts';
-import { ruleKey } from '../policy/model/policy.ts';
-import { type Direction, podKey } from '../policy/model/values.ts';
+import { podKey } from '../policy/model/values.ts';
 import type { MeasuredFlow } from './measure.ts';
 import { type MeasuredCell, type PredictedCell, type ResultCell, type Violation, verdictOf } from './results.ts';
 
 /** Why no packet can show a flow; undefined: one can. */
 export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCell['unmeasured'] {
+  if (from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod)) return 'loopback';
   const shares = [from, to].some((end) => end.kind === 'pod' && end.pod.hostNetwork);
-  // R36: as pods they would be told from the host by nothing that a packet has.
-  if (shares && switches.hostNetwork === 'pod') return 'hostNetwork';
-  if (from.ip.text === to.ip.text) return from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod) ? 'loopback' : 'hostNetwork';
-  return from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod) ? 'loopback' : undefined;
+  // R36: nothing that a packet has tells such a pod from the host.
+  return from.ip.text === to.ip.text || (shares && switches.hostNetwork === 'pod') ? 'hostNetwork' : undefined;
 }
 
-const keyOf = (direction: Direction, { policy, rule }: Decided): string | null => (policy === undefined ? null : ruleKey(policy, direction, rule));
-
-function predict(evaluator: Evaluator, flow: Flow): PredictedCell {
-  const { verdict, egress, ingress } = evaluator.decide(flow);
-  const rules = { egress: keyOf('egress', egress), ingress: keyOf('ingress', ingress) };
-  const rule = verdict === 'allow' ? (rules.ingress ?? rules.egress) : egress.verdict === 'deny' ? rules.egress : rules.ingress;
-  return { ingress: ingress.verdict, egress: egress.verdict, verdict, rule, rules };
+function predicted(evaluator: Evaluator, flow: Flow): PredictedCell {
+  const decision = evaluator.decide(flow);
+  const { verdict, egress, ingress } = decision;
+  const { direction, decided } = decidedBy(decision);
+  return {
+    ingress: ingress.verdict,
+    egress: egress.verdict,
+    verdict,
+    rule: decidingKey(direction, decided) ?? null,
+    rules: { egress: decidingKey('egress', egress) ?? null, ingress: decidingKey('ingress', ingress) ?? null },
+  };
 }
 
 /** Packets meet egress first: where one was dropped there, nothing was recorded of ingress. */
@@ -53,7 +56,7 @@ export function judge(world: World, flows: readonly JudgedFlow[], measured: read
       family: from.ip.family,
       protocol,
       port,
-      predicted: predict(evaluator, flow),
+      predicted: predicted(evaluator, flow),
       measured: found === undefined ? null : measuredCell(found),
       ...(unmeasured === undefined ? {} : { unmeasured }),
     };

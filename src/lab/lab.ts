@@ -17,6 +17,11 @@ export interface RunExperimentOptions extends MeasureOptions {
   readonly enforce?: (world: World) => World;
 }
 
+export { readExperiment } from '../policy/manifests/experiment.ts';
+export { openFolder } from './folder.ts';
+export { exitStatus } from './results.ts';
+export { renderResult } from './text.ts';
+
 /** Before the first step the experiment is as it was written. */
 const firstStep = 'start';
 

@@ -99,12 +99,15 @@ function run(plan: ProberPlan): Required<Omit<ReturnType<typeof readAnswers>, 'f
 
 /** What the prober's complaint means to who reads it. */
 function failureOf(failure: string): RuntimeError {
-  const feature = (what: string, hint: string): RuntimeError =>
-    new RuntimeError('ERR_LAB_FEATURE', `${what}: ${failure}`, { hint, exitCode: 4 });
+  const feature = (what: string, hint: string): RuntimeError => new RuntimeError('ERR_LAB_FEATURE', `${what}: ${failure}`, { hint, exitCode: 4 });
   if (failure.startsWith('unshare') || failure.startsWith('user '))
-    return feature('network namespaces cannot be made', 'run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)');
-  if (/^(filter|netlink 12|evidence|flush)/.test(failure)) return feature('nftables cannot be used', 'the kernel needs nf_tables with inet tables, and nf_conntrack');
+    return feature(
+      'network namespaces cannot be made',
+      'run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)',
+    );
+  if (/^(filter|netlink 12|evidence|flush)/.test(failure))
+    return feature('nftables cannot be used', 'the kernel needs nf_tables with inet tables, and nf_conntrack');
   if (/^route .*Operation not supported/.test(failure)) return feature('links cannot be made', 'the kernel needs bridge and veth');
-  if (/^sysctl /.test(failure)) return feature('a network setting cannot be made', '/proc/sys must be writable');
+  if (failure.startsWith('sysctl ')) return feature('a network setting cannot be made', '/proc/sys must be writable');
   return new RuntimeError('ERR_LAB_PROBER', `the prober failed: ${failure}`);
 }

@@ -95,4 +95,3 @@ export const verdictOf = (verdict: MeasuredVerdict): MeasuredCell['verdict'] =>
 
 /** 0 as predicted; 1 mismatch or violated expectation; 3 cells without evidence (5f). */
 export const exitStatus = ({ mismatches, violations, noEvidence }: Summary): number => (mismatches + violations > 0 ? 1 : noEvidence > 0 ? 3 : 0);
-

@@ -145,6 +145,8 @@ describe('each rule catches its violation', () => {
     ['src/net/plan/x.ts', "import { netns } from '../../host/netns.ts';", impurities],
     ['src/net/plan/x.ts', 'export const t = Date.now();', impurities],
     ['src/gc/mark.ts', "import { readFileSync } from 'node:fs';", impurities],
+    ['src/policy/compile/x.ts', "import { readFileSync } from 'node:fs';", impurities],
+    ['src/policy/x.ts', "import { measure } from '../lab/measure.ts';", forbiddenImports],
     ['src/gc/x.ts', "import { fetchImage } from '../stage0/fetch/fetch.ts';", forbiddenImports],
     ['src/effects/x.ts', "export * from '../net/cni/list.ts';", forbiddenImports],
     ['src/model/x.ts', "import type { Lock } from '../host/flock.ts';", forbiddenImports],

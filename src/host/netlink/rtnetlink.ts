@@ -81,7 +81,12 @@ export const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
 export const createBridge = (name: string, fields: LinkFields): Request => ({
   type: RTM.NEWLINK,
   flags: NLM_F.CREATE | NLM_F.EXCL,
-  body: Buffer.concat([linkHeader(fields.index ?? 0, IFF_UP, IFF_UP), text(IFLA.IFNAME, name), ...fieldsOf(fields), attribute(IFLA.LINKINFO, text(1, 'bridge'))]),
+  body: Buffer.concat([
+    linkHeader(fields.index ?? 0, IFF_UP, IFF_UP),
+    text(IFLA.IFNAME, name),
+    ...fieldsOf(fields),
+    attribute(IFLA.LINKINFO, text(1, 'bridge')),
+  ]),
   what: `create bridge ${name}`,
 });
 

@@ -7,18 +7,7 @@
  * @see policy.md 1 (the rules by number), 2f
  */
 import { ipBytes } from '../../model/cidr.ts';
-import {
-  type Expression,
-  ctState,
-  destination,
-  isFamily,
-  jump,
-  obey,
-  source,
-  verdict,
-  word,
-  words,
-} from '../../model/ruleset/expressions.ts';
+import { type Expression, ctState, destination, isFamily, jump, obey, source, verdict, word, words } from '../../model/ruleset/expressions.ts';
 import type { Chain, HookName } from '../../model/ruleset/skeleton.ts';
 import type { TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
 import type { Network, World } from '../model/experiment.ts';
@@ -249,7 +238,11 @@ class Compiler {
       const address = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
       return [
         { name: `${setOf.addresses}${family}`, key: ['mark', address], elements: this.#groups.addressElements(family) } as const,
-        { name: `${setOf.ports}${family}`, key: ['mark', address, 'inet_proto', 'inet_service'], elements: this.#groups.portElements(family) } as const,
+        {
+          name: `${setOf.ports}${family}`,
+          key: ['mark', address, 'inet_proto', 'inet_service'],
+          elements: this.#groups.portElements(family),
+        } as const,
       ].filter(({ elements }) => elements.length > 0);
     });
   }

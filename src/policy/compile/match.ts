@@ -39,11 +39,7 @@ function inBlock(direction: Direction, cidr: Cidr, test: 'eq' | 'neq'): Expressi
 
 const groupLine = (direction: Direction, family: Family, group: number): Line => ({
   family,
-  expressions: [
-    { op: 'immediate', reg: 0, data: word(group) },
-    peerAddress(direction, family, 1),
-    lookup(`${setOf.addresses}${family}`),
-  ],
+  expressions: [{ op: 'immediate', reg: 0, data: word(group) }, peerAddress(direction, family, 1), lookup(`${setOf.addresses}${family}`)],
 });
 
 const matchesDomain = (pattern: string, domain: string): boolean =>
@@ -162,9 +158,7 @@ export function linesOf(rule: Rule, direction: Direction, scene: Scene): Line[] 
     return peers
       .filter(({ ofBlock }) => !(ofBlock && unnamed && port.kind === 'named'))
       .flatMap((peer) =>
-        lines
-          .filter(({ family }) => family === undefined || peer.family === undefined || family === peer.family)
-          .map((line) => joined([peer, line])),
+        lines.filter(({ family }) => family === undefined || peer.family === undefined || family === peer.family).map((line) => joined([peer, line])),
       );
   });
 }
