@@ -36,6 +36,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'lab explain': () => load(import('./commands/lab-explain.ts')),
   'lab lint': () => load(import('./commands/lab-lint.ts')),
   'lab run': () => load(import('./commands/lab-run.ts')),
+  'lab suite': () => load(import('./commands/lab-suite.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 
