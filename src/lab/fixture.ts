@@ -17,8 +17,9 @@ import { type ProbeLine, type ProberPlan, spaceFd } from './plan.ts';
 /** How a network's pods are joined. `bridge` needs br_netfilter, or the rules do not see what is bridged; `routed` needs nothing. */
 export type Joining = 'bridge' | 'routed';
 
-/** 169.254.1.1 and fe80::1: next hop of what is not on a link; no interface has it, and all know its MAC. */
-const nextHop: Readonly<Record<Family, Ip>> = { 4: ipFromValue(4, 0xa9fe0101n), 6: ipFromValue(6, (0xfe80n << 112n) | 1n) };
+/** 169.254.1.1 and fe80::1, and one more for each network: next hops of what is not on a link. No interface has them, and all know their MAC. */
+const nextHop = (family: Family, network: number): Ip =>
+  ipFromValue(family, BigInt(network) + (family === 4 ? 0xa9fe0101n : (0xfe80n << 112n) | 1n));
 const everywhere = (family: Family): Cidr => ({ ip: ipFromValue(family, 0n), prefixLen: 0 });
 
 const router = 0;
@@ -91,7 +92,7 @@ export class Fixture {
       setUp(link, 'outside'),
       ...this.#towards(link, outside, 0, ips),
     ]);
-    this.#plan.route(outside, outside, [...this.#awake(0, ips), ...this.#byNextHop(ips, mac(1, outside, 0))]);
+    this.#plan.route(outside, outside, [...this.#awake(0, ips), ...this.#byNextHop(outside, 0, familiesOf(ips).map(everywhere))]);
     for (const ip of ips) this.#addEndpoint(ip, outside);
   }
 
@@ -116,12 +117,16 @@ export class Fixture {
     setUp(ownLink(network), `eth${network}`),
   ];
 
-  #byNextHop = (ips: readonly Ip[], routerMac: string): Request[] =>
-    familiesOf(ips).flatMap((family) => [
-      addRoute(ownLink(0), { dst: hostCidr(nextHop[family]) }),
-      addRoute(ownLink(0), { dst: everywhere(family), gateway: nextHop[family] }),
-      permanentNeighbour(ownLink(0), nextHop[family], routerMac),
-    ]);
+  /** Routes to `targets` through the router's end of the link. */
+  #byNextHop = (space: number, network: number, targets: readonly Cidr[]): Request[] =>
+    familiesOf(targets.map(({ ip }) => ip)).flatMap((family) => {
+      const gateway = nextHop(family, network);
+      return [
+        addRoute(ownLink(network), { dst: hostCidr(gateway) }),
+        permanentNeighbour(ownLink(network), gateway, mac(1, space, network)),
+        ...targets.filter(({ ip }) => ip.family === family).map((dst) => addRoute(ownLink(network), { dst, gateway })),
+      ];
+    });
 
   /** The router's way to addresses. */
   #towards = (link: number, space: number, network: number, ips: readonly Ip[]): Request[] =>
@@ -152,7 +157,6 @@ export class Fixture {
 
   #add(pods: readonly Pod[]): void {
     if (pods.length === 0) return;
-    const first = this.#nextSpace;
     const before = [...this.#pods.values()];
     const added = pods.map((pod): Placed => ({ pod, space: this.#nextSpace++, interfaces: this.#interfacesOf(pod) }));
     for (const placed of added) {
@@ -172,8 +176,21 @@ export class Fixture {
       for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
     }
     if (this.#joining !== 'bridge') return;
-    this.#plan.route(first, this.#nextSpace - 1, [...this.#neighbours([...before, ...added]), ...this.#routerAsNeighbour()]);
-    if (before.length > 0) this.#plan.route(firstPod, first - 1, this.#neighbours(added));
+    for (const network of this.#networks.keys()) {
+      this.#introduce(network, added, [...this.#neighbours(network, [...before, ...added]), ...this.#routerAsNeighbour(network)]);
+      this.#introduce(network, before, this.#neighbours(network, added));
+    }
+  }
+
+  /** The same requests in each of `placed` that is on the network. */
+  #introduce(network: number, placed: readonly Placed[], requests: readonly Request[]): void {
+    const spaces = placed.filter(({ interfaces }) => interfaces.some((one) => one.network === network)).map(({ space }) => space);
+    for (let at = 0; at < spaces.length && requests.length > 0;) {
+      const first = spaces[at] ?? 0;
+      let last = first;
+      while (spaces[++at] === last + 1) last++;
+      this.#plan.route(first, last, requests);
+    }
   }
 
   #hostEnds({ space, interfaces }: Placed): Request[] {
@@ -197,19 +214,21 @@ export class Fixture {
 
   /** A pod's routes: the first network is where everything is that is not in another's subnet. */
   #ways(space: number, network: number, ips: readonly Ip[]): Request[] {
-    if (this.#joining === 'routed' && network === 0) return this.#byNextHop(ips, mac(1, space, 0));
     const targets =
       network === 0
         ? familiesOf(ips).map(everywhere)
         : (this.#networks[network]?.subnets ?? []).filter(({ ip }) => familiesOf(ips).includes(ip.family)).map(networkOf);
-    return targets.map((dst) => addRoute(ownLink(network), { dst }));
+    return this.#joining === 'routed' ? this.#byNextHop(space, network, targets) : targets.map((dst) => addRoute(ownLink(network), { dst }));
   }
 
-  #neighbours = (placed: readonly Placed[]): Request[] =>
+  #neighbours = (network: number, placed: readonly Placed[]): Request[] =>
     placed.flatMap(({ space, interfaces }) =>
-      interfaces.flatMap(({ network, ips }) => ips.map((ip) => permanentNeighbour(ownLink(network), ip, mac(0, space, network)))),
+      interfaces
+        .filter((one) => one.network === network)
+        .flatMap(({ ips }) => ips.map((ip) => permanentNeighbour(ownLink(network), ip, mac(0, space, network)))),
     );
-  #routerAsNeighbour = (): Request[] => this.#beyond.map((ip) => permanentNeighbour(ownLink(0), ip, mac(2, 0, 0)));
+  #routerAsNeighbour = (network: number): Request[] =>
+    network === 0 ? this.#beyond.map((ip) => permanentNeighbour(ownLink(0), ip, mac(2, 0, 0))) : [];
 
   #number(address: string): number {
     const number = this.#endpoints.get(address);

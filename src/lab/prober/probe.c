@@ -183,14 +183,17 @@ static void drain(int wait_ms) {
 
 /* ---- a batch -------------------------------------------------------------------------------------- */
 
+enum { LEAST_ROUNDS = 10 };
+
 static bool is_allowed(const struct probe *it) { return it->handshake || it->replied || (it->protocol != TCP && it->delivered); }
 /* UDP that arrived is allowed, and yet its answer is waited for: answers are part of what is tried. */
 static bool is_settled(const struct probe *it) {
   return it->denied || it->handshake || it->replied || (it->protocol == SCTP && it->delivered);
 }
 
-/* One round of those that are not settled; few at a time, so that queues of sockets hold them. */
-static void send_round(void) {
+/* One round of those that are not settled; few at a time, so that queues of sockets hold them. `wait_ms`: for a busy machine,
+ * on which packets may wait in the kernel for its own threads to be scheduled. */
+static void send_round(int wait_ms) {
   enum { AT_A_TIME = 192 };
   size_t flying[AT_A_TIME], count = 0;
   for (size_t i = 0; i <= probe_count; i++) {
@@ -199,7 +202,7 @@ static void send_round(void) {
       flying[count++] = i;
     }
     if (count < AT_A_TIME && i < probe_count) continue;
-    drain(0);
+    if (count > 0) drain(wait_ms);
     for (size_t n = 0; n < count; n++)
       if (probes[flying[n]].fd >= 0) {
         is_connected(&probes[flying[n]]);
@@ -236,10 +239,10 @@ void run_batch(FILE *plan, size_t count, long patience_ms) {
     since_flush = 0;
   }
   int64_t start = now_ns();
-  for (int round = 0; round == 0 || (open_probes() > 0 && now_ns() - start < patience_ms * 1000000LL); round++) {
-    /* What is lost is so in the first moments of a pod; later rounds are ever rarer. */
+  /* What is lost is so in the first moments of a pod; later rounds are ever rarer. A machine that stood still does not end it. */
+  for (int round = 0; round == 0 || (open_probes() > 0 && (round < LEAST_ROUNDS || now_ns() - start < patience_ms * 1000000LL)); round++) {
     if (round > 0) drain(round < 4 ? 1 << round : 50);
-    if (round == 0 || open_probes() > 0) send_round();
+    send_round(round < 2 ? 0 : 10);
     look_up_evidence();
     drain(0);
   }

@@ -6,7 +6,7 @@
  * what a packet costs does not depend on how many pods there are. A NetworkPolicy's rules are a chain that all such classes jump to.
  * @see policy.md 1 (the rules by number), 2f
  */
-import { ipBytes } from '../../model/cidr.ts';
+import { type Family, ipBytes } from '../../model/cidr.ts';
 import { type Expression, ctState, destination, isFamily, jump, obey, source, verdict, word, words } from '../../model/ruleset/expressions.ts';
 import type { Chain, HookName } from '../../model/ruleset/skeleton.ts';
 import type { TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
@@ -34,8 +34,9 @@ export interface CompiledPolicies {
 }
 
 const directions = ['egress', 'ingress'] as const satisfies readonly Direction[];
-const letters = { admin: 'a', networkpolicy: 'n', baseline: 'b' } as const satisfies Record<Tier, string>;
-const mapName = (direction: Direction, tier: Tier, family: 4 | 6): string => `${direction}-${letters[tier]}${family}`;
+/** What a base chain asks, in order: a tier, or `spared`, the Baseline tier where NetworkPolicies have no say and so hide nothing (R35, R53). */
+type Asked = Tier | 'spared';
+const mapName = (direction: Direction, asked: Asked, family: Family): string => `${direction}-${asked}${family}`;
 
 /** Neighbour discovery is not policed: without it there is no IPv6 (R30). */
 const neighbourDiscovery: readonly Expression[] = [
@@ -96,6 +97,8 @@ class Compiler {
       const chainOf = tier === 'networkpolicy' ? this.#isolation(direction, scene) : this.#ordered(tier, direction, scene);
       const places = this.#selection.places(network.id);
       this.#classes(ordered, tier, direction, tier === 'baseline' ? this.#withBaseline(places, network, isCluster) : places, chainOf);
+      if (tier === 'baseline' && direction === 'egress' && this.#tiersToNode().includes('spared'))
+        this.#classes(ordered, 'spared', direction, places, chainOf);
     }
   }
 
@@ -110,7 +113,7 @@ class Compiler {
   /** Leads every pod that a policy of `policies` selects to the chain of its class. */
   #classes(
     policies: readonly Policy[],
-    tier: Tier,
+    asked: Asked,
     direction: Direction,
     places: readonly Place[],
     chainOf: (policies: readonly Policy[]) => string,
@@ -123,7 +126,7 @@ class Compiler {
       const signature = selecting.map((policy) => policies.indexOf(policy)).join();
       const chain = chains.get(signature) ?? chainOf(selecting);
       chains.set(signature, chain);
-      for (const ip of ips) this.#put(mapName(direction, tier, ip.family), { key: ipBytes(ip), chain });
+      for (const ip of ips) this.#put(mapName(direction, asked, ip.family), { key: ipBytes(ip), chain });
     }
   }
 
@@ -207,7 +210,7 @@ class Compiler {
     });
   }
 
-  #base(name: string, direction: Direction, place: { readonly hook: HookName; readonly priority: number }, asked: readonly Tier[]): Chain {
+  #base(name: string, direction: Direction, place: { readonly hook: HookName; readonly priority: number }, asked: readonly Asked[]): Chain {
     const subject = direction === 'egress' ? source : destination;
     const dispatch = asked.flatMap((tier) =>
       families
@@ -222,7 +225,10 @@ class Compiler {
   }
 
   /** R35: whether a NetworkPolicy says anything of a connection to the pods' own node is the experiment's choice. */
-  #tiersToNode = (): readonly Tier[] => (this.#world.switches.podToNode === 'police' ? tiers : tiers.filter((tier) => tier !== 'networkpolicy'));
+  #tiersToNode(): readonly Asked[] {
+    const { podToNode, baseline } = this.#world.switches;
+    return podToNode === 'police' ? tiers : ['admin', baseline === 'per-pod' ? 'spared' : 'baseline'];
+  }
 
   #maps(): TableSet[] {
     return [...this.#elements].map(([name, elements]) => ({
