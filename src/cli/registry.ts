@@ -37,6 +37,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'lab lint': () => load(import('./commands/lab-lint.ts')),
   'lab run': () => load(import('./commands/lab-run.ts')),
   'lab suite': () => load(import('./commands/lab-suite.ts')),
+  'lab fuzz': () => load(import('./commands/lab-fuzz.ts')),
   version: () => load(import('./commands/version.ts')),
 };
 

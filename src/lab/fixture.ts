@@ -18,8 +18,7 @@ import { type ProbeLine, type ProberPlan, spaceFd } from './plan.ts';
 export type Joining = 'bridge' | 'routed';
 
 /** 169.254.1.1 and fe80::1, and one more for each network: next hops of what is not on a link. No interface has them, and all know their MAC. */
-const nextHop = (family: Family, network: number): Ip =>
-  ipFromValue(family, BigInt(network) + (family === 4 ? 0xa9fe0101n : (0xfe80n << 112n) | 1n));
+const nextHop = (family: Family, network: number): Ip => ipFromValue(family, BigInt(network) + (family === 4 ? 0xa9fe0101n : (0xfe80n << 112n) | 1n));
 const everywhere = (family: Family): Cidr => ({ ip: ipFromValue(family, 0n), prefixLen: 0 });
 
 const router = 0;

@@ -40,7 +40,13 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 /** Shape only: policies, pods and namespaces are read as any experiment's. */
 function isStep(value: unknown): value is SuiteStep {
-  return isObject(value) && Array.isArray(value['Policies']) && isObject(value['Namespaces']) && Array.isArray(value['Pods']) && isObject(value['Expected']);
+  return (
+    isObject(value) &&
+    Array.isArray(value['Policies']) &&
+    isObject(value['Namespaces']) &&
+    Array.isArray(value['Pods']) &&
+    isObject(value['Expected'])
+  );
 }
 function isCase(value: unknown): value is SuiteCase {
   return isObject(value) && typeof value['Number'] === 'number' && Array.isArray(value['Steps']) && value['Steps'].every(isStep);

@@ -50,25 +50,29 @@ function ports(random: Random): FuzzPort[] {
     4,
   );
   const names = [...portNames];
-  return chosen.map((one) => (names.length > 0 && random.chance(0.6) ? { ...one, name: names.splice(random.integer(0, names.length - 1), 1)[0] ?? 'http' } : one));
+  return chosen.map((one) =>
+    names.length > 0 && random.chance(0.6) ? { ...one, name: names.splice(random.integer(0, names.length - 1), 1)[0] ?? 'http' } : one,
+  );
 }
 
 export function cluster(random: Random): FuzzCluster {
   const hasSecond = random.chance(0.3);
   const stride = random.one([1, 2, 8]);
-  const pods = random.list(5, 8, () => random.one(namespaceNames)).map((ns, index): FuzzPod => {
-    const number = 10 + index * stride;
-    const six = random.chance(0.8) ? [`fd00:1::${number.toString(16)}`] : [];
-    const four = six.length === 0 || random.chance(0.9) ? [`10.1.${index % 3}.${number}`] : [];
-    return {
-      ns,
-      name: `p${index}`,
-      labels: labelsFrom(random, podLabels),
-      ips: [...four, ...six],
-      ...(hasSecond && random.chance(0.7) ? { networks: [{ name: secondNetwork, ips: [`10.2.0.${number}`] }] } : {}),
-      ports: ports(random),
-    };
-  });
+  const pods = random
+    .list(5, 8, () => random.one(namespaceNames))
+    .map((ns, index): FuzzPod => {
+      const number = 10 + index * stride;
+      const six = random.chance(0.8) ? [`fd00:1::${number.toString(16)}`] : [];
+      const four = six.length === 0 || random.chance(0.9) ? [`10.1.${index % 3}.${number}`] : [];
+      return {
+        ns,
+        name: `p${index}`,
+        labels: labelsFrom(random, podLabels),
+        ips: [...four, ...six],
+        ...(hasSecond && random.chance(0.7) ? { networks: [{ name: secondNetwork, ips: [`10.2.0.${number}`] }] } : {}),
+        ports: ports(random),
+      };
+    });
   return {
     networks: [
       { name: 'pods', type: random.one(['bridge', 'ptp']), subnet: ['10.1.0.0/16', 'fd00:1::/64'] },

@@ -18,8 +18,7 @@ function selector(random: Random, known: Readonly<Record<string, readonly string
   };
 }
 const podSelector = (random: Random): Manifest => selector(random, podLabels);
-const namespaceSelector = (random: Random): Manifest =>
-  selector(random, { ...namespaceLabels, 'kubernetes.io/metadata.name': namespaceNames });
+const namespaceSelector = (random: Random): Manifest => selector(random, { ...namespaceLabels, 'kubernetes.io/metadata.name': namespaceNames });
 
 /** Blocks that cut through the pods' addresses, those outside, or everything, with holes. */
 function block(random: Random, { pods }: FuzzCluster): Manifest {
@@ -33,7 +32,13 @@ function block(random: Random, { pods }: FuzzCluster): Manifest {
   }
   if (pick < 7 && six.length > 0) {
     const cidr = `${random.one(six)}/${random.one([16, 64, 120])}`;
-    return { cidr, ...holesWithin(cidr, random.some([...new Set(six)], 0, 2).map((ip) => `${ip}/${random.one([126, 128])}`)) };
+    return {
+      cidr,
+      ...holesWithin(
+        cidr,
+        random.some([...new Set(six)], 0, 2).map((ip) => `${ip}/${random.one([126, 128])}`),
+      ),
+    };
   }
   if (pick === 7) return { cidr: '203.0.113.0/24', ...(random.chance(0.5) ? { except: ['203.0.113.8/29'] } : {}) };
   if (pick === 8) return { cidr: random.one(['0.0.0.0/0', '::/0']) };
@@ -141,7 +146,9 @@ function clusterPeer(random: Random, direction: 'ingress' | 'egress', mayName: b
 function clusterPort(random: Random, named: boolean): Manifest {
   const number = random.one(portNumbers);
   const destinationPort = random.chance(0.6) ? { number } : { range: { start: number, end: number + random.one([1, 1000]) } };
-  return named && random.chance(0.4) ? { destinationNamedPort: random.one(portNames) } : { [random.one(protocols).toLowerCase()]: { destinationPort } };
+  return named && random.chance(0.4)
+    ? { destinationNamedPort: random.one(portNames) }
+    : { [random.one(protocols).toLowerCase()]: { destinationPort } };
 }
 
 function adminPort(random: Random, named: boolean): Manifest {
@@ -157,7 +164,9 @@ function clusterRules(random: Random, direction: 'ingress' | 'egress', old: bool
     const action = random.one([accept, 'Deny', ...(hasPass ? ['Pass'] : [])]);
     const peers = random.list(1, 2, () => clusterPeer(random, direction, action === accept && hasPass, of));
     const named = peers.every((one) => 'namespaces' in one || 'pods' in one);
-    const ports = random.chance(0.5) ? { [old ? 'ports' : 'protocols']: random.list(1, 2, () => (old ? adminPort : clusterPort)(random, named)) } : {};
+    const ports = random.chance(0.5)
+      ? { [old ? 'ports' : 'protocols']: random.list(1, 2, () => (old ? adminPort : clusterPort)(random, named)) }
+      : {};
     return { action, [direction === 'ingress' ? 'from' : 'to']: peers, ...ports };
   });
 }
@@ -183,7 +192,7 @@ function clusterPolicy(random: Random, name: string, of: FuzzCluster): Manifest 
 
 /** The policies of one case. */
 export function policies(random: Random, of: FuzzCluster): Manifest[] {
-  const ofPods = random.list(0, 4, () => 0).map((_, index) => networkPolicy(random, `n${index}`, of));
+  const ofPods = random.list(1, 5, () => 0).map((_, index) => networkPolicy(random, `n${index}`, of));
   const ofCluster = random.chance(0.5) ? random.list(1, 3, () => 0).map((_, index) => clusterPolicy(random, `c${index + 1}`, of)) : [];
   const baseline = random.chance(0.15)
     ? [

@@ -115,13 +115,18 @@ void send_requests(const char *what, unsigned number, int family, const uint8_t 
   int fd = netlink_of(number, family);
   /* The answer that is waited for is that of the last message which asks for one. */
   uint32_t first = 0, last = 0;
+  bool asks = false;
   for (size_t at = 0; at + NLMSG_HDRLEN <= length;) {
     const struct nlmsghdr *message = (const void *)(data + at);
     if (at == 0) first = message->nlmsg_seq;
-    if ((message->nlmsg_flags & NLM_F_ACK) != 0) last = message->nlmsg_seq;
-    if (message->nlmsg_len < NLMSG_HDRLEN) fail("plan %s message", what);
+    if (message->nlmsg_len < NLMSG_HDRLEN || message->nlmsg_len > length - at) fail("plan %s message", what);
+    if ((message->nlmsg_flags & NLM_F_ACK) != 0) {
+      last = message->nlmsg_seq;
+      asks = true;
+    }
     at += NLMSG_ALIGN(message->nlmsg_len);
   }
+  if (!asks) fail("plan %s asks for no answer", what);
   if (send(fd, data, length, 0) < 0) fail("%s %u send: %s", what, number, strerror(errno));
   static char answer[1 << 16];
   for (bool done = false; !done;) {
