@@ -1,12 +1,12 @@
 /** A stage's cells: what was predicted beside what was measured, and what the experiment expects of them. Pure. */
 import { endpointMatches, endpointName } from '../policy/decision/cells.ts';
 import { Evaluator } from '../policy/decision/evaluate.ts';
-import { decidedBy, decidingKey } from '../policy/decision/predict.ts';
 import type { Expectation, World } from '../policy/model/experiment.ts';
-import type { Endpoint, Flow } from '../policy/model/flow.ts';
+import type { Flow } from '../policy/model/flow.ts';
 import { podKey } from '../policy/model/values.ts';
 import type { MeasuredFlow } from './measure.ts';
-import { type MeasuredCell, type PredictedCell, type ResultCell, type Violation, verdictOf } from './results.ts';
+import { cellJson } from './prediction.ts';
+import { type MeasuredCell, type ResultCell, type Violation, verdictOf } from './results.ts';
 
 /** Why no packet can show a flow; undefined: one can. */
 export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCell['unmeasured'] {
@@ -14,19 +14,6 @@ export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCe
   const shares = [from, to].some((end) => end.kind === 'pod' && end.pod.hostNetwork);
   // R36: nothing that a packet has tells such a pod from the host.
   return from.ip.text === to.ip.text || (shares && switches.hostNetwork === 'pod') ? 'hostNetwork' : undefined;
-}
-
-function predicted(evaluator: Evaluator, flow: Flow): PredictedCell {
-  const decision = evaluator.decide(flow);
-  const { verdict, egress, ingress } = decision;
-  const { direction, decided } = decidedBy(decision);
-  return {
-    ingress: ingress.verdict,
-    egress: egress.verdict,
-    verdict,
-    rule: decidingKey(direction, decided) ?? null,
-    rules: { egress: decidingKey('egress', egress) ?? null, ingress: decidingKey('ingress', ingress) ?? null },
-  };
 }
 
 /** Packets meet egress first: where one was dropped there, nothing was recorded of ingress. */
@@ -40,23 +27,14 @@ export interface JudgedFlow {
   readonly unmeasured: ResultCell['unmeasured'];
 }
 
-const networkOf = (end: Endpoint): string | undefined => (end.kind === 'pod' ? end.network : undefined);
-
 /** `measured`: of the flows that can be, in order. */
 export function judge(world: World, flows: readonly JudgedFlow[], measured: readonly MeasuredFlow[]): ResultCell[] {
   const evaluator = new Evaluator(world);
   let next = 0;
   return flows.map(({ flow, unmeasured }) => {
-    const { from, to, protocol, port } = flow;
     const found = unmeasured === undefined ? measured[next++] : undefined;
     return {
-      from: endpointName(from),
-      to: endpointName(to),
-      network: networkOf(from) ?? networkOf(to) ?? '',
-      family: from.ip.family,
-      protocol,
-      port,
-      predicted: predicted(evaluator, flow),
+      ...cellJson({ flow, from: endpointName(flow.from), to: endpointName(flow.to), decision: evaluator.decide(flow) }),
       measured: found === undefined ? null : measuredCell(found),
       ...(unmeasured === undefined ? {} : { unmeasured }),
     };

@@ -17,8 +17,6 @@ export interface RunExperimentOptions extends MeasureOptions {
   readonly enforce?: (world: World) => World;
 }
 
-export { readExperiment } from '../policy/manifests/experiment.ts';
-export { openFolder } from './folder.ts';
 export { exitStatus } from './results.ts';
 export { renderResult } from './text.ts';
 

@@ -10,7 +10,7 @@ import type { Flow } from '../policy/model/flow.ts';
 import type { Direction } from '../policy/model/values.ts';
 import { type Answer, readAnswers } from './answers.ts';
 import { Fixture, type Joining } from './fixture.ts';
-import { ProberPlan } from './plan.ts';
+import { type ProbeLine, ProberPlan } from './plan.ts';
 
 declare const __DIST__: string;
 
@@ -66,18 +66,31 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
   const rules = stages.map(({ world, flows, enforced = world }) => {
     const compiled = compilePolicies(enforced, { evidenceFlows: flows.length });
     fixture.follow(world);
-    const probes = fixture.probes(flows);
+    const { probes, places } = distinct(fixture.probes(flows));
     plan.filter(encodeTable(compiled.table));
     plan.evidence(tableName, evidenceSets);
     plan.probe(probes, options.patienceMs ?? defaultPatienceMs);
-    return compiled.rules;
+    return { keys: compiled.rules, places };
   });
   const { batches, filterMs } = run(plan);
-  return batches.map(({ answers, probeMs }, index) => ({
-    flows: answers.map(({ recorded, ...answer }) => ({ ...answer, rules: rulesOf(recorded, rules[index] ?? []) })),
-    applyMs: filterMs[index] ?? 0,
-    probeMs,
-  }));
+  return batches.map(({ answers, probeMs }, index) => {
+    const { keys = [], places = [] } = rules[index] ?? {};
+    const flows = answers.map(({ recorded, ...answer }): MeasuredFlow => ({ ...answer, rules: rulesOf(recorded, keys) }));
+    return { flows: places.flatMap((place) => flows[place] ?? []), applyMs: filterMs[index] ?? 0, probeMs };
+  });
+}
+
+/** Flows of ends that share an address (hostNetwork pods and the host) are one and the same on the wire: tried once. */
+function distinct(lines: readonly ProbeLine[]): { readonly probes: readonly ProbeLine[]; readonly places: readonly number[] } {
+  const probes: ProbeLine[] = [];
+  const known = new Map<string, number>();
+  const places = lines.map((line) => {
+    const key = `${line.from} ${line.to} ${line.protocol} ${line.port}`;
+    const place = known.get(key) ?? probes.push(line) - 1;
+    known.set(key, place);
+    return place;
+  });
+  return { probes, places };
 }
 
 function rulesOf(recorded: Answer['recorded'], rules: readonly string[]): MeasuredFlow['rules'] {

@@ -1,32 +1,17 @@
 /** What an experiment found: every cell with what was predicted, what packets did, and which rule decided. The shape of result.json (policy.md 5f). */
 import type { Verdict } from '../policy/decision/evaluate.ts';
-import type { Protocol } from '../policy/model/values.ts';
 import type { Evidence, MeasuredVerdict } from './answers.ts';
+import type { Both, CellJson } from './prediction.ts';
 
-export interface PredictedCell {
-  readonly ingress: Verdict;
-  readonly egress: Verdict;
-  readonly verdict: Verdict;
-  /** the rule that denies, or that of the receiving end which allows; null: no policy had a say */
-  readonly rule: string | null;
-  readonly rules: { readonly egress: string | null; readonly ingress: string | null };
-}
 export interface MeasuredCell {
   readonly verdict: Verdict | 'no-evidence';
   readonly evidence: Evidence;
   readonly rule: string | null;
-  readonly rules: { readonly egress: string | null; readonly ingress: string | null };
+  readonly rules: Both<string | null>;
   /** TCP's own measure; null without a handshake */
   readonly rtt_us: number | null;
 }
-export interface ResultCell {
-  readonly from: string;
-  readonly to: string;
-  readonly network: string;
-  readonly family: 4 | 6;
-  readonly protocol: Protocol;
-  readonly port: number;
-  readonly predicted: PredictedCell;
+export interface ResultCell extends CellJson {
   /** null: not measured, since packets to oneself never leave (`loopback`), or ends share one address (`hostNetwork`) */
   readonly measured: MeasuredCell | null;
   readonly unmeasured?: 'loopback' | 'hostNetwork';

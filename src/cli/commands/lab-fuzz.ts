@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { cellText, fuzz, textOf } from '../../lab/fuzz/fuzz.ts';
 import { defineCommand } from '../command.ts';
-import { out, outJson } from '../output.ts';
+import { formatFlag, out, outJson } from '../output.ts';
 
 function numberOf(name: string, text: string, least: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : -1;
@@ -19,14 +19,14 @@ export const command = defineCommand({
     seed: { type: 'string', value: 'N', default: '1', help: 'which cases' },
     count: { type: 'string', value: 'N', default: '100', help: 'how many cases' },
     out: { type: 'string', value: 'FILE', help: 'write the smallest case that differs to FILE, an experiment.yaml' },
-    format: { type: 'string', value: 'FORMAT', choices: ['text', 'json', 'json-pretty'], default: 'text', help: 'how the result is printed' },
+    format: formatFlag,
   },
   run({ flags }) {
     const seed = numberOf('seed', flags.seed ?? '1', 0);
     const report = fuzz({ seed, count: numberOf('count', flags.count ?? '100', 1) });
     const { finding } = report;
     if (flags.out !== undefined && finding !== undefined) write(flags.out, textOf(finding.case));
-    if (flags.format === 'json' || flags.format === 'json-pretty') outJson(report, flags.format);
+    if (flags.format !== undefined) outJson(report, flags.format);
     else {
       const { cases, cells, denied, mismatches, noEvidence, otherRule } = report;
       const share = cells === 0 ? 0 : Math.round((100 * denied) / cells);

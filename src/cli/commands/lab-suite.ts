@@ -1,7 +1,7 @@
 import { RuntimeError } from '../../model/errors.ts';
 import { openSuite, runSuite } from '../../lab/suite.ts';
 import { defineCommand } from '../command.ts';
-import { out, outJson } from '../output.ts';
+import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab suite',
@@ -9,13 +9,13 @@ export const command = defineCommand({
   usage: '[flags] FILE',
   examples: [['rkt lab suite cyclonus.json.gz', "every case that Cyclonus' generator made, in seconds"]],
   flags: {
-    format: { type: 'string', value: 'FORMAT', choices: ['text', 'json', 'json-pretty'], default: 'text', help: 'how the result is printed' },
+    format: formatFlag,
   },
   maxOperands: 1,
   run({ flags, operands: [path] }) {
     if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE', exitCode: 2 });
     const result = runSuite(openSuite(path));
-    if (flags.format === 'json' || flags.format === 'json-pretty') outJson(result, flags.format);
+    if (flags.format !== undefined) outJson(result, flags.format);
     else out(textOf(result));
     return result.mismatches + result.predictionMismatches > 0 ? 1 : result.noEvidence > 0 ? 3 : 0;
   },

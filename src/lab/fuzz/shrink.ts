@@ -11,7 +11,7 @@ const lists = new Set(['ingress', 'egress', 'from', 'to', 'ports', 'protocols', 
 const mayBeEmpty = new Set(['ingress', 'egress']);
 
 /** Every value with one item less in one of its lists, or without an optional part. */
-function* smaller(value: unknown): Generator<unknown> {
+function* smaller(value: unknown): Generator {
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) for (const less of smaller(item)) yield value.with(index, less);
     return;

@@ -86,7 +86,7 @@ class Compiler {
   }
 
   #direction(network: Network, isCluster: boolean, direction: Direction): void {
-    const scene: Scene = { world: this.#world, network, selection: this.#selection, groups: this.#groups };
+    const scene: Scene = { world: this.#world, network, selection: this.#selection, groups: this.#groups, known: new Map() };
     // R65: a MultiNetworkPolicy is for the networks it names, all others for the cluster's own.
     const policies = this.#world.policies.filter(
       (policy) => policy.directions.includes(direction) && (policy.networks?.includes(network.id) ?? isCluster),
@@ -118,13 +118,21 @@ class Compiler {
     places: readonly Place[],
     chainOf: (policies: readonly Policy[]) => string,
   ): void {
-    const subjects = policies.map((policy) => this.#selection.pods(policy.subject));
+    const selecting = new Map<string, Policy[]>();
+    const signatures = new Map<string, string>();
+    for (const [index, policy] of policies.entries())
+      for (const key of this.#selection.pods(policy.subject)) {
+        const others = selecting.get(key);
+        if (others === undefined) selecting.set(key, [policy]);
+        else others.push(policy);
+        signatures.set(key, `${signatures.get(key) ?? ''} ${index}`);
+      }
     const chains = new Map<string, string>();
     for (const { pod, ips } of places) {
-      const selecting = policies.filter((_, index) => subjects[index]?.has(podKey(pod)) === true);
-      if (selecting.length === 0) continue;
-      const signature = selecting.map((policy) => policies.indexOf(policy)).join();
-      const chain = chains.get(signature) ?? chainOf(selecting);
+      const key = podKey(pod);
+      const [of, signature] = [selecting.get(key), signatures.get(key)];
+      if (of === undefined || signature === undefined) continue;
+      const chain = chains.get(signature) ?? chainOf(of);
       chains.set(signature, chain);
       for (const ip of ips) this.#put(mapName(direction, asked, ip.family), { key: ipBytes(ip), chain });
     }

@@ -23,6 +23,8 @@ export interface Scene {
   readonly network: Network;
   readonly selection: Selection;
   readonly groups: Groups;
+  /** groups of lists of peers that were met before: many policies say the same */
+  readonly known: Map<string, Readonly<Partial<Record<Family, number>>>>;
 }
 
 const addressLength = (family: Family): number => (family === 4 ? 4 : 16);
@@ -61,6 +63,25 @@ function addressesOf(peer: Peer, { world, network, selection }: Scene): Cidr['ip
   }
 }
 
+/** What peers say, without where it is written. */
+const wordsOf = (peers: readonly Peer[]): string =>
+  JSON.stringify(peers, (key, value: unknown) => (key === 'source' ? undefined : typeof value === 'bigint' ? String(value) : value));
+
+function groupsOf(peers: readonly Peer[], scene: Scene): Readonly<Partial<Record<Family, number>>> {
+  const said = wordsOf(peers);
+  const known = scene.known.get(said);
+  if (known !== undefined) return known;
+  const ips = peers.flatMap((peer) => addressesOf(peer, scene));
+  const found = Object.fromEntries(
+    families.flatMap((family) => {
+      const group = scene.groups.addresses(family, ips);
+      return group === undefined ? [] : [[family, group]];
+    }),
+  );
+  scene.known.set(said, found);
+  return found;
+}
+
 interface PeerLine extends Line {
   readonly ofBlock: boolean;
 }
@@ -68,9 +89,9 @@ interface PeerLine extends Line {
 /** Peers of one rule are ORed (R12): those that stand for addresses become one group. */
 function peerLines(rule: Rule, direction: Direction, scene: Scene): PeerLine[] {
   if (rule.peers === undefined) return [{ expressions: [], ofBlock: false }];
-  const ips = rule.peers.flatMap((peer) => addressesOf(peer, scene));
+  const numbers = groupsOf(rule.peers, scene);
   const grouped = families.flatMap((family): PeerLine[] => {
-    const group = scene.groups.addresses(family, ips);
+    const group = numbers[family];
     return group === undefined ? [] : [{ ...groupLine(direction, family, group), ofBlock: false }];
   });
   const blocks = rule.peers.flatMap((peer): PeerLine[] =>

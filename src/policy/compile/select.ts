@@ -32,7 +32,9 @@ export const matchesLabels = (labels: Labels, selector: Selector | undefined): b
 export class Selection {
   readonly #places: readonly Place[];
   readonly #namespaces: ReadonlyMap<string, Labels>;
-  readonly #found = new Map<PodMatch, ReadonlySet<string>>();
+  /** by what a match says, for many policies say the same */
+  readonly #found = new Map<string, ReadonlySet<string>>();
+  readonly #onNetwork = new Map<string, readonly Place[]>();
   readonly #pods: readonly Pod[];
 
   constructor(world: World) {
@@ -41,16 +43,21 @@ export class Selection {
     this.#namespaces = new Map(world.namespaces.map(({ name, labels }) => [name, labels]));
   }
 
-  places(network: string): Place[] {
-    return this.#places.filter((place) => place.network === network);
+  places(network: string): readonly Place[] {
+    const known = this.#onNetwork.get(network);
+    if (known !== undefined) return known;
+    const found = this.#places.filter((place) => place.network === network);
+    this.#onNetwork.set(network, found);
+    return found;
   }
 
   /** Keys of the pods that match. */
   pods(match: PodMatch): ReadonlySet<string> {
-    const known = this.#found.get(match);
+    const text = textOf(match);
+    const known = this.#found.get(text);
     if (known !== undefined) return known;
     const found = new Set(this.#pods.filter((pod) => this.#matches(pod, match)).map(podKey));
-    this.#found.set(match, found);
+    this.#found.set(text, found);
     return found;
   }
 
@@ -63,3 +70,6 @@ export class Selection {
     return matchesLabels(pod.labels, podSelector);
   }
 }
+
+const textOf = ({ namespace, namespaceSelector, podSelector }: PodMatch): string =>
+  JSON.stringify([namespace ?? null, namespaceSelector?.requirements ?? null, podSelector?.requirements ?? null]);
