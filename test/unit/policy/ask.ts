@@ -1,8 +1,10 @@
 /** Policies as a user writes them, and what they mean for one connection. */
+import { expect } from 'vitest';
 import { Evaluator, type Decision } from '../../../src/policy/decision/evaluate.ts';
 import { worldsOf } from '../../../src/policy/decision/change.ts';
 import { findFlows } from '../../../src/lab/question.ts';
 import { readExperiment } from '../../../src/policy/manifests/experiment.ts';
+import type { Flow } from '../../../src/policy/model/flow.ts';
 import type { Experiment, World } from '../../../src/policy/model/experiment.ts';
 import type { Switches } from '../../../src/policy/model/values.ts';
 import { isRuntimeError } from '../../../src/model/errors.ts';
@@ -35,12 +37,17 @@ export const read = (first: string, manifests = '', files: Readonly<Record<strin
   });
 };
 
+/** Every question that was asked, for who puts them to packets. */
+export const asked: { readonly test: string; readonly world: World; readonly flow: Flow }[] = [];
+
 /** Asks about connections of a world: `ask('x/a', 'y/b', 'TCP/80')`; IPv4 unless `family` says otherwise. */
 export function asker(world: World, switches: Partial<Switches> = {}): (from: string, to: string, port?: string, family?: 4 | 6) => Decision {
-  const evaluator = new Evaluator({ ...world, switches: { ...world.switches, ...switches } });
+  const switched = { ...world, switches: { ...world.switches, ...switches } };
+  const evaluator = new Evaluator(switched);
   return (from, to, port = 'TCP/80', family = 4) => {
     const flow = findFlows(world, from, to, port).find(({ to: end }) => end.ip.family === family);
     if (flow === undefined) throw new Error(`${from} and ${to} do not meet`);
+    asked.push({ test: expect.getState().currentTestName ?? '', world: switched, flow });
     return evaluator.decide(flow);
   };
 }
