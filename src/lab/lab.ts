@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { release } from 'node:os';
 import { flowsOf } from '../policy/decision/cells.ts';
 import { worldsOf } from '../policy/decision/change.ts';
-import type { Experiment, World } from '../policy/model/experiment.ts';
+import { RuntimeError } from '../model/errors.ts';
+import type { Experiment, Note, World } from '../policy/model/experiment.ts';
 import { policyKey, ruleKey, type Policy } from '../policy/model/policy.ts';
 import type { Joining } from './fixture.ts';
 import { type JudgedFlow, judge, violationsOf, whyUnmeasured } from './judge.ts';
@@ -66,7 +67,7 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
     steps: judged,
     rulesNeverHit: neverHit(worlds, judged),
     skipped,
-    notes: notes.map(({ text, source: { file, line } }) => ({ text, file, line })),
+    notes: [...notes, ...unmeasuredParts(experiment)].map(({ text, source: { file, line } }) => ({ text, file, line })),
     summary: {
       cells: cells.length,
       measured: count((cell) => cell.measured !== null),
@@ -79,7 +80,19 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
 }
 
 /** All networks of an experiment are joined in one way. */
-const joiningOf = ({ networks }: World): Joining => (networks.every(({ type }) => type === 'ptp') ? 'routed' : defaultJoining());
+function joiningOf({ networks }: World): Joining {
+  const other = networks.find(({ type }) => type === 'macvlan');
+  if (other !== undefined)
+    throw new RuntimeError('ERR_LAB_FEATURE', `network ${other.id}: what leaves a pod through macvlan is seen by no rule of the host`, {
+      hint: 'measure with type bridge or ptp: policies mean the same there; rkt lab predict needs no packets',
+      exitCode: 4,
+    });
+  return networks.every(({ type }) => type === 'ptp') ? 'routed' : defaultJoining();
+}
+
+/** What was read and is not part of what was measured. */
+const unmeasuredParts = ({ links }: Experiment): Note[] =>
+  links.map(({ source }) => ({ text: 'packets were measured without the impairments of this link', cure: 'take it out of links', source }));
 
 /** Rules of all policies that were ever in force and that no packet was decided by: policy text that was not tried. */
 function neverHit(worlds: readonly World[], steps: readonly ResultStep[]): string[] {

@@ -65,10 +65,11 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
   const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true);
   const rules = stages.map(({ world, flows, enforced = world }) => {
     const compiled = compilePolicies(enforced, { evidenceFlows: flows.length });
-    fixture.follow(world);
-    const { probes, places } = distinct(fixture.probes(flows));
+    // Rules are keyed by address and can be there before the pods: one that is created is isolated from its first packet (R43).
     plan.filter(encodeTable(compiled.table));
     plan.evidence(tableName, evidenceSets);
+    fixture.follow(world);
+    const { probes, places } = distinct(fixture.probes(flows));
     plan.probe(probes, options.patienceMs ?? defaultPatienceMs);
     return { keys: compiled.rules, places };
   });
@@ -118,6 +119,8 @@ function failureOf(failure: string): RuntimeError {
       'network namespaces cannot be made',
       'run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)',
     );
+  if (/^filter .*Message too long/.test(failure))
+    return feature('the policies are too large for one transaction of an ordinary user', 'run as root, or raise net.core.wmem_max');
   if (/^(filter|netlink 12|evidence|flush)/.test(failure))
     return feature('nftables cannot be used', 'the kernel needs nf_tables with inet tables, and nf_conntrack');
   if (/^route .*Operation not supported/.test(failure)) return feature('links cannot be made', 'the kernel needs bridge and veth');

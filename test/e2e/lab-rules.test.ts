@@ -41,7 +41,11 @@ function grouped<K>(questions: readonly Question[], key: (question: Question) =>
 }
 
 test('packets do what the decision says, by the rule that it names, in every world that a rule is tested in', () => {
-  const questions = asked.map(({ test: name, world, flow }): Question => ({ test: name, world: withEnds(world, flow), flow: { flow, unmeasured: whyUnmeasured(flow, world) } }));
+  const questions = asked.map(({ test: name, world, flow }): Question => ({
+    test: name,
+    world: withEnds(world, flow),
+    flow: { flow, unmeasured: whyUnmeasured(flow, world) },
+  }));
   const wrong: string[] = [];
   const shown = new Set<string>();
   for (const together of grouped(questions, ({ world }) => fixtureOf(world)).values()) {

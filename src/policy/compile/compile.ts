@@ -77,9 +77,9 @@ class Compiler {
       sets: [...this.#groupSets(), ...this.#maps(), ...(this.#evidence ? evidence(evidenceFlows) : [])],
       chains: [
         ...this.#chains,
-        this.#base('egress', 'egress', { hook: 'forward', priority: 0 }, tiers),
-        this.#base('ingress', 'ingress', { hook: 'forward', priority: 1 }, tiers),
-        this.#base('to-node', 'egress', { hook: 'input', priority: 0 }, this.#tiersToNode()),
+        ...this.#base('egress', 'egress', { hook: 'forward', priority: 0 }, tiers),
+        ...this.#base('ingress', 'ingress', { hook: 'forward', priority: 1 }, tiers),
+        ...this.#base('to-node', 'egress', { hook: 'input', priority: 0 }, this.#tiersToNode()),
       ],
     };
     return { table, rules: [...this.#numbers.keys()] };
@@ -218,18 +218,22 @@ class Compiler {
     });
   }
 
-  #base(name: string, direction: Direction, place: { readonly hook: HookName; readonly priority: number }, asked: readonly Asked[]): Chain {
+  /** None where no pod is a subject: packets are not asked for nothing. */
+  #base(name: string, direction: Direction, place: { readonly hook: HookName; readonly priority: number }, asked: readonly Asked[]): Chain[] {
     const subject = direction === 'egress' ? source : destination;
     const dispatch = asked.flatMap((tier) =>
       families
         .filter((family) => this.#elements.has(mapName(direction, tier, family)))
         .map((family) => [...isFamily(family), subject(family, 0), obey(mapName(direction, tier, family))]),
     );
-    return {
-      name,
-      base: { type: 'filter', ...place },
-      rules: [[...ctState('established', 'related'), verdict('accept')], neighbourDiscovery, ...dispatch],
-    };
+    if (dispatch.length === 0) return [];
+    return [
+      {
+        name,
+        base: { type: 'filter', ...place },
+        rules: [[...ctState('established', 'related'), verdict('accept')], neighbourDiscovery, ...dispatch],
+      },
+    ];
   }
 
   /** R35: whether a NetworkPolicy says anything of a connection to the pods' own node is the experiment's choice. */

@@ -1,5 +1,5 @@
 /** What a rule matches, as programs of nftables' machine. Pure. @see policy.md 1 (R12-R28), 2f */
-import { type Cidr, type Family, ipBytes, lastOf, networkOf } from '../../model/cidr.ts';
+import { type Cidr, type Family, ipBytes, ipFromValue, lastOf, networkOf, overlaps } from '../../model/cidr.ts';
 import { type Expression, destination, isFamily, lookup, protocolAndPort, source, word, words } from '../../model/ruleset/expressions.ts';
 import type { Network, World } from '../model/experiment.ts';
 import type { Peer, PortMatch, Rule } from '../model/policy.ts';
@@ -38,6 +38,31 @@ function inBlock(direction: Direction, cidr: Cidr, test: 'eq' | 'neq'): Expressi
   const mask = network.map((byte, index) => ~(byte ^ (last[index] ?? 0)) & 0xff);
   return [peerAddress(direction, family, 0), { op: 'mask', reg: 0, mask }, { op: 'cmp', test, reg: 0, data: network }];
 }
+
+interface Piece {
+  readonly cidr: Cidr;
+  readonly except: readonly Cidr[];
+}
+/** A rule holds 4 KiB of expressions, some hundred bytes a hole. */
+const mostHoles = 16;
+
+/** A block with more holes than fit into a rule, in halves until they do; what lies in a hole whole is left out. */
+function piecesOf(cidr: Cidr, except: readonly Cidr[]): Piece[] {
+  const within = except.filter((hole) => overlaps(hole, cidr));
+  if (within.some((hole) => hole.prefixLen <= cidr.prefixLen)) return [];
+  if (within.length <= mostHoles) return [{ cidr, except: within }];
+  const { ip } = networkOf(cidr);
+  const prefixLen = cidr.prefixLen + 1;
+  const upper = ip.value | (1n << BigInt((ip.family === 4 ? 32 : 128) - prefixLen));
+  return [ip, ipFromValue(ip.family, upper)].flatMap((half) => piecesOf({ ip: half, prefixLen }, within));
+}
+
+/** Each except is of this block alone (R20). */
+const blockLine = (direction: Direction, { cidr, except }: Piece): PeerLine => ({
+  family: cidr.ip.family,
+  expressions: [...inBlock(direction, cidr, 'eq'), ...except.flatMap((hole) => inBlock(direction, hole, 'neq'))],
+  ofBlock: true,
+});
 
 const groupLine = (direction: Direction, family: Family, group: number): Line => ({
   family,
@@ -94,17 +119,8 @@ function peerLines(rule: Rule, direction: Direction, scene: Scene): PeerLine[] {
     const group = numbers[family];
     return group === undefined ? [] : [{ ...groupLine(direction, family, group), ofBlock: false }];
   });
-  const blocks = rule.peers.flatMap((peer): PeerLine[] =>
-    peer.kind === 'block'
-      ? [
-          {
-            family: peer.cidr.ip.family,
-            // Each except is of this block alone (R20).
-            expressions: [...inBlock(direction, peer.cidr, 'eq'), ...peer.except.flatMap((except) => inBlock(direction, except, 'neq'))],
-            ofBlock: true,
-          },
-        ]
-      : [],
+  const blocks = rule.peers.flatMap((peer) =>
+    peer.kind === 'block' ? piecesOf(peer.cidr, peer.except).map((piece) => blockLine(direction, piece)) : [],
   );
   return [...grouped, ...blocks];
 }
