@@ -11,12 +11,12 @@ import type { World } from '../../src/policy/model/experiment.ts';
 import type { Flow } from '../../src/policy/model/flow.ts';
 import { useHost } from '../rig/host.ts';
 import { asked } from '../unit/policy/ask.ts';
-import '../unit/policy/rules-selection.test.ts';
-import '../unit/policy/rules-ports.test.ts';
-import '../unit/policy/rules-world.test.ts';
-import '../unit/policy/rules-cluster.test.ts';
 
 useHost();
+await import('../unit/policy/rules-selection.test.ts');
+await import('../unit/policy/rules-ports.test.ts');
+await import('../unit/policy/rules-world.test.ts');
+await import('../unit/policy/rules-cluster.test.ts');
 
 interface Question {
   readonly test: string;
