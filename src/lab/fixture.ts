@@ -92,7 +92,14 @@ export class Fixture {
       ...this.#towards(link, outside, 0, ips),
     ]);
     this.#plan.route(outside, outside, [...this.#awake(0, ips), ...this.#byNextHop(outside, 0, familiesOf(ips).map(everywhere))]);
+    this.#awaitLink(outside, 0);
     for (const ip of ips) this.#addEndpoint(ip, outside);
+  }
+
+  /** Both ends: what is sent before is lost. */
+  #awaitLink(space: number, network: number): void {
+    this.#plan.await(router, hostLink(space, network));
+    this.#plan.await(space, ownLink(network));
   }
 
   #addEndpoint(ip: Ip, space: number): void {
@@ -172,8 +179,10 @@ export class Fixture {
         ...interfaces.flatMap(({ network, ips }) => this.#awake(network, ips)),
         ...interfaces.flatMap(({ network, ips }) => this.#ways(space, network, ips)),
       ]);
-      for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
     }
+    // All links first: they come up at the same time, and an IPv6 address waits for its own.
+    for (const { space, interfaces } of added) for (const { network } of interfaces) this.#awaitLink(space, network);
+    for (const { space, interfaces } of added) for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
     if (this.#joining !== 'bridge') return;
     for (const network of this.#networks.keys()) {
       this.#introduce(network, added, [...this.#neighbours(network, [...before, ...added]), ...this.#routerAsNeighbour(network)]);

@@ -67,7 +67,7 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
     steps: judged,
     rulesNeverHit: neverHit(worlds, judged),
     skipped,
-    notes: [...notes, ...unmeasuredParts(experiment)].map(({ text, source: { file, line } }) => ({ text, file, line })),
+    notes: [...notes, ...unmeasuredParts(experiment)].map(({ text, cure, source: { file, line } }) => ({ text, cure, file, line })),
     summary: {
       cells: cells.length,
       measured: count((cell) => cell.measured !== null),

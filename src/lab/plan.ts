@@ -39,6 +39,10 @@ export class ProberPlan {
   filter(bytes: Buffer): void {
     this.#blob('filter', bytes);
   }
+  /** Until the link carries packets. */
+  await(number: number, link: number): void {
+    this.#line(`await ${number} ${link}`);
+  }
   sysctl(number: number, key: string, value: string): void {
     this.#line(`sysctl ${number} ${key} ${value}`);
   }

@@ -50,7 +50,7 @@ export interface LabResult {
   /** rules that no probe hit, in any step */
   readonly rulesNeverHit: readonly string[];
   readonly skipped: Readonly<Record<string, number>>;
-  readonly notes: readonly { readonly text: string; readonly file: string; readonly line: number }[];
+  readonly notes: readonly { readonly text: string; readonly cure: string; readonly file: string; readonly line: number }[];
   readonly summary: Summary;
 }
 export interface Environment {

@@ -91,7 +91,7 @@ export function renderResult(result: LabResult, options: TextOptions): string {
   const lines = [
     ...steps.flatMap((step) => stepText(step, steps.length, options)),
     dim(legend, options.color),
-    ...notes.map(({ text, file, line }) => `note: ${file}:${line}: ${text}`),
+    ...notes.map(({ text, cure, file, line }) => `note: ${file}:${line}: ${text}: ${cure}`),
     ...(passedOver.length > 0 ? [`passed over: ${passedOver.join(', ')}`] : []),
     ...listOf('rules that no probe met:', rulesNeverHit, options),
     `${result.name}: ${summary.measured} cells measured, ${summary.mismatches} not as predicted, ${summary.noEvidence} without evidence${

@@ -1,8 +1,9 @@
 /** `rkt lab run` as people use it: matrix, JSON, exit codes, both kinds of user, and nothing left behind. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { z } from 'zod';
 import { readExperiment } from '../../src/policy/manifests/experiment.ts';
 import { openFolder } from '../../src/lab/folder.ts';
 import { runExperiment } from '../../src/lab/lab.ts';
@@ -13,6 +14,9 @@ import { rktPath } from '../rig/rkt.ts';
 import { pooledExcepts } from './lab-mutants.ts';
 
 useHost();
+const schema = JSON.parse(readFileSync(join(import.meta.dirname, '../../schemas/result.schema.json'), 'utf8')) as Parameters<
+  typeof z.fromJSONSchema
+>[0];
 let dir = '';
 beforeEach(() => {
   dir = mkdtempSync('/tmp/rkt-lab-');
@@ -63,7 +67,7 @@ test('a folder of manifests is an experiment: the matrix that packets made', () 
   shop();
   const { status, stdout, stderr } = run();
   expect(stderr).toBe('');
-  expect(stdout.replace(/\d+ ms|\d+\.\d ms/g, 'N ms')).toMatchInlineSnapshot(`
+  expect(stdout.replace(/\d+ ms|\d+\.\d ms/g, 'N ms').replaceAll(basename(dir), 'NAME')).toMatchInlineSnapshot(`
     "12 probes in N ms, policies in place in N ms
     IPv4
     ports: TCP/80 UDP/53
@@ -76,7 +80,7 @@ test('a folder of manifests is an experiment: the matrix that packets made', () 
     +------------+---------+------------+----------+
 
     . allowed  X denied  # to itself  ? no evidence  - not asked  x open, predicted closed  O closed, predicted open
-    rkt-lab-RQY8Tm: 12 cells measured, 0 not as predicted, 0 without evidence
+    NAME: 12 cells measured, 0 not as predicted, 0 without evidence
     "
   `);
   expect(status).toBe(0);
@@ -88,6 +92,7 @@ test('JSON: what was predicted, what happened, by what evidence, by which rule; 
   const result = JSON.parse(stdout) as LabResult;
   expect(readFileSync(join(dir, 'result.json'), 'utf8')).toBe(stdout);
   rmSync(join(dir, 'result.json'));
+  expect(z.fromJSONSchema(schema).safeParse(result).error?.issues ?? []).toEqual([]);
   expect(status).toBe(0);
   expect(result.summary).toEqual({ cells: 18, measured: 12, mismatches: 0, noEvidence: 0, otherRule: 0, violations: 0 });
   const cell = (from: string, to: string, port: number): unknown =>
@@ -153,6 +158,8 @@ test('an expectation that is not met: exit 1, with the rule that decided', () =>
   );
   const { status, stdout } = run();
   expect(status).toBe(1);
+  const { stdout: json } = run('--format=json');
+  expect(z.fromJSONSchema(schema).safeParse(JSON.parse(json)).error?.issues ?? []).toEqual([]);
   expect(stdout).toMatch(
     /experiment\.yaml:1: expected allow: shop\/other → shop\/db TCP\/80: predicted denied by NetworkPolicy shop\/db ingress, measured denied by NetworkPolicy shop\/db ingress \(drop-record\)/,
   );

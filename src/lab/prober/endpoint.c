@@ -79,6 +79,7 @@ void add_endpoint(uint32_t number, unsigned space, const char *text) {
   if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) v4->sin_family = AF_INET;
   else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) v6->sin6_family = AF_INET6;
   else fail("plan address %s", text);
+  if (it->address.ss_family == AF_INET6) await_address(space, &v6->sin6_addr);
   index_endpoints();
 }
 

@@ -73,6 +73,7 @@ static void perform(FILE *plan, const char *line) {
     send_requests("filter", 0, NETLINK_NETFILTER, blob(plan, length), length);
     printf("filter %lld\n", (long long)(now_ns() - start) / 1000);
   }
+  else if (sscanf(line, "await %u %u", &n, &m) == 2) await_link(n, m);
   else if (sscanf(line, "sysctl %u %255s %63s", &n, b, a) == 3) set_sysctl(n, b, a);
   else if (sscanf(line, "endpoint %u %u %63s", &n, &m, a) == 3) add_endpoint(n, m, a);
   else if (sscanf(line, "remove %u", &n) == 1) remove_endpoint(n);

@@ -60,14 +60,18 @@ static void leave(struct probe *it) {
   it->fd = -1;
 }
 
-/* True when the handshake is done; the kernel's own round trip time is taken. */
-static bool is_connected(struct probe *it) {
+/* Looks how far a connection came. One under way is left alone: its SYN may still be in a queue of the kernel, and a second
+ * socket with the same tuple, after the target took that one, never gets an answer (TCPACKSkippedSynRecv). TCP resends by itself. */
+static void look_at(struct probe *it) {
   struct tcp_info info;
   socklen_t length = sizeof info;
-  if (getsockopt(it->fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 || info.tcpi_state != 1 /* TCP_ESTABLISHED */) return false;
-  it->handshake = true;
-  it->rtt_us = info.tcpi_rtt;
-  return true;
+  if (it->fd < 0) return;
+  if (getsockopt(it->fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) info.tcpi_state = 7;
+  if (info.tcpi_state == 1 /* TCP_ESTABLISHED */) {
+    it->handshake = true;
+    it->rtt_us = info.tcpi_rtt;
+  }
+  if (it->handshake || it->denied || info.tcpi_state == 7 /* TCP_CLOSE: refused, unreachable */) leave(it);
 }
 
 static void connect_to(struct probe *it) {
@@ -76,15 +80,15 @@ static void connect_to(struct probe *it) {
   const int on = 1;
   /* It ends by a reset: no port stays in TIME_WAIT. */
   const struct linger abort = {.l_onoff = 1, .l_linger = 0};
-  leave(it);
+  if (it->fd >= 0) return;
   it->fd = socket(own.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (it->fd < 0) fail("probe socket: %s", strerror(errno));
   setsockopt(it->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(it->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
   if (bind(it->fd, (struct sockaddr *)&own, sizeof own) != 0) fail("probe bind: %s", strerror(errno));
-  /* Refused or unreachable: no evidence, which is what is then reported. */
+  /* Refused or unreachable: no evidence, which is what is then reported, unless a later round has more luck. */
   if (connect(it->fd, (struct sockaddr *)&target, sizeof target) != 0 && errno != EINPROGRESS) leave(it);
-  else if (is_connected(it)) leave(it);
+  else look_at(it);
 }
 
 static int udp_sender(uint32_t number) {
@@ -191,37 +195,44 @@ static bool is_settled(const struct probe *it) {
   return it->denied || it->handshake || it->replied || (it->protocol == SCTP && it->delivered);
 }
 
-/* One round of those that are not settled; few at a time, so that queues of sockets hold them. `wait_ms`: for a busy machine,
- * on which packets may wait in the kernel for its own threads to be scheduled. */
-static void send_round(int wait_ms) {
-  enum { AT_A_TIME = 192 };
-  size_t flying[AT_A_TIME], count = 0;
-  for (size_t i = 0; i <= probe_count; i++) {
-    if (i < probe_count && !is_settled(&probes[i])) {
-      send_probe(&probes[i]);
-      flying[count++] = i;
-    }
-    if (count < AT_A_TIME && i < probe_count) continue;
-    if (count > 0) drain(wait_ms);
-    for (size_t n = 0; n < count; n++)
-      if (probes[flying[n]].fd >= 0) {
-        is_connected(&probes[flying[n]]);
-        leave(&probes[flying[n]]);
-      }
-    count = 0;
+static void look_up_evidence(void) {
+  bool family[2] = {false, false};
+  for (size_t i = 0; i < probe_count; i++) family[endpoints[probes[i].from].address.ss_family == AF_INET6] = true;
+  read_evidence(source_port, family[0], family[1]);
+}
+
+/* @returns how many connections are still under way */
+static size_t look_at_all(void) {
+  size_t open = 0;
+  for (size_t i = 0; i < probe_count; i++) {
+    look_at(&probes[i]);
+    open += probes[i].fd >= 0;
   }
+  return open;
+}
+
+/* One round of those that are not settled; few at a time, so that queues of sockets hold them. */
+static void send_round(void) {
+  enum { AT_A_TIME = 192, MOST_OPEN = 1024 };
+  size_t flying = 0, open = 0;
+  for (size_t i = 0; i < probe_count; i++) {
+    if (is_settled(&probes[i])) continue;
+    send_probe(&probes[i]);
+    open += probes[i].fd >= 0;
+    if (++flying < AT_A_TIME) continue;
+    flying = 0;
+    drain(0);
+    if (open < MOST_OPEN) continue;
+    look_up_evidence();
+    open = look_at_all();
+  }
+  drain(0);
 }
 
 static size_t open_probes(void) {
   size_t count = 0;
   for (size_t i = 0; i < probe_count; i++) count += !is_settled(&probes[i]);
   return count;
-}
-
-static void look_up_evidence(void) {
-  bool family[2] = {false, false};
-  for (size_t i = 0; i < probe_count; i++) family[endpoints[probes[i].from].address.ss_family == AF_INET6] = true;
-  read_evidence(source_port, family[0], family[1]);
 }
 
 static char letter(const struct probe *it) {
@@ -242,14 +253,16 @@ void run_batch(FILE *plan, size_t count, long patience_ms) {
   /* What is lost is so in the first moments of a pod; later rounds are ever rarer. A machine that stood still does not end it. */
   for (int round = 0; round == 0 || (open_probes() > 0 && (round < LEAST_ROUNDS || now_ns() - start < patience_ms * 1000000LL)); round++) {
     if (round > 0) drain(round < 4 ? 1 << round : 50);
-    send_round(round < 2 ? 0 : 10);
+    send_round();
     look_up_evidence();
     drain(0);
+    look_at_all();
   }
   printf("batch %zu %lld\n", count, (long long)(now_ns() - start) / 1000);
   for (size_t i = 0; i < probe_count; i++)
     printf("%c %u %u %u\n", letter(&probes[i]), probes[i].rule[0], probes[i].rule[1], probes[i].rtt_us);
   fflush(stdout);
+  for (size_t i = 0; i < probe_count; i++) leave(&probes[i]);
   for (size_t i = 0; i < endpoint_count; i++) endpoints[i].sender_fd = -1;
   for (uint32_t i = 0; i < watch_count; i++)
     if (watches[i].used && watches[i].source == UDP_SENDER) unwatch(i);

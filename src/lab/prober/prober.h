@@ -26,6 +26,9 @@ void enter_space(unsigned number);
 int netlink_of(unsigned number, int family);
 /* Sends one datagram of requests and reads answers up to that of the last one, which must ask to be acknowledged. */
 void send_requests(const char *what, unsigned number, int family, const uint8_t *data, size_t length);
+/* Until the link can carry packets, two seconds at most. */
+void await_link(unsigned number, unsigned link);
+void await_address(unsigned number, const struct in6_addr *address);
 void set_sysctl(unsigned number, const char *path, const char *value);
 void flush_conntrack(void);
 

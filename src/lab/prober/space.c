@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/if.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -141,6 +143,52 @@ void send_requests(const char *what, unsigned number, int family, const uint8_t 
       if (message->nlmsg_seq == last) done = true;
     }
   }
+}
+
+/* Whether the kernel's link watch has taken note that the link is up. Until then nothing leaves it, and a bridge does not forward. */
+static bool is_operational(unsigned number, unsigned link) {
+  struct {
+    struct nlmsghdr header;
+    struct ifinfomsg link;
+  } request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 1},
+               .link = {.ifi_index = (int)link}};
+  static char answer[1 << 15];
+  int fd = netlink_of(number, NETLINK_ROUTE);
+  ssize_t got = send(fd, &request, sizeof request, 0) < 0 ? -1 : recv(fd, answer, sizeof answer, 0);
+  if (got < (ssize_t)sizeof request) fail("await %u link %u: %s", number, link, strerror(errno));
+  const struct nlmsghdr *message = (const void *)answer;
+  if (message->nlmsg_type != RTM_NEWLINK) fail("await %u link %u: no link", number, link);
+  int left = (int)got - (int)NLMSG_SPACE(sizeof(struct ifinfomsg));
+  for (const struct rtattr *at = IFLA_RTA(NLMSG_DATA(message)); RTA_OK(at, left); at = RTA_NEXT(at, left))
+    if (at->rta_type == IFLA_OPERSTATE) return *(const uint8_t *)RTA_DATA(at) == IF_OPER_UP;
+  return false;
+}
+
+void await_link(unsigned number, unsigned link) {
+  for (int tries = 0; tries < 2000 && !is_operational(number, link); tries++) usleep(1000);
+}
+
+/* Whether packets to an IPv6 address are taken: the kernel makes its route later, in a work queue, even without duplicate detection. */
+static bool is_local(unsigned number, const struct in6_addr *address) {
+  struct {
+    struct nlmsghdr header;
+    struct rtmsg route;
+    struct rtattr attribute;
+    struct in6_addr address;
+  } request = {.header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = 1},
+               .route = {.rtm_family = AF_INET6, .rtm_dst_len = 128},
+               .attribute = {.rta_len = RTA_LENGTH(sizeof *address), .rta_type = RTA_DST},
+               .address = *address};
+  static char answer[1 << 13];
+  int fd = netlink_of(number, NETLINK_ROUTE);
+  ssize_t got = send(fd, &request, sizeof request, 0) < 0 ? -1 : recv(fd, answer, sizeof answer, 0);
+  if (got < (ssize_t)NLMSG_SPACE(sizeof(struct rtmsg))) fail("await %u address: %s", number, strerror(errno));
+  const struct nlmsghdr *message = (const void *)answer;
+  return message->nlmsg_type == RTM_NEWROUTE && ((const struct rtmsg *)NLMSG_DATA(message))->rtm_type == RTN_LOCAL;
+}
+
+void await_address(unsigned number, const struct in6_addr *address) {
+  for (int tries = 0; tries < 4000 && !is_local(number, address); tries++) usleep(500);
 }
 
 void set_sysctl(unsigned number, const char *path, const char *value) {

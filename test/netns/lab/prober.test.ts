@@ -78,7 +78,7 @@ function plan(policies: readonly unknown[], joining: Joining, filter?: Buffer): 
   const lines = fixture.probes(flows);
   made.filter(filter ?? encodeTable(compilePolicies(world, { evidenceFlows: flows.length }).table));
   if (filter === undefined) made.evidence(tableName, evidenceSets);
-  made.probe(lines, 400);
+  made.probe(lines, 1_500);
   return { plan: made.bytes(), names: flows.map(({ from, to, protocol }) => `${from.ip.text} ${to.ip.text} ${protocol}`) };
 }
 
