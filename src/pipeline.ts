@@ -4,6 +4,7 @@
  */
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
+import { holdImages } from './compose/images.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
 import { applySteps, orUndo, releaseOf } from './effects/execute.ts';
 import { attachedNetworks } from './effects/attachments.ts';
@@ -17,7 +18,7 @@ import { startTimeOf } from './host/process.ts';
 import { newPodId } from './host/uuid.ts';
 import { RuntimeError } from './model/errors.ts';
 import type { StoredImage } from './model/oci.ts';
-import type { Progress, RunOptions } from './model/options.ts';
+import type { RunOptions } from './model/options.ts';
 import type { Settings } from './model/settings.ts';
 import { checkFlags, planPodNetwork } from './net/plan-pod.ts';
 import { declaredPorts, podManifest, withImages } from './stage0/prepare/manifest.ts';
@@ -33,6 +34,7 @@ import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitF
 import { podFiles, visiblePhases } from './state/pod/layout.ts';
 import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
 
+export { fetchImages } from './compose/images.ts';
 export type { PodInfo };
 
 /** Runs a pod in place of this process: it returns only by throwing, and then nothing of the pod is left. */
@@ -41,18 +43,18 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   if (options.podName !== undefined) refuseTakenName(settings.dataDir, options.podName);
   const id = newPodId();
   if (options.uuidFile !== undefined) writeUuidFile(options.uuidFile, id);
-  const images = await fetchImages(
-    settings,
-    options.apps.map((app) => app.reference),
-    options.progress,
-  );
+  const references = options.apps.map(({ reference }) => reference);
+  const signatureFiles = options.apps.map(({ signature }) => signature);
+  using held = await holdImages(settings, references, { ...options, signatureFiles });
+  const { images } = held;
   const manifest = podManifest(withImages(options.apps, images));
   const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));
   for (const warning of plan.warnings) options.warn(warning);
-  for (const port of chosenPorts(options.ports, plan)) options.note(port);
+  for (const port of chosenPorts(options.ports, declaredPorts(manifest), plan)) options.note(port);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
   const pod = makePodDirectory(settings.dataDir, id, { manifest, images, plan, name: options.podName });
+  held.release();
   const files = podFiles(pod.dir);
   using journal = Journal.open(files.journal, bootId());
   const store = openStore(settings.dataDir);
@@ -71,7 +73,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     cni: cniServices(files.netCalls),
     flavor: ociFlavor,
     launching: {
-      pod: () => stage1Pod({ ...facts, etc: etc() }),
+      pod: () => stage1Pod({ ...facts, ...settings, etc: etc() }),
       lockFd: pod.lock.fd,
       release: () => (options.releaseAtExit ? releaseOf(journal, actions) : undefined),
     },
@@ -86,16 +88,6 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     throw error;
   }
   throw new RuntimeError('ERR_STAGE1_LAUNCH', 'the pod was launched and yet this process is still here');
-}
-
-/** The images of `references`, in order; fetched when the store does not have them. */
-export async function fetchImages(settings: Settings, references: readonly string[], progress: Progress): Promise<StoredImage[]> {
-  const store = openStore(settings.dataDir);
-  const images: StoredImage[] = [];
-  for (const reference of references) {
-    images.push(store.find(reference) ?? (await (await import('./stage0/fetch/fetch.ts')).fetchImage(reference, { store, progress })));
-  }
-  return images;
 }
 
 export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, visiblePhases).map(podInfo);

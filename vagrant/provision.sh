@@ -3,10 +3,10 @@
 #   provision.sh [run|test|bench]     test and bench include run; default: test
 set -eu
 
-# To build and to run pods.
-run='crun busybox-static gcc libc6-dev'
+# To build and to run pods; to check and to decompress images.
+run='crun busybox-static gcc libc6-dev gpgv xz-utils bzip2 zstd'
 # Oracles and real counterparts in the tests, and what rkt is measured against.
-test='tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins podman skopeo umoci zstd strace procps'
+test='apache2-utils docker-registry tcpdump dnsmasq-base iproute2 nftables containernetworking-plugins podman skopeo umoci strace procps gnupg openssl bsdutils'
 
 case "${1:-test}" in
   run) wanted="$run" ;;

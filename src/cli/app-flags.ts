@@ -2,7 +2,13 @@
 import type { AppOptions } from '../model/options.ts';
 import type { Flags, ImageArgument } from './command.ts';
 
+/** The flag behind an image that may have to be fetched. */
+export const signatureFlags = {
+  signature: { type: 'string', value: 'FILE', help: 'signature of the ACI', default: 'IMAGE.asc' },
+} as const satisfies Flags;
+
 export const appFlags = {
+  ...signatureFlags,
   exec: { type: 'string', value: 'PATH', help: "run PATH instead of the image's entrypoint" },
   name: { type: 'string', value: 'NAME', help: "the app's name", default: 'from the image' },
   user: { type: 'string', value: 'USER', help: 'user: number, name in the image, or /path whose owner it is' },
@@ -14,6 +20,7 @@ export const appFlags = {
 
 export const appRequestFlags = ({ reference, flags, args }: ImageArgument<typeof appFlags>): AppOptions => ({
   reference,
+  signature: flags.signature,
   args,
   exec: flags.exec,
   name: flags.name,

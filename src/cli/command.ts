@@ -27,6 +27,14 @@ export const globalFlags = {
   dir: { type: 'string', value: 'DIR', default: '/var/lib/rkt', help: 'data directory' },
   'system-config': { type: 'string', value: 'DIR', default: '/usr/lib/rkt', help: 'vendor configuration directory' },
   'local-config': { type: 'string', value: 'DIR', default: '/etc/rkt', help: 'administrator configuration directory, net.d is below it' },
+  'user-config': { type: 'string', value: 'DIR', help: 'configuration directory of your own, read last' },
+  'insecure-options': {
+    type: 'list',
+    value: 'OPTIONS',
+    default: 'none',
+    help: 'leave out checks: image, tls, http, pubkey (all-fetch); capabilities, paths, seccomp (all-run); all; comma-separated',
+  },
+  'trust-keys-from-https': { type: 'boolean', help: 'trust keys that discovery finds over https without asking' },
   help: { type: 'boolean', help: 'show help' },
 } as const satisfies Flags;
 

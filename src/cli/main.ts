@@ -14,7 +14,7 @@ function splitGlobals(argv: readonly string[]): { globals: string[]; words: stri
     const token = argv[index] ?? '';
     const name = token.replace(/^--/, '').split('=')[0] ?? '';
     const flag = Object.entries(globalFlags).find(([key]) => key === name)?.[1];
-    index += flag?.type === 'string' && !token.includes('=') ? 2 : 1;
+    index += flag !== undefined && flag.type !== 'boolean' && !token.includes('=') ? 2 : 1;
   }
   return { globals: argv.slice(0, index), words: argv.slice(index) };
 }

@@ -1,6 +1,6 @@
 /**
  * argv → invocation. rkt's grammar: flags stop at the first operand; with images, each image may be followed
- * by flags of its own and, behind `--`, by arguments that a lone `---` ends. @see rkt.md 1.3
+ * by flags of its own, by the command's, and, behind `--`, by arguments that a lone `---` ends. @see rkt.md 1.3
  */
 import yargsParser from 'yargs-parser';
 import { RuntimeError } from '../model/errors.ts';
@@ -86,8 +86,10 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
   const first = readFlags(command.name, known, tokens);
   const values = first.values as FlagValues<typeof globalFlags & Flags>;
   if (values.help) return { flags: values, global: values, operands: [], images: [] };
-  if (command.imageFlags !== undefined)
-    return { flags: values, global: values, operands: [], images: readImages(command, command.imageFlags, first.remaining) };
+  if (command.imageFlags !== undefined) {
+    const images = readImages(command, known, command.imageFlags, first);
+    return { flags: values, global: values, operands: [], images };
+  }
   const operands: string[] = [];
   let { remaining } = first;
   const merged: Record<string, unknown> = { ...first.values };
@@ -100,10 +102,7 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
       continue;
     }
     const next = readFlags(command.name, known, remaining.slice(1));
-    for (const [name, value] of Object.entries(next.values)) {
-      if (Array.isArray(value)) merged[name] = [...(merged[name] as string[]), ...(value as string[])];
-      else if (value !== undefined && value !== false) merged[name] = value;
-    }
+    mergeInto(merged, next.values);
     ({ remaining } = next);
   }
   operands.push(...remaining.slice(1));
@@ -113,9 +112,18 @@ export function parseInvocation(command: AnyCommand, tokens: readonly string[]):
   return { flags: all, global: all, operands, images: [] };
 }
 
-function readImages(command: AnyCommand, flags: Flags, tokens: readonly string[]): ImageArgument<Flags>[] {
+/** What is said later counts, lists grow. */
+function mergeInto(values: Record<string, unknown>, later: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(later)) {
+    if (Array.isArray(value)) values[name] = [...(values[name] as string[]), ...(value as string[])];
+    else if (value !== undefined && value !== false) values[name] = value;
+  }
+}
+
+/** Behind an image come its own flags, and among them the command's, as in rkt: these are added to `first`. */
+function readImages(command: AnyCommand, known: Flags, imageFlags: Flags, first: Segment): ImageArgument<Flags>[] {
   const images: ImageArgument<Flags>[] = [];
-  let remaining = [...tokens];
+  let remaining = [...first.remaining];
   if (remaining[0] === '--') throw usage(command.name, ['"--" must follow an image: it begins the arguments of an app']);
   while (remaining.length > 0) {
     const reference = remaining[0] ?? '';
@@ -123,7 +131,10 @@ function readImages(command: AnyCommand, flags: Flags, tokens: readonly string[]
       remaining = remaining.slice(1);
       continue;
     }
-    const segment = readFlags(command.name, flags, remaining.slice(1));
+    const segment = readFlags(command.name, { ...known, ...imageFlags }, remaining.slice(1));
+    const isOwn = ([name]: [string, unknown]): boolean => Object.hasOwn(imageFlags, name);
+    const values = Object.entries(segment.values);
+    mergeInto(first.values, Object.fromEntries(values.filter((entry) => !isOwn(entry))));
     remaining = segment.remaining;
     let args: string[] = [];
     if (remaining[0] === '--') {
@@ -131,7 +142,7 @@ function readImages(command: AnyCommand, flags: Flags, tokens: readonly string[]
       args = remaining.slice(1, end < 0 ? undefined : end);
       remaining = end < 0 ? [] : remaining.slice(end + 1);
     }
-    images.push({ reference, flags: segment.values as FlagValues<Flags>, args });
+    images.push({ reference, flags: Object.fromEntries(values.filter(isOwn)) as FlagValues<Flags>, args });
   }
   return images;
 }

@@ -1,22 +1,56 @@
-/** Progress of long work on a terminal; silence elsewhere. */
-import type { Progress } from '../model/options.ts';
+/** Progress of long work: a block of lines that is drawn over and over on a terminal; elsewhere a line for each download that is done. */
+import { printable } from '../model/errors.ts';
+import type { Progress, ProgressOf } from '../model/options.ts';
 import { err } from './output.ts';
+import { finishedLine, progressLines, summaryLine } from './render/progress.ts';
 
-const mebibytes = (bytes: number): string => `${(bytes / 1048576).toFixed(1)} MiB`;
+/** Faster than eyes is wasted. */
+const redrawMs = 100;
 
-/** One line, rewritten at most ten times a second, wiped when the work is done. */
 export function progressPrinter(): Progress {
-  let lastMs = 0;
-  return ({ what, doneBytes, totalBytes }) => {
+  const items = new Map<string, ProgressOf>();
+  let startedMs = 0;
+  let drawnMs = 0;
+  let drawnLines = 0;
+
+  const wipe = (): void => {
+    if (drawnLines > 0) err(`\x1b[${drawnLines}A\r\x1b[J`);
+    drawnLines = 0;
+  };
+  const draw = (): void => {
+    // 0 where a terminal does not know its size.
+    const { columns, rows } = process.stderr;
+    const screen = { columns: columns || 80, rows: rows || 24 };
+    const lines = progressLines([...items.values()], performance.now() - startedMs, screen).map((line) => printable(line));
+    err(`${drawnLines > 0 ? `\x1b[${drawnLines}A` : ''}\r\x1b[J${lines.join('\n')}\n`);
+    drawnLines = lines.length;
+    drawnMs = performance.now();
+  };
+  const onTerminal = (item: ProgressOf): void => {
+    const all = [...items.values()];
+    const isOver =
+      !all.some(({ isDownload }) => isDownload === true) &&
+      all.every(({ doneBytes, totalBytes }) => totalBytes !== undefined && doneBytes >= totalBytes);
+    if (isOver) {
+      wipe();
+      items.clear();
+    } else if (item.state !== undefined || performance.now() - drawnMs >= redrawMs) draw();
+  };
+
+  return (event) => {
     // Asked only when there is something to show: the stream costs a run that fetches nothing 5 ms.
-    if (!process.stderr.isTTY) return;
-    const finished = totalBytes !== undefined && doneBytes >= totalBytes;
-    if (!finished && performance.now() - lastMs < 100) return;
-    lastMs = performance.now();
-    if (finished) return err('\r\x1b[K');
-    const share = totalBytes === undefined || totalBytes === 0 ? '' : ` of ${mebibytes(totalBytes)} ${bar(doneBytes / totalBytes)}`;
-    return err(`\r\x1b[K${what.slice(0, 30)}  ${mebibytes(doneBytes)}${share}`);
+    const isTerminal = process.stderr.isTTY;
+    if ('what' in event) {
+      if (items.size === 0) startedMs = performance.now();
+      items.set(event.what, event);
+      if (isTerminal) onTerminal(event);
+      else if (event.isDownload === true && event.state !== undefined) err(`${printable(finishedLine(event))}\n`);
+      return;
+    }
+    if (isTerminal) wipe();
+    err(`${printable('note' in event ? event.note : summaryLine(event))}\n`);
+    if ('note' in event) {
+      if (isTerminal && items.size > 0) draw();
+    } else items.clear();
   };
 }
-
-const bar = (share: number): string => `[${'#'.repeat(Math.round(share * 20)).padEnd(20, '.')}] ${Math.round(share * 100)}%`;

@@ -1,9 +1,11 @@
 /** Flags of `run`. `net plan` takes them too, so that one command line does for both. */
 import type { Flags } from './command.ts';
+import { pullFlags } from './pull-flags.ts';
 import { netFlags } from './net-flags.ts';
 
 export const runFlags = {
   ...netFlags,
+  ...pullFlags,
   'pod-name': { type: 'string', value: 'NAME', help: "the pod's name, taken wherever a UUID is; unique until gc marks the pod" },
   'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
   'net-release': {

@@ -4,6 +4,7 @@
  */
 import { createNetns, removeNetns, withNetns } from '../host/netns.ts';
 import { bringUpLoopback } from '../host/netlink/loopback.ts';
+import { allowLowPorts } from '../host/sysctl.ts';
 import type { Actions } from '../effects/steps.ts';
 import { RuntimeError } from '../model/errors.ts';
 import { encodeRelease, type ReleaseOp } from '../model/release.ts';
@@ -61,7 +62,10 @@ export function actionsFor(context: StepContext): Actions {
       durable: false,
       run: ({ path }) => {
         createNetns(path);
-        withNetns(path, bringUpLoopback);
+        withNetns(path, () => {
+          bringUpLoopback();
+          allowLowPorts();
+        });
         return null;
       },
       undo: ({ path }) => removeNetns(path),

@@ -4,6 +4,7 @@ import { abandonAll, undoAll, type Kept } from '../effects/execute.ts';
 import { Journal, journalDamage } from '../effects/journal.ts';
 import type { Actions, Step } from '../effects/steps.ts';
 import { tryLock } from '../host/flock.ts';
+import { removeTree } from '../host/remove-tree.ts';
 import { discardTree, emptyTrash } from '../host/trash.ts';
 import { RuntimeError, isCode, isErrno, messageOf } from '../model/errors.ts';
 import { holdPod, listPods, move, type HeldPod, type PodEntry } from '../state/pod/lifecycle.ts';
@@ -136,7 +137,7 @@ function discardPod(dir: string, trash: string): void {
     if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
     // First, because networks without a journal are damage to the next gc, and this one may be killed half-way.
     rmSync(podFiles(dir).netInfo, { force: true });
-    rmSync(dir, { recursive: true, force: true });
+    removeTree(dir);
   }
 }
 

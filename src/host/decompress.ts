@@ -1,4 +1,4 @@
-/** Streams of compressed data, opened: gzip by zlib (on its own thread), zstd by the program, which every Node and Bun can start. */
+/** Streams of compressed data, opened: gzip by zlib (on its own thread), the others by their programs, which every Node and Bun can start. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
@@ -19,32 +19,36 @@ const magics: readonly (readonly [Compression, readonly number[]])[] = [
 export const compressionOf = (first: Uint8Array): Compression =>
   magics.find(([, magic]) => magic.every((byte, i) => first[i] === byte))?.[0] ?? 'none';
 
+/** {@link compressionOf} for a layer of an OCI or Docker image. @throws ERR_LAYER_CORRUPT for one that such images may not have */
+export function layerCompressionOf(first: Uint8Array, what: string): Compression {
+  const kind = compressionOf(first);
+  if (kind === 'none' || kind === 'gzip' || kind === 'zstd') return kind;
+  throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, {
+    hint: 'OCI images have gzip, zstd or no compression',
+  });
+}
+
 const chunkBytes = 256 * 1024;
 
 /** A source of bytes that is read when it is asked. */
-export type Chunks = Iterable<Buffer>;
+export type Chunks = Iterable<Buffer> | AsyncIterable<Buffer>;
 /** Takes the uncompressed bytes; a chunk is only valid until the next one. */
 export type Sink = (chunk: Buffer) => void;
 
 /**
  * Runs `source` through the decompressor into `sink`; what sink or source throws comes out unchanged.
- * `what` names the data in errors. @throws ERR_LAYER_CORRUPT for damaged or truncated data, ERR_HOST_PROGRAM_MISSING without zstd
+ * `what` names the data in errors. @throws ERR_LAYER_CORRUPT for damaged or truncated data, ERR_HOST_PROGRAM_MISSING without its program
  */
 export async function decompress(kind: Compression, source: Chunks, sink: Sink, what: string): Promise<void> {
   switch (kind) {
     case 'none':
-      for (const chunk of source) sink(chunk);
+      for await (const chunk of source) sink(chunk);
       return;
     case 'gzip':
       await gunzip(source, sink, what);
       return;
-    case 'zstd':
-      await unzstd(source, sink, what);
-      return;
     default:
-      throw new RuntimeError('ERR_LAYER_CORRUPT', `${what} is compressed with ${kind}, which images may not be`, {
-        hint: 'OCI images have gzip, zstd or no compression',
-      });
+      await decompressBy(kind, source, sink, what);
   }
 }
 
@@ -76,9 +80,14 @@ async function gunzip(source: Chunks, sink: Sink, what: string): Promise<void> {
   }
 }
 
-async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
+/** Programs are called as their compressions are; Debian has each in a package, bzip2 and zstd by these names. */
+/** Twice what `xz -9` needs. */
+const xzMemoryMiB = 128;
+const packages = { zstd: 'zstd', bzip2: 'bzip2', xz: 'xz-utils' } as const;
+
+async function decompressBy(program: keyof typeof packages, source: Chunks, sink: Sink, what: string): Promise<void> {
   const { execa } = await import('execa');
-  const child = execa('zstd', ['-d', '-c', '-q'], {
+  const child = execa(program, ['-d', '-c', '-q', ...(program === 'xz' ? [`--memlimit-decompress=${xzMemoryMiB}MiB`] : [])], {
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'pipe',
@@ -105,8 +114,8 @@ async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
   const result = await child;
   if (failure !== undefined) throw failure;
   if (isErrno(result, 'ENOENT'))
-    throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', 'zstd is not installed, and a layer is compressed with it', {
-      hint: 'apt install zstd',
+    throw new RuntimeError('ERR_HOST_PROGRAM_MISSING', `${program} is not installed, and ${what} is compressed with it`, {
+      hint: `apt install ${packages[program]}`,
       cause: result,
     });
   if (fed !== undefined && !isErrno(fed, 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE')) throw fed;
@@ -115,9 +124,11 @@ async function unzstd(source: Chunks, sink: Sink, what: string): Promise<void> {
       printable(Buffer.from(result.stderr ?? '').toString())
         .trim()
         .split('\n')[0] ?? '';
+    if (reason.includes('too much memory'))
+      throw new RuntimeError('ERR_LAYER_LIMIT', `${what} needs more memory to be uncompressed than zstd takes by default: ${reason}`);
     throw new RuntimeError(
       'ERR_LAYER_CORRUPT',
-      `${what} is not whole zstd data: ${reason === '' ? `zstd ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`,
+      `${what} is not whole ${program} data: ${reason === '' ? `${program} ended with ${result.exitCode ?? result.signal ?? 'an error'}` : reason}`,
     );
   }
 }

@@ -41,6 +41,7 @@ const native = createRequire(`${__DIST__}/`)(`${__DIST__}/linux.node`) as Native
 /** System call numbers: [x86_64, aarch64]. */
 const numbers = {
   close: [3, 57],
+  memfd_create: [319, 279],
   lseek: [8, 62],
   ioctl: [16, 29],
   socket: [41, 198],
@@ -61,6 +62,7 @@ const numbers = {
   mknodat: [259, 33],
   fchownat: [260, 54],
   unlinkat: [263, 35],
+  renameat2: [316, 276],
   linkat: [265, 37],
   symlinkat: [266, 36],
   fchmodat: [268, 53],
@@ -82,6 +84,7 @@ const names: Record<number, string> = {
   4: 'EINTR',
   5: 'EIO',
   6: 'ENXIO',
+  7: 'E2BIG',
   9: 'EBADF',
   11: 'EAGAIN',
   12: 'ENOMEM',
@@ -229,6 +232,7 @@ export const symlinkat = (target: Name, dirFd: number, name: Name): void => void
 export const linkat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('linkat', text(to), fromFd, from, toFd, to, 0);
 export const unlinkat = (dirFd: number, name: Name, directory = false): void =>
   void call('unlinkat', text(name), dirFd, name, directory ? AT_REMOVEDIR : 0);
+export const renameat = (fromFd: number, from: Name, toFd: number, to: Name): void => void call('renameat2', text(to), fromFd, from, toFd, to, 0);
 export const fchownat = (dirFd: number, name: Name, uid: number, gid: number): void =>
   void call('fchownat', text(name), dirFd, name, uid, gid, AT_SYMLINK_NOFOLLOW | (name === '' ? AT_EMPTY_PATH : 0));
 export const fchmodat = (dirFd: number, name: Name, mode: number): void => void call('fchmodat', text(name), dirFd, name, mode);
@@ -309,6 +313,16 @@ export function filesystemType(path: string): number {
   const result = Buffer.alloc(120);
   call('statfs', path, path, result);
   return Number(result.readBigInt64LE(0));
+}
+
+/** What an ordinary user may still put on the file system of `path`; `files` undefined: as many as there is space for. */
+export function freeSpace(path: string): { readonly bytes: number; readonly files: number | undefined } {
+  const result = Buffer.alloc(120);
+  call('statfs', path, path, result);
+  return {
+    bytes: Number(result.readBigInt64LE(8) * result.readBigInt64LE(32)),
+    files: result.readBigInt64LE(40) === 0n ? undefined : Number(result.readBigInt64LE(48)),
+  };
 }
 
 /**

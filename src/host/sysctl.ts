@@ -1,5 +1,6 @@
 /** Kernel settings of the network namespace this thread is in. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { isErrno } from '../model/errors.ts';
 
 /** Under /proc/sys/net only: keys come from configurations. */
 function pathOf(key: string): string {
@@ -19,4 +20,16 @@ export function ensureSysctl(key: string, value: string): string | undefined {
   if (before === value) return undefined;
   writeSysctl(key, value);
   return before;
+}
+
+/**
+ * Lets any user of this namespace listen on any port, as Docker does in containers: images whose user is not root have servers on port 80,
+ * and nobody else is in there. Left alone where /proc/sys cannot be written.
+ */
+export function allowLowPorts(): void {
+  try {
+    writeSysctl('net/ipv4/ip_unprivileged_port_start', '0');
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'EROFS', 'EACCES', 'EPERM')) throw error;
+  }
 }

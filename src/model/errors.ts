@@ -7,6 +7,7 @@ export const catalogue = {
   ERR_CLI_USAGE: 'the command line does not make sense',
   ERR_CLI_UNKNOWN_COMMAND: 'no such command',
   ERR_CLI_NOT_ROOT: 'the command needs root',
+  ERR_CONFIG_INVALID: 'a configuration file is not valid',
   ERR_HOST_UNSUPPORTED: 'this machine lacks something the pod needs',
   ERR_HOST_PROGRAM_MISSING: 'a program rkt calls is not installed',
   ERR_INTERRUPTED: 'a signal arrived while the pod was being set up',
@@ -18,6 +19,22 @@ export const catalogue = {
   ERR_LAYER_CORRUPT: 'a layer cannot be decompressed or parsed',
   ERR_LAYER_ESCAPE: 'a layer tries to write outside its root',
   ERR_LAYER_LIMIT: 'a layer is larger than the limits allow',
+  ERR_HTTP_DNS: 'the name of a server cannot be resolved',
+  ERR_HTTP_UNREACHABLE: 'a server does not answer, or the connection broke',
+  ERR_HTTP_TLS: 'a secure connection cannot be made or trusted',
+  ERR_HTTP_PROXY: 'the proxy does not answer, or refuses',
+  ERR_HTTP_INSECURE: 'the connection would not be encrypted',
+  ERR_HTTP_REDIRECT: 'a server redirects in a way that cannot be followed',
+  ERR_HTTP_STATUS: 'a server answered with an error',
+  ERR_HTTP_CHANGED: 'what is downloaded changed on the server meanwhile',
+  ERR_REGISTRY_DENIED: 'the registry does not let these credentials have the image',
+  ERR_REGISTRY_PROTOCOL: 'the server does not speak the registry protocol as it should',
+  ERR_IMAGE_OUTPUT: 'an image cannot be written where it was asked to',
+  ERR_SIGNATURE_MISSING: 'an image has no signature',
+  ERR_SIGNATURE_REFUSED: 'a signature is wrong, or by nobody who is trusted',
+  ERR_TRUST_KEY: 'a public key cannot be trusted as asked',
+  ERR_DISCOVERY: 'discovery finds no place for a name',
+  ERR_IMAGE_POLICY: 'the image policy does not accept the image',
   ERR_STORE_IO: 'the image store could not be read or written',
   ERR_POD_NOT_FOUND: 'no such pod',
   ERR_POD_AMBIGUOUS: 'the UUID prefix matches several pods',
@@ -68,6 +85,12 @@ export class RuntimeError extends Error {
   readonly hint: string | undefined;
   readonly details: readonly string[];
   readonly exitCode: number;
+
+  /** By shape: each bundle that is loaded on demand has a class of its own, and errors go from one to the other. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return this === RuntimeError ? isRuntimeError(value) : Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+
   constructor(
     readonly code: ErrorCode,
     message: string,
@@ -97,7 +120,7 @@ export function diskHint(error: unknown): Pick<ErrorContext, 'hint'> {
   return isErrno(error, 'EROFS') ? { hint: 'the file system is read-only: remount it, or choose another directory by --dir' } : {};
 }
 
-/** By shape: each bundle that is loaded on demand has a RuntimeError class of its own. */
+/** As `instanceof RuntimeError`. */
 export const isRuntimeError = (error: unknown): error is RuntimeError => error instanceof Error && 'code' in error && 'exitCode' in error;
 
 /** The text of anything thrown. */

@@ -5,14 +5,23 @@ type Branded<B extends string> = string & { readonly [brand]: B };
 
 /** Full lower-case UUID of a pod; also its CNI container ID. */
 export type PodId = Branded<'PodId'>;
-/** `sha256:<64 hex>` */
+/** `sha256:<64 hex>`, or `sha512:<128 hex>`: what an ACI is known by (appc 0.8.11 "Image ID Type") */
 export type Digest = Branded<'Digest'>;
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const isPodId = (text: string): text is PodId => uuid.test(text);
 
-const digest = /^sha256:[0-9a-f]{64}$/;
+const digest = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 export const isDigest = (text: string): text is Digest => digest.test(text);
+/** The digits of a digest. */
+export const hexOf = (of: Digest): string => of.slice(of.indexOf(':') + 1);
+/** The digest that has these digits: which algorithm made them is told by how many there are; undefined when they are none. */
+export function digestOfHex(hex: string): Digest | undefined {
+  const text = `${hex.length === 128 ? 'sha512' : 'sha256'}:${hex}`;
+  return isDigest(text) ? text : undefined;
+}
+/** An image's id as it is printed: `sha512-` and 32 digits, or all of them (rkt 1.4 "fetch"). */
+export const shownId = (id: Digest, full: boolean): string => (full ? id : id.slice(0, 'sha256:'.length + 32)).replace(':', '-');
 
 /** Container ID grammar of CNI (R11, Z8). */
 export const isContainerId = (text: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);

@@ -154,3 +154,24 @@ export const pathText = (path: readonly (string | number)[]): string =>
           : `${text}[${JSON.stringify(step)}]`,
     '',
   );
+
+/**
+ * True when `bytes` (JSON or not) open more than `levels` brackets inside each other. For documents of strangers: JSON.parse
+ * takes any depth, and fifty bytes of memory for every bracket.
+ */
+export function exceedsDepth(bytes: Uint8Array, levels: number): boolean {
+  let depth = 0;
+  let inText = false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (byte === 0x22) inText = !inText;
+    else if (inText) {
+      if (byte === 0x5c) i++;
+    } else if (byte === 0x5b || byte === 0x7b) {
+      if (++depth > levels) return true;
+    } else if (byte === 0x5d || byte === 0x7d) {
+      depth--;
+    }
+  }
+  return false;
+}

@@ -3,25 +3,18 @@
  * @see OCI image-spec 1.1: descriptor.md, image-index.md, manifest.md, config.md, image-layout.md; Docker image spec v1.2 (manifest.json)
  */
 import * as z from 'zod/mini';
-import { RuntimeError, printable } from './errors.ts';
+import { checkDocument as check, must } from './document.ts';
 import { isDigest, type Digest } from './ids.ts';
 import type { ImageConfig } from './oci.ts';
-
-// Code that zod would generate for each object is never run often enough to be worth its compilation.
-z.config({ jitless: true });
-
-const shown = (value: unknown): string => {
-  const text = printable(JSON.stringify(value) ?? 'undefined');
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-};
-const must = (what: string) => (issue: { input?: unknown }) =>
-  issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${shown(issue.input)}`;
 
 const text = z.string({ error: must('a string') });
 const texts = z.array(text, { error: must('a list of strings') });
 const nameMap = z.record(z.string(), z.unknown(), { error: must('an object') });
 const textMap = z.record(z.string(), text, { error: must('an object of strings') });
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { error: must('sha256: and 64 hexadecimal digits') });
+// An image of another algorithm is refused here: what is verified is SHA-256.
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value) && value.startsWith('sha256:'), {
+  error: must('sha256: and 64 hexadecimal digits'),
+});
 const size = z
   .number({ error: must('a number of bytes') })
   .check(z.refine((value) => Number.isSafeInteger(value) && value >= 0, { error: must('a number of bytes') }));
@@ -89,29 +82,6 @@ export interface CheckedConfig {
   readonly config: ImageConfig;
   /** digests of the uncompressed layers, bottom first */
   readonly diffIds: readonly Digest[];
-}
-
-const atPath = (path: readonly PropertyKey[]): string =>
-  path.reduce<string>(
-    (whole, step) => (typeof step === 'number' ? `${whole}[${step}]` : whole === '' ? String(step) : `${whole}.${String(step)}`),
-    '',
-  );
-
-/** Parses and checks one JSON document. `what` names it in the error. @throws ERR_IMAGE_INVALID with one detail a fault */
-function check<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, what: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new RuntimeError('ERR_IMAGE_INVALID', `${what} is not JSON`, { cause });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path, message }) => printable(`${atPath(path)} ${message}`.trim()));
-  const [first = ''] = faults;
-  throw new RuntimeError('ERR_IMAGE_INVALID', faults.length === 1 ? `${what}: ${first}` : `${what} has ${faults.length} faults`, {
-    details: faults.length === 1 ? [] : faults,
-  });
 }
 
 export const checkIndex = (bytes: Uint8Array, what: string): OciIndex => check(index, bytes, what);

@@ -3,6 +3,8 @@
 /** One app of `run`. */
 export interface AppOptions {
   readonly reference: string;
+  /** a file with the image's signature, instead of the one beside it */
+  readonly signature: string | undefined;
   readonly args: readonly string[];
   readonly exec: string | undefined;
   readonly name: string | undefined;
@@ -35,10 +37,39 @@ export interface NetOptions extends NameOptions {
   readonly netExec: boolean;
 }
 
-/** How far a long piece of work is; bytes of `total` when that is known. */
-export interface Progress {
-  (event: { readonly what: string; readonly doneBytes: number; readonly totalBytes: number | undefined }): void;
+/** How far one of several pieces of work is. Pieces are told apart by `what`; all there are are told of before the first one is begun. */
+export interface ProgressOf {
+  readonly what: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number | undefined;
+  /** it comes over the network: told of without a terminal, too */
+  readonly isDownload?: boolean;
+  /** `present`: there was nothing to do; `done`: whatever its bytes say */
+  readonly state?: 'present' | 'done';
 }
+
+/** What came of it all. */
+export interface ProgressSummary {
+  /** the image, as the user knows it */
+  readonly fetched: string;
+  readonly layers: number;
+  /** layers that were here already */
+  readonly reused: number;
+  readonly downloadedBytes: number;
+  readonly elapsedMs: number;
+}
+
+/** How far a long piece of work is; or `note`: why it does not go on at the moment. */
+export interface Progress {
+  (event: ProgressOf | ProgressSummary | { readonly note: string }): void;
+}
+
+/**
+ * When an image is asked for where it came from: `never`; `new`: when the store does not have it; `update`: always, though only what changed
+ * is downloaded. Files and directories are always looked at. @see rkt.md 2.16
+ */
+export const pullPolicies = ['never', 'new', 'update'] as const;
+export type PullPolicy = (typeof pullPolicies)[number];
 
 export interface RunOptions extends NetOptions {
   readonly apps: readonly AppOptions[];
@@ -48,6 +79,7 @@ export interface RunOptions extends NetOptions {
   readonly releaseAtExit: boolean;
   readonly uuidFile: string | undefined;
   readonly interactive: boolean;
+  readonly pullPolicy: PullPolicy;
   readonly progress: Progress;
   /** something the user asked to be told */
   note(text: string): void;

@@ -8,6 +8,9 @@ export interface PodPort {
   name: string;
   protocol: 'tcp' | 'udp' | 'sctp';
   port: number;
+  /** how many ports from `port` on; default 1 */
+  count?: number;
+  socketActivated?: boolean;
 }
 export interface AppSpec {
   exec: string[];
@@ -18,10 +21,14 @@ export interface AppSpec {
   environment?: NameValue[];
   ports?: PodPort[];
   isolators?: { name: string; value: unknown }[];
+  eventHandlers?: { name: 'pre-start' | 'post-stop'; exec: string[] }[];
+  mountPoints?: { name: string; path: string; readOnly?: boolean }[];
+  userAnnotations?: Record<string, string>;
+  userLabels?: Record<string, string>;
 }
 export interface PodApp {
   name: string;
-  image: { name: string; id: string };
+  image: { name: string; id: string; labels?: NameValue[] };
   app: AppSpec;
   readOnlyRootFS?: boolean;
   annotations?: NameValue[];

@@ -120,12 +120,16 @@ export function resolvePorts(requests: readonly PortRequest[], apps: readonly Ap
   const faults: string[] = [];
   const taken: { request: PortRequest; mapping: PortMapping }[] = [];
   for (const request of requests) {
-    const target = typeof request.target === 'string' ? findNamed(request.target, apps) : request.target;
+    const target = typeof request.target === 'string' ? findNamed(request.target, apps) : { ...request.target, count: request.count };
     if (typeof target === 'string') {
       faults.push(`--port=${request.text}: ${target}`);
       continue;
     }
-    for (let i = 0; i < request.count; i++) {
+    if (request.hostPort + target.count - 1 > 65535) {
+      faults.push(`--port=${request.text}: it is ${target.count} ports, and they lead beyond host port 65535`);
+      continue;
+    }
+    for (let i = 0; i < target.count; i++) {
       const mapping: PortMapping = {
         hostPort: request.hostPort === 0 ? 0 : request.hostPort + i,
         containerPort: target.port + i,
@@ -145,11 +149,12 @@ export function resolvePorts(requests: readonly PortRequest[], apps: readonly Ap
   return taken.map(({ mapping }) => mapping);
 }
 
-function findNamed(name: string, apps: readonly AppPorts[]): { port: number; protocol: PortMapping['protocol'] } | string {
+/** `count`: of a port of an image that is several. */
+function findNamed(name: string, apps: readonly AppPorts[]): { port: number; protocol: PortMapping['protocol']; count: number } | string {
   const holders = apps.filter(({ ports }) => ports.some((port) => port.name === name));
   if (holders.length > 1) return `port name "${name}" is defined by several apps: ${holders.map(({ app }) => app).join(', ')}`;
   const found = holders[0]?.ports.find((port) => port.name === name);
-  if (found !== undefined) return { port: found.port, protocol: found.protocol };
+  if (found !== undefined) return { port: found.port, protocol: found.protocol, count: found.count ?? 1 };
   const known = [...new Set(apps.flatMap(({ ports }) => ports.map((port) => port.name)))];
   const near = didYouMean(name, known);
   const cure =
@@ -162,8 +167,11 @@ function findNamed(name: string, apps: readonly AppPorts[]): { port: number; pro
 }
 
 /** One line for each port of `plan` that was chosen because a `--port` among `values` left it open. */
-export function chosenPorts(values: readonly string[], plan: NetPlan): string[] {
-  const isOpen = parsePortArgs(values).flatMap(({ count, hostPort }) => Array.from({ length: count }, () => hostPort === 0));
+export function chosenPorts(values: readonly string[], apps: readonly AppPorts[], plan: NetPlan): string[] {
+  const isOpen = parsePortArgs(values).flatMap(({ target, count, hostPort }) => {
+    const named = typeof target === 'string' ? findNamed(target, apps) : undefined;
+    return Array.from({ length: typeof named === 'object' ? named.count : count }, () => hostPort === 0);
+  });
   const mappings = plan.networks.flatMap(({ capabilityArgs }) => capabilityArgs.portMappings ?? []);
   return mappings.filter((_, i) => isOpen[i]).map((mapping) => `published: ${portText(mapping)}`);
 }

@@ -20,8 +20,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/lab': [...below, 'src/policy'],
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
   'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
+  'src/images.ts': [...below, 'src/compose'],
+  'src/trust.ts': [...below, 'src/stage0', 'src/compose'],
   'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'cni-plugins/*'],
-  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/lab', 'src/model'],
+  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/images.ts', 'src/trust.ts', 'src/lab', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };
 /** A plugin sees model, host and skel; its main.ts, the root of its executable, also the IPAM it answers for itself. */
@@ -66,6 +68,10 @@ const pureRooms = [
   'src/gc/mark.ts',
   'src/policy/',
   'src/stage0/prepare/manifest.ts',
+  'src/stage0/prepare/appc-app.ts',
+  'src/stage0/aci/config.ts',
+  'src/stage0/discovery/template.ts',
+  'src/stage0/discovery/meta.ts',
   'src/stage1/flavors/oci/bundle',
 ];
 const isPure = (path: string): boolean => pureRooms.some((prefix) => path.startsWith(prefix));

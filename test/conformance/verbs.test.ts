@@ -40,7 +40,14 @@ test('R22: CHECK has the parameters of ADD, and the final result for every plugi
   }
 });
 test('R23: what is not attached any more is not checked, nor is a pod that has ended', () => {
-  const settings = { dataDir: bench.dataDir, systemConfig: join(bench.dir, 'none'), localConfig: join(bench.dir, 'etc') };
+  const settings = {
+    dataDir: bench.dataDir,
+    systemConfig: join(bench.dir, 'none'),
+    localConfig: join(bench.dir, 'etc'),
+    userConfig: undefined,
+    insecure: new Set<never>(),
+    trustKeysFromHttps: false,
+  };
   network.join(two());
   expect(() => checkPod(settings, podId)).toThrow('not running');
   // The lock on its directory is what makes a pod a running one.

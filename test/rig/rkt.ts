@@ -63,8 +63,8 @@ export class Rkt {
   }
 
   /** Runs to the end beside others. */
-  launch(args: readonly string[]): Promise<Outcome> {
-    const child = spawn(rktPath, this.arguments(args), { stdio: ['ignore', 'pipe', 'pipe'] });
+  launch(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
+    const child = spawn(rktPath, this.arguments(args), { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

@@ -4,6 +4,7 @@ import { note, warn } from '../output.ts';
 import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
 import { netOptions } from '../net-flags.ts';
+import { pullPolicyOf } from '../pull-flags.ts';
 import { runFlags } from '../run-flags.ts';
 import { runPod } from '../../pipeline.ts';
 
@@ -15,6 +16,7 @@ export const command = defineCommand({
   examples: [
     ['rkt run --net=bridge busybox --exec /bin/sh -- -c "ip addr"', 'the embedded image on a bridge'],
     ['rkt run --net=bridge --port=8080:80 oci:./web', 'publish port 80 of the pod as 8080'],
+    ['rkt run --net=bridge --port=80-tcp:8080 docker://nginx', 'an image of docker.io, fetched when it is not in the store'],
     ['rkt run --net=none --interactive busybox', 'a shell without network'],
     ['rkt run busybox --name=a -- sleep 9 --- busybox --name=b -- ps', 'two apps in one pod'],
   ],
@@ -29,6 +31,7 @@ export const command = defineCommand({
       releaseAtExit: chosen['net-release'] !== 'gc',
       uuidFile: chosen['uuid-file-save'],
       interactive: chosen.interactive,
+      pullPolicy: pullPolicyOf(chosen, 'new'),
       progress: progressPrinter(),
       note,
       warn,

@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { compressionOf, decompress } from '../../host/decompress.ts';
 import { RuntimeError, isCode, messageOf } from '../../model/errors.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { beyondLimit, checkRatio, type ImageLimits } from '../render/limits.ts';
 import type { TarEntry } from '../render/tar-header.ts';
 import { TarReader, type TarHandler } from '../render/tar.ts';
 import { beginningOf, chunksOf, openFile, type ByteRange, type ImageFiles } from './image-files.ts';
@@ -14,6 +14,8 @@ type Member = { readonly offset: number; readonly bytes: number } | { readonly l
 /** Links in old `docker save` archives lead from layer to layer; more in a row than this is a loop. */
 const maxLinks = 8;
 const stepBytes = 64 * 1024;
+/** A few for each layer of each image that is in it. */
+const maxMembers = 100_000;
 
 /**
  * Opens an archive. A compressed one cannot be read in place: it is uncompressed into `scratch`, an existing directory.
@@ -42,14 +44,16 @@ export async function openArchive(path: string, what: string, scratch: string, l
 async function uncompressed(file: ByteRange, target: string, what: string, limits: ImageLimits): Promise<ByteRange> {
   const fd = openSync(target, 'wx+', 0o600);
   let bytes = 0;
+  let readBytes = 0;
   try {
     await decompress(
       compressionOf(beginningOf(file, 6)),
-      chunksOf(file),
+      chunksOf(file, (done) => void (readBytes = done)),
       (chunk) => {
         bytes += chunk.length;
         if (bytes > limits.maxArchiveBytes)
-          throw new RuntimeError('ERR_LAYER_LIMIT', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
+          throw beyondLimit('maxArchiveBytes', `${what} is larger than ${limits.maxArchiveBytes} bytes when uncompressed`);
+        checkRatio(limits, what, readBytes, bytes);
         for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
       },
       what,
@@ -75,17 +79,25 @@ function indexMembers(tar: ByteRange, what: string, limits: ImageLimits): Map<st
   const members = new Map<string, Member>();
   const handler: TarHandler = {
     entry(entry: TarEntry) {
+      const offset = reader.dataOffset;
+      if (entry.type === 'file') reader.skipBody();
+      // No file of an image has such a name, and many of them would fill the memory.
+      if (entry.name.length + entry.linkName.length > limits.maxPathBytes) return;
       const name = normalised(entry.name);
-      if (entry.type === 'file') members.set(name, { offset: reader.dataOffset, bytes: entry.bytes });
+      if (entry.type === 'file') members.set(name, { offset, bytes: entry.bytes });
       else if (entry.type === 'symlink')
         members.set(name, { linkTo: normalised(entry.linkName.startsWith('/') ? entry.linkName : `${name}/../${entry.linkName}`) });
       else if (entry.type === 'hardlink') members.set(name, { linkTo: normalised(entry.linkName) });
-      if (entry.type === 'file') reader.skipBody();
     },
     data: () => undefined,
     end: () => undefined,
   };
-  const reader = new TarReader(handler, { ...limits, maxFileBytes: limits.maxArchiveBytes }, what, limits.maxArchiveBytes);
+  const reader = new TarReader(
+    handler,
+    { ...limits, maxFileBytes: limits.maxArchiveBytes, maxEntries: Math.min(limits.maxEntries, maxMembers) },
+    what,
+    limits.maxArchiveBytes,
+  );
   for (let at = 0; at < tar.bytes;) {
     const chunk = beginningOf({ ...tar, offset: at, bytes: tar.bytes - at }, stepBytes);
     reader.push(chunk);

@@ -6,24 +6,10 @@ import { canonicalImageName } from '../../model/image-name.ts';
 import { checkConfig, checkIndex, checkLayoutFile, checkManifest, type Descriptor } from '../../model/oci-schema.ts';
 import type { ImageLimits } from '../render/limits.ts';
 import type { ByteRange, ImageFiles } from './image-files.ts';
+import { checkLayerType, indexTypes, isImage, manifestTypes } from './media-types.ts';
 import { checkPlatform, choosePlatform, type WantedPlatform } from './platform.ts';
-import { checkLayerCount, digestOf, readDocument, type SourceImage, type SourceLayer } from './source-image.ts';
+import { checkLayerCount, digestOf, readDocument, type SourceImage, type LocalLayer } from './source-image.ts';
 
-const indexTypes = ['application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.list.v2+json'];
-const manifestTypes = ['application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v2+json'];
-const layerTypes = [
-  'application/vnd.oci.image.layer.v1.tar',
-  'application/vnd.oci.image.layer.v1.tar+gzip',
-  'application/vnd.oci.image.layer.v1.tar+zstd',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
-  'application/vnd.docker.image.rootfs.diff.tar',
-  'application/vnd.docker.image.rootfs.diff.tar.gzip',
-  'application/vnd.docker.image.rootfs.diff.tar.zstd',
-  'application/vnd.docker.image.rootfs.foreign.diff.tar',
-  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
-];
 const refName = 'org.opencontainers.image.ref.name';
 const fullName = 'io.containerd.image.name';
 /** An index in an index in an index: more is a joke or an attack. */
@@ -39,10 +25,15 @@ export interface OciRequest {
 
 /** @throws ERR_IMAGE_INVALID, ERR_IMAGE_DIGEST, ERR_IMAGE_REFERENCE, ERR_IMAGE_PLATFORM, ERR_LAYER_LIMIT */
 export function readOciImage(files: ImageFiles, request: OciRequest): SourceImage {
-  const { limits, platform } = request;
+  const { limits } = request;
   checkLayoutFile(readDocument(files, 'oci-layout', limits), `oci-layout of ${files.what}`);
   const index = checkIndex(readDocument(files, 'index.json', limits), `index.json of ${files.what}`);
-  const top = selectImage(index.manifests, request, files.what);
+  return imageAt(files, selectImage(index.manifests, request, files.what), request);
+}
+
+/** The image of a descriptor, which may be that of an index. @throws what {@link readOciImage} does */
+export function imageAt(files: ImageFiles, top: Descriptor, request: OciRequest): SourceImage {
+  const { limits, platform } = request;
   const { bytes, digest } = resolveManifest(files, top, request);
   const manifest = checkManifest(bytes, `manifest ${digest}`);
   const configBytes = readBlob(files, manifest.config, limits);
@@ -61,7 +52,7 @@ export function readOciImage(files: ImageFiles, request: OciRequest): SourceImag
 
 /** The entry of index.json that `ref` names; without one, the only image, or the one tagged "latest". */
 function selectImage(entries: readonly Descriptor[], { ref, platform }: OciRequest, what: string): Descriptor {
-  const images = entries.filter(({ mediaType }) => mediaType == null || indexTypes.includes(mediaType) || manifestTypes.includes(mediaType));
+  const images = entries.filter(isImage);
   const tagOf = ({ annotations }: Descriptor): string | undefined => annotations?.[refName];
   const known = [...new Set(images.flatMap((image) => tagOf(image) ?? []))];
   const pick = (candidates: readonly Descriptor[]): Descriptor =>
@@ -92,11 +83,7 @@ function resolveManifest(files: ImageFiles, top: Descriptor, { platform, limits 
     if (!indexTypes.includes(type))
       throw new RuntimeError('ERR_IMAGE_INVALID', `${descriptor.digest} of ${files.what} is no image but ${printable(type)}`);
     const { manifests } = checkIndex(bytes, `index ${descriptor.digest}`);
-    descriptor = choosePlatform(
-      manifests.filter(({ mediaType }) => mediaType == null || indexTypes.includes(mediaType) || manifestTypes.includes(mediaType)),
-      platform,
-      files.what,
-    );
+    descriptor = choosePlatform(manifests.filter(isImage), platform, files.what);
   }
   throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} has indexes inside indexes, ${maxDepth} deep`);
 }
@@ -126,15 +113,9 @@ function readBlob(files: ImageFiles, descriptor: Descriptor, limits: ImageLimits
   return bytes;
 }
 
-function sourceLayer(files: ImageFiles, descriptor: Descriptor, diffId: Digest): SourceLayer {
-  const { mediaType, digest } = descriptor;
-  if (mediaType != null && !layerTypes.includes(mediaType)) {
-    const encrypted = mediaType.endsWith('+encrypted');
-    throw new RuntimeError(
-      'ERR_IMAGE_INVALID',
-      `layer ${digest} of ${files.what} is ${encrypted ? 'encrypted' : `${printable(mediaType)}, which is no file system`}`,
-    );
-  }
+function sourceLayer(files: ImageFiles, descriptor: Descriptor, diffId: Digest): LocalLayer {
+  checkLayerType(descriptor, files.what);
+  const { digest } = descriptor;
   return { diffId, digest, what: `layer ${digest}`, open: () => openBlob(files, descriptor) };
 }
 

@@ -3,17 +3,33 @@ import { createHash } from 'node:crypto';
 import { RuntimeError } from '../../model/errors.ts';
 import type { Digest } from '../../model/ids.ts';
 import type { CheckedConfig } from '../../model/oci-schema.ts';
-import type { ImageLimits } from '../render/limits.ts';
+import { beyondLimit, type ImageLimits } from '../render/limits.ts';
 import { bytesOf, type ByteRange, type ImageFiles } from './image-files.ts';
 
-export interface SourceLayer {
+interface LayerFacts {
   readonly diffId: Digest;
   /** of the blob as it is stored, if the source tells */
   readonly digest: Digest | undefined;
   /** how to call it in messages */
   readonly what: string;
+}
+
+/** A layer that is here, as a file or part of one. */
+export interface LocalLayer extends LayerFacts {
   open(): ByteRange;
 }
+
+/** A layer that is somewhere else. */
+export interface RemoteLayer extends LayerFacts {
+  readonly digest: Digest;
+  /** as stored there */
+  readonly bytes: number;
+  /** Its bytes from the beginning; ends with an error when `signal` is aborted. */
+  download(signal: AbortSignal): AsyncIterable<Buffer>;
+  /** Told of a failed download: waits and returns true when another one may do better. */
+  again(error: unknown): Promise<boolean>;
+}
+export type SourceLayer = LocalLayer | RemoteLayer;
 
 export interface SourceImage {
   readonly config: CheckedConfig;
@@ -33,7 +49,7 @@ export const digestOf = (bytes: Uint8Array): Digest => `sha256:${createHash('sha
 export function readDocument(files: ImageFiles, path: string, limits: ImageLimits): Buffer {
   using range = files.open(path);
   if (range === undefined) throw new RuntimeError('ERR_IMAGE_INVALID', `${files.what} has no ${path}`);
-  if (range.bytes > limits.maxDocumentBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${path} of ${files.what} has ${range.bytes} bytes`);
+  if (range.bytes > limits.maxDocumentBytes) throw beyondLimit('maxDocumentBytes', `${path} of ${files.what} has ${range.bytes} bytes`);
   return bytesOf(range);
 }
 
@@ -43,5 +59,5 @@ export function checkLayerCount(manifestLayers: number, config: CheckedConfig, l
     throw new RuntimeError('ERR_IMAGE_INVALID', `${what} lists ${manifestLayers} layers, its configuration ${config.diffIds.length}`);
   }
   if (manifestLayers > limits.maxLayers)
-    throw new RuntimeError('ERR_LAYER_LIMIT', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
+    throw beyondLimit('maxLayers', `${what} has ${manifestLayers} layers; ${limits.maxLayers} are the most that can be mounted`);
 }

@@ -5,6 +5,7 @@
 import { RuntimeError } from '../../model/errors.ts';
 import { isAppName } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import { appcFaults, appcFields } from './appc-app.ts';
 import type { NameValue, PodApp, PodManifest, PodPort } from '../../model/pod.ts';
 
 /** One app as the command line asks for it. */
@@ -49,23 +50,26 @@ export function podManifest(requests: readonly AppRequest[]): PodManifest {
 
 function podApp(request: AppRequest, faults: string[]): PodApp {
   const { image } = request;
-  const name = request.name ?? defaultAppName(image.name);
+  const { appc } = image;
+  const name = request.name ?? defaultAppName(appc?.name ?? image.name);
+  for (const fault of appcFaults(image)) faults.push(`app ${name}: ${fault}`);
   if (!isAppName(name)) faults.push(`app name "${name}": only lower-case letters, digits and single dashes between them`);
   const { config } = image;
   const exec =
     request.exec === undefined ? [...config.entrypoint, ...(request.args.length > 0 ? request.args : config.cmd)] : [request.exec, ...request.args];
   if (exec.length === 0) faults.push(`app ${name}: the image names no program to run: use --exec`);
-  const [user = '', group = ''] = splitUser(config.user);
+  // An ACI may say whose by a path, and paths may have colons.
+  const [user = '', group = ''] = appc?.app === undefined ? splitUser(config.user) : [appc.app.user, appc.app.group];
   return {
     name,
-    image: { name: image.name, id: image.id },
+    image: appc === undefined ? { name: image.name, id: image.id } : { name: appc.name, id: image.id.replace(':', '-'), labels: [...appc.labels] },
     app: {
       exec,
       user: request.user ?? (user === '' ? '0' : user),
       group: request.group ?? group,
       ...((request.workingDir ?? config.workingDir) === '' ? {} : { workingDirectory: request.workingDir ?? config.workingDir }),
       environment: mergeEnvironment(name, [...config.env, ...request.environment], faults),
-      ports: config.exposedPorts.flatMap(imagePort),
+      ...(appc === undefined ? { ports: config.exposedPorts.flatMap(imagePort) } : appcFields(appc)),
     },
     ...(request.readonlyRootfs === true ? { readOnlyRootFS: true } : {}),
   };

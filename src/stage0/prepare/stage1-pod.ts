@@ -2,7 +2,7 @@
 import type { StoredImage } from '../../model/oci.ts';
 import type { PodManifest } from '../../model/pod.ts';
 import type { HeldPod } from '../../state/pod/lifecycle.ts';
-import type { Stage1Pod } from '../../stage1/contract.ts';
+import type { Insecure, Stage1Pod } from '../../stage1/contract.ts';
 
 export interface Stage1Facts {
   readonly pod: HeldPod;
@@ -14,8 +14,12 @@ export interface Stage1Facts {
   readonly hostname: string | undefined;
   readonly overlay: boolean;
   readonly interactive: boolean;
+  /** `--insecure-options`; those that are not a flavor's business are left out */
+  readonly insecure: ReadonlySet<string>;
   readonly etc: Pick<Stage1Pod, 'hosts' | 'resolvConf' | 'fallbackResolvConf'>;
 }
+
+const insecureKinds: readonly Insecure[] = ['capabilities', 'paths', 'seccomp'];
 
 /** A pod's host name when nobody chose one (rkt.md 2.6). */
 export const hostnameOf = (id: string, chosen: string | undefined): string => chosen ?? `rkt-${id}`;
@@ -40,7 +44,7 @@ export function stage1Pod(facts: Stage1Facts): Stage1Pod {
     hosts: etc.hosts,
     resolvConf: etc.resolvConf,
     fallbackResolvConf: etc.fallbackResolvConf,
-    insecure: new Set(),
+    insecure: new Set(insecureKinds.filter((kind) => facts.insecure.has(kind))),
     graceMs,
   };
 }

@@ -46,46 +46,91 @@ function prefixes(path: string): string[] {
 }
 
 /** What one layer says about a directory, and whether layers below still have a say. */
-function lookIn(root: string, path: string): { readonly holds: boolean; readonly last: boolean } {
-  let opaque = false;
-  for (const prefix of prefixes(path)) {
-    const at = rawName(`${root}/${prefix}`);
-    const stat = statOf(at);
-    if (stat === undefined) return { holds: false, last: opaque };
-    if (!stat.isDirectory()) return { holds: false, last: true };
-    opaque ||= readXattr(at, opaqueXattr)?.toString() === 'y';
-  }
-  return { holds: true, last: opaque };
+interface Look {
+  readonly holds: boolean;
+  readonly last: boolean;
 }
 
-/** The layers whose directory `path` is merged into what one sees, top first. */
-function contributors(layers: readonly UnpackedTree[], path: string): UnpackedTree[] {
-  const found: UnpackedTree[] = [];
-  for (const layer of layers) {
-    const { holds, last } = lookIn(layer.root, path);
-    if (holds) found.push(layer);
-    if (last) break;
-  }
-  return found;
+/** Looks into a layer, at each path once: a layer may use a thousand directories inside each other without listing them. */
+function lookInto(root: string): (path: string) => Look {
+  const known = new Map<string, Look>([['', { holds: true, last: false }]]);
+  const look = (path: string): Look => {
+    const there = known.get(path);
+    if (there !== undefined) return there;
+    const above = look(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+    const found = above.holds ? lookAt(rawName(`${root}/${path}`), above.last) : above;
+    known.set(path, found);
+    return found;
+  };
+  return look;
 }
+
+/** `last`: whether a directory above hides what layers below have. */
+function lookAt(at: Name, last: boolean): Look {
+  const stat = statOf(at);
+  if (stat === undefined) return { holds: false, last };
+  if (!stat.isDirectory()) return { holds: false, last: true };
+  return { holds: true, last: last || readXattr(at, opaqueXattr)?.toString() === 'y' };
+}
+
+/** The layers whose directory at a path is merged into what one sees, top first. */
+function contributorsIn(layers: readonly UnpackedTree[]): (path: string) => UnpackedTree[] {
+  const looks = layers.map((layer) => ({ layer, look: lookInto(layer.root) }));
+  return (path) => {
+    const found: UnpackedTree[] = [];
+    for (const { layer, look } of looks) {
+      const { holds, last } = look(path);
+      if (holds) found.push(layer);
+      if (last) break;
+    }
+    return found;
+  };
+}
+
+/** {@link contributorsIn}, for one path. */
+export const contributors = (layers: readonly UnpackedTree[], path: string): UnpackedTree[] => contributorsIn(layers)(path);
 
 /** The directories of a layer that corrects `layers` (top first), parents before children; none when nothing is wrong. */
 export function correctionsOf(layers: readonly UnpackedTree[]): DirectoryFacts[] {
   const implicit = new Map(layers.map((layer) => [layer, new Set(layer.implicit)]));
   const whitedOut = new Map(layers.map((layer) => [layer, new Set(layer.whitedOut)]));
+  const contributorsAt = contributorsIn(layers);
   const source = (found: readonly UnpackedTree[], path: string): UnpackedTree | undefined =>
     found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
   const isWrong = (path: string): boolean => {
-    const found = contributors(layers, path);
+    const found = contributorsAt(path);
     const [top] = found;
     return top !== undefined && (source(found, path) !== top || (found.length === 1 && whitedOut.get(top)?.has(path) === true));
   };
   const candidates = new Set(layers.flatMap((layer) => [...layer.implicit, ...layer.whitedOut]).filter((path) => path !== ''));
   const wanted = new Set([...candidates].filter(isWrong).flatMap(prefixes));
   return [...wanted].sort().flatMap((path) => {
-    const from = source(contributors(layers, path), path);
+    const from = source(contributorsAt(path), path);
     return from === undefined ? [] : [factsOf(from.root, path)];
   });
+}
+
+/** The directories `paths` as one sees them in `layers` (top first); what is none is left out. */
+export function directoryFacts(layers: readonly UnpackedTree[], paths: readonly string[]): DirectoryFacts[] {
+  const implicit = new Map(layers.map((layer) => [layer, new Set(layer.implicit)]));
+  return paths.flatMap((path) => {
+    const found = contributors(layers, path);
+    const from = found.find((layer) => implicit.get(layer)?.has(path) !== true) ?? found[0];
+    return from === undefined ? [] : [factsOf(from.root, path)];
+  });
+}
+
+/** Makes the root of `to` look as that of `from`. */
+export function takeFacts(from: string, to: string): void {
+  const facts = factsOf(from, '');
+  describe(rawName(to), facts);
+  utimensat(AT_FDCWD, rawName(to), BigInt(facts.mtimeNs));
+}
+
+function describe(at: Name, facts: DirectoryFacts): void {
+  fchownat(AT_FDCWD, at, facts.uid, facts.gid);
+  fchmodat(AT_FDCWD, at, facts.mode);
+  for (const [name, value] of facts.xattrs) lsetxattr(at, name, Buffer.from(value, 'hex'));
 }
 
 function factsOf(root: string, path: string): DirectoryFacts {
@@ -103,14 +148,13 @@ function factsOf(root: string, path: string): DirectoryFacts {
   };
 }
 
-/** Makes the directories in `root`, an empty directory of our own. */
-export function makeCorrections(root: string, directories: readonly DirectoryFacts[]): void {
+/** Makes the directories in `root`, an empty directory of our own, and `fill`s them. */
+export function makeCorrections(root: string, directories: readonly DirectoryFacts[], fill: () => void = () => undefined): void {
   const at = ({ path }: DirectoryFacts): Name => rawName(`${root}/${path}`);
   for (const facts of directories) {
     mkdirSync(nodePath(at(facts)));
-    fchownat(AT_FDCWD, at(facts), facts.uid, facts.gid);
-    fchmodat(AT_FDCWD, at(facts), facts.mode);
-    for (const [name, value] of facts.xattrs) lsetxattr(at(facts), name, Buffer.from(value, 'hex'));
+    describe(at(facts), facts);
   }
+  fill();
   for (const facts of directories) utimensat(AT_FDCWD, at(facts), BigInt(facts.mtimeNs));
 }

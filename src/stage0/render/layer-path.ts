@@ -1,6 +1,6 @@
 /** Names inside a layer: cleaned, bounded, never outside. Pure; names are binary strings. @see OCI image-spec 1.1 layer.md */
 import { RuntimeError } from '../../model/errors.ts';
-import type { ImageLimits } from './limits.ts';
+import { beyondLimit, type ImageLimits } from './limits.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
 /** A place in a layer; both parts are empty for its root. */
@@ -17,11 +17,11 @@ export interface LayerPath {
 export function splitLayerPath(name: string, limits: ImageLimits, where: string): LayerPath {
   if (name === '') throw corrupt(`${where} has no name`);
   if (name.includes('\0')) throw corrupt(`${where} has a NUL byte in its name`);
-  if (name.length > limits.maxPathBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a path of ${name.length} bytes`);
+  if (name.length > limits.maxPathBytes) throw beyondLimit('maxPathBytes', `${where} has a path of ${name.length} bytes`);
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
   for (const part of parts) {
     if (part === '..') throw new RuntimeError('ERR_LAYER_ESCAPE', `${where} leads out of the layer by ".."`);
-    if (part.length > limits.maxNameBytes) throw new RuntimeError('ERR_LAYER_LIMIT', `${where} has a name of ${part.length} bytes`);
+    if (part.length > limits.maxNameBytes) throw beyondLimit('maxNameBytes', `${where} has a name of ${part.length} bytes`);
   }
   const leaf = parts.pop() ?? '';
   return { parent: parts.join('/'), leaf };

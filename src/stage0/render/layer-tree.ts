@@ -3,14 +3,18 @@
  * (openat2 with RESOLVE_IN_ROOT), links included: there is no way out of it, whatever the layer planted before.
  * @see openat2(2); native.md E
  */
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, rmSync, type Stats } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { O, RESOLVE, fchmodat, fchownat, isErrno, lsetxattr, mkdirat, openat2, unlinkat, utimensat, type Name } from '../../host/linux.ts';
 import { nodePath, rawName } from '../../host/names.ts';
+import { removeTree } from '../../host/remove-tree.ts';
 import { RuntimeError } from '../../model/errors.ts';
+import type { TreeLog } from '../../state/images/tree-log.ts';
+import { beyondLimit, type ImageLimits } from './limits.ts';
 import { corrupt, shownName } from './tar-header.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
 const maxOpenDirectories = 128;
+const maxKnownPaths = 4096;
 /** Marks a directory whose lower layers are hidden. */
 export const opaqueXattr = 'trusted.overlay.opaque';
 /** Attributes by which overlayfs keeps its own state: never taken from a layer. */
@@ -46,7 +50,7 @@ export function removeWhiteoutsOnly(parentFd: number, leaf: string): boolean {
   const root = nodePath(leafPath(parentFd, leaf));
   const entries = readdirSync(root, { recursive: true, withFileTypes: true });
   if (!entries.every((entry) => entry.isDirectory() || entry.isCharacterDevice())) return false;
-  rmSync(root, { recursive: true });
+  removeTree(leafPath(parentFd, leaf));
   return true;
 }
 
@@ -59,13 +63,17 @@ export class LayerTree implements Disposable {
   readonly #retired: number[] = [];
   /** directories that were made without being listed, by their path without links */
   readonly implicit = new Set<string>();
+  /** A symbolic link was made: a short path may now lead to a deep place. */
+  hasLinks = false;
   readonly #rootPath: string;
+  /** path → where it really is */
+  readonly #real = new Map<string, string>();
 
-  /** `maxImplicit`: how many directories may be made that the layer does not list. */
   constructor(
     root: string,
     readonly what: string,
-    readonly maxImplicit: number,
+    readonly limits: ImageLimits,
+    readonly log: TreeLog | undefined,
   ) {
     this.rootFd = openSync(root, O.PATH | O.DIRECTORY | O.NOFOLLOW);
     this.#rootPath = readlinkSync(`/proc/self/fd/${this.rootFd}`, 'latin1');
@@ -74,6 +82,17 @@ export class LayerTree implements Disposable {
   /** Where an open directory of the tree really is, relative and without links. */
   realPath(fd: number): string {
     return readlinkSync(`/proc/self/fd/${fd}`, 'latin1').slice(this.#rootPath.length + 1);
+  }
+
+  /** Where `leaf` of the open directory `fd` really is; `path`: what the directory was asked for by. */
+  realLeaf(path: string, fd: number, leaf: string): string {
+    let real = this.#real.get(path);
+    if (real === undefined) {
+      real = this.realPath(fd);
+      if (this.#real.size > maxKnownPaths) this.#real.clear();
+      this.#real.set(path, real);
+    }
+    return leaf === '' ? real : joined(real, leaf);
   }
 
   /** The directory at `path`, made with what is missing above it. The descriptor is good until {@link settle}, among the last hundred handed out. */
@@ -116,6 +135,7 @@ export class LayerTree implements Disposable {
       if (isErrno(error, 'ELOOP')) throw corrupt(`${this.what}: ${JSON.stringify(shownName(path))} is a loop of symbolic links`, error);
       throw error;
     }
+    if (this.hasLinks) this.#checkDepth(fd, path);
     this.#open.set(path, fd);
     const [oldest] = this.#open;
     if (this.#open.size > maxOpenDirectories && oldest !== undefined) {
@@ -123,6 +143,20 @@ export class LayerTree implements Disposable {
       this.#open.delete(oldest[0]);
     }
     return fd;
+  }
+
+  /** Links to deep places, with links in them to deeper ones, would make paths that nobody can name, and that the kernel does not tell. */
+  #checkDepth(fd: number, path: string): void {
+    const { maxPathBytes, maxNameBytes } = this.limits;
+    let deep = true;
+    try {
+      deep = this.realPath(fd).length + 1 + maxNameBytes > maxPathBytes && path.length + 1 + maxNameBytes <= maxPathBytes;
+    } catch (error) {
+      if (!isErrno(error, 'ENAMETOOLONG')) throw error;
+    }
+    if (!deep) return;
+    closeSync(fd);
+    throw beyondLimit('maxPathBytes', `${this.what}: ${JSON.stringify(shownName(path))} leads to a directory whose path is too long`);
   }
 
   /** A directory that the layer uses but does not list: root's, 0755. */
@@ -137,12 +171,15 @@ export class LayerTree implements Disposable {
       }
       throw corrupt(`${this.what}: an entry is inside ${JSON.stringify(shownName(path))}, which is a ${kind ?? 'thing'} and not a directory`);
     }
-    if (this.implicit.size >= this.maxImplicit)
-      throw new RuntimeError('ERR_LAYER_LIMIT', `${this.what} uses more than ${this.maxImplicit} directories that it does not list`);
-    this.implicit.add(joined(this.realPath(parentFd), leaf));
+    const { maxEntries } = this.limits;
+    if (this.implicit.size >= maxEntries)
+      throw beyondLimit('maxEntries', `${this.what} uses more than ${maxEntries} directories that it does not list`);
+    const real = joined(this.realPath(parentFd), leaf);
+    this.implicit.add(real);
     const name = rawName(leaf);
     fchownat(parentFd, name, 0, 0);
     fchmodat(parentFd, name, 0o755);
+    this.log?.add(['directory', real, 0o755, 0, 0, '', []]);
   }
 
   /** Makes a directory, opaque in place of a whiteout: the layer hides what was there and begins anew. False when something else has the name. */
@@ -169,10 +206,12 @@ export class LayerTree implements Disposable {
   /** Hides what lower layers have in this directory. */
   makeOpaque(parentFd: number, leaf: string): void {
     lsetxattr(leafPath(parentFd, leaf), opaqueXattr, Buffer.from('y'));
+    this.log?.add(['opaque', leaf === '.' ? this.realPath(parentFd) : joined(this.realPath(parentFd), leaf)]);
   }
 
   /** A link changed its target: what was resolved through it may be elsewhere now. Descriptors in use stay open until {@link settle}. */
   forget(): void {
+    this.#real.clear();
     this.#retired.push(...this.#open.values());
     this.#open.clear();
   }
@@ -181,10 +220,11 @@ export class LayerTree implements Disposable {
     for (const fd of this.#retired.splice(0)) closeSync(fd);
   }
 
-  /** Sets the time of the directory itself; does nothing when it is no longer there. */
-  setTime(parent: string, leaf: string, mtimeNs: bigint): void {
-    const fd = this.existing(parent);
-    if (fd !== undefined) utimensat(fd, leaf === '' ? '.' : rawName(leaf), mtimeNs);
+  /** Sets the time of the directory that really is at `path`. */
+  setTime(path: string, mtimeNs: bigint): void {
+    const slash = path.lastIndexOf('/');
+    const fd = this.existing(path.slice(0, Math.max(0, slash)));
+    if (fd !== undefined) utimensat(fd, path === '' ? '.' : rawName(path.slice(slash + 1)), mtimeNs);
   }
 
   [Symbol.dispose](): void {

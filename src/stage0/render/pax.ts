@@ -2,9 +2,14 @@
 import { corrupt } from './tar-header.ts';
 
 /** Records by key; keys and values are bytes (keys as binary strings). */
-export type PaxRecords = ReadonlyMap<string, Buffer>;
+export type PaxRecords = Pick<ReadonlyMap<string, Buffer>, 'get'>;
+
+/** What holds for one member: its own records, and where it has none those of the archive. Nothing is copied: an archive may have very many. */
+export const paxScope = (global: ReadonlyMap<string, Buffer>, local: ReadonlyMap<string, Buffer>): PaxRecords =>
+  global.size === 0 ? local : { get: (key) => local.get(key) ?? global.get(key) };
 
 const xattrPrefix = 'SCHILY.xattr.';
+const libarchivePrefix = 'LIBARCHIVE.xattr.';
 
 /**
  * Reads the body of an extended header. The repeated offset/numbytes pairs of GNU's sparse format 0.0 are joined
@@ -68,12 +73,23 @@ export function paxTimeNs(records: PaxRecords, key: string, where: string): bigi
 
 const noXattrs: ReadonlyMap<string, Buffer> = new Map();
 
-/** Extended attributes: what star, GNU tar and Go write. */
-export function paxXattrs(records: PaxRecords): ReadonlyMap<string, Buffer> {
+/**
+ * Extended attributes of one member: what star, GNU tar and Go write, and what libarchive writes (name percent-encoded,
+ * value in base64), of which the former counts when both are there. Values are copied. No writer gives an attribute to
+ * all members, and one who did could have thousands set on each.
+ */
+export function paxXattrs(records: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
   let xattrs: Map<string, Buffer> | undefined;
+  let others: Map<string, Buffer> | undefined;
   for (const [key, value] of records) {
     if (key.startsWith(xattrPrefix) && key.length > xattrPrefix.length)
       (xattrs ??= new Map<string, Buffer>()).set(key.slice(xattrPrefix.length), Buffer.from(value));
+    else if (key.startsWith(libarchivePrefix) && key.length > libarchivePrefix.length) (others ??= new Map<string, Buffer>()).set(key, value);
+  }
+  for (const [key, value] of others ?? []) {
+    const name = key.slice(libarchivePrefix.length).replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+    xattrs ??= new Map<string, Buffer>();
+    if (!records.has(xattrPrefix + name)) xattrs.set(name, Buffer.from(value.toString('latin1'), 'base64'));
   }
   return xattrs ?? noXattrs;
 }

@@ -8,7 +8,7 @@ export interface Region {
 }
 
 /** @throws ERR_LAYER_CORRUPT when pieces overlap, leave the file, or are not what is stored */
-export function checkRegions(regions: readonly Region[], fileBytes: number, storedBytes: number, where: string): readonly Region[] {
+export function checkRegions(regions: readonly Region[], fileBytes: number, storedBytes: number, where: string): Region[] {
   let end = 0;
   let stored = 0;
   for (const { offset, bytes } of regions) {

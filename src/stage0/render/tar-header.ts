@@ -44,18 +44,22 @@ export interface RawHeader {
 }
 
 /** Bytes of a name as a person would read them, safe for a terminal. */
-export const shownName = (name: string): string => printable(Buffer.from(name, 'latin1').toString('utf8')).slice(0, 200);
+export const shownName = (name: string): string => printable(Buffer.from(name.slice(0, 800), 'latin1').toString('utf8')).slice(0, 200);
 
 export const corrupt = (what: string, cause?: unknown): RuntimeError =>
   new RuntimeError('ERR_LAYER_CORRUPT', what, cause === undefined ? {} : { cause });
 
 /** True for the 512 zero bytes that end an archive (two of them). */
-export const isZeroBlock = (block: Buffer): boolean => block.every((byte) => byte === 0);
+export function isZeroBlock(block: Buffer): boolean {
+  for (const byte of block) if (byte !== 0) return false;
+  return true;
+}
 
-/** Text up to the first NUL. */
+/** Text up to the first NUL. No view is made of the field: there are a dozen in a header, and views are dear. */
 function textField(block: Buffer, offset: number, width: number): string {
-  const end = block.subarray(offset, offset + width).indexOf(0);
-  return block.toString('latin1', offset, offset + (end < 0 ? width : end));
+  let end = offset;
+  while (end < offset + width && block[end] !== 0) end++;
+  return end === offset ? '' : block.toString('latin1', offset, end);
 }
 
 /** A number: octal text, or base-256 when the first bit is set. Empty is 0. @throws ERR_LAYER_CORRUPT */

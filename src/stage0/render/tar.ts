@@ -3,9 +3,9 @@
  * every sparse format; what is damaged, cut short or larger than the limits is refused.
  * @see POSIX.1-2017 pax; GNU tar manual "Tar Internals"; Go archive/tar as the reader images are tested with
  */
-import { RuntimeError } from '../../model/errors.ts';
-import type { ImageLimits } from './limits.ts';
-import { paxNumber, paxText, paxTimeNs, paxXattrs, parsePax } from './pax.ts';
+import type { RuntimeError } from '../../model/errors.ts';
+import { beyondLimit, type ImageLimits } from './limits.ts';
+import { paxNumber, paxScope, paxText, paxTimeNs, paxXattrs, parsePax } from './pax.ts';
 import { checkRegions, gnuRealSize, gnuRegions, parseMapText, SparseMapReader, type Region } from './sparse.ts';
 import { blockBytes, corrupt, decodeHeader, isZeroBlock, shownName, type EntryType, type RawHeader, type TarEntry } from './tar-header.ts';
 
@@ -36,7 +36,7 @@ type Phase = 'header' | 'extended' | 'gnu-sparse' | 'sparse-map' | 'body' | 'pad
 interface Current {
   readonly entry: TarEntry;
   readonly where: string;
-  regions: readonly Region[] | undefined;
+  regions: Region[] | undefined;
 }
 
 export class TarReader {
@@ -49,8 +49,11 @@ export class TarReader {
   #left = 0;
   #padding = 0;
   #extended: { flag: string; parts: Buffer[] } = { flag: '', parts: [] };
-  #global: ReadonlyMap<string, Buffer> = new Map();
-  #local: ReadonlyMap<string, Buffer> = new Map();
+  readonly #global = new Map<string, Buffer>();
+  #local = new Map<string, Buffer>();
+  /** bytes of extended headers: of all global ones, and of those that wait for their member */
+  #globalBytes = 0;
+  #localBytes = 0;
   #longName: string | undefined;
   #longLink: string | undefined;
   #current: Current | undefined;
@@ -75,7 +78,7 @@ export class TarReader {
       const taken = this.#take(chunk, at);
       at += taken;
       this.position += taken;
-      if (this.position > this.maxBytes) throw this.#limit(`is larger than ${this.maxBytes} bytes`);
+      if (this.position > this.maxBytes) throw this.#limit('maxLayerBytes', `is larger than ${this.maxBytes} bytes`);
     }
   }
 
@@ -167,7 +170,9 @@ export class TarReader {
 
   #header(raw: RawHeader, block: Buffer, where: string): void {
     if ('xgXLK'.includes(raw.typeFlag)) {
-      if (raw.size > this.limits.maxHeaderBytes) throw this.#limit(`has an extended header of ${raw.size} bytes`);
+      // A small header many times is as much as a large one.
+      const bytes = raw.typeFlag === 'g' ? (this.#globalBytes += raw.size + blockBytes) : (this.#localBytes += raw.size + blockBytes);
+      if (bytes > this.limits.maxHeaderBytes) throw this.#limit('maxHeaderBytes', `has extended headers of ${bytes} bytes`);
       this.#extended = { flag: raw.typeFlag, parts: [] };
       this.#left = raw.size;
       this.#padding = padding(raw.size);
@@ -200,17 +205,17 @@ export class TarReader {
       if (flag === 'L') this.#longName = name;
       else this.#longLink = name;
     } else if (flag === 'g') {
-      this.#global = merged(this.#global, parsePax(body, where));
+      for (const [key, value] of parsePax(body, where)) this.#global.set(key, value);
     } else {
-      this.#local = merged(this.#local, parsePax(body, where));
+      for (const [key, value] of parsePax(body, where)) this.#local.set(key, value);
     }
     this.#startPadding(this.#padding);
   }
 
   /** A real member: its header with everything the headers before it said. */
   #member(raw: RawHeader, block: Buffer, header: string): void {
-    if (++this.#entries > this.limits.maxEntries) throw this.#limit(`has more than ${this.limits.maxEntries} entries`);
-    const pax = this.#global.size === 0 ? this.#local : merged(this.#global, this.#local);
+    if (++this.#entries > this.limits.maxEntries) throw this.#limit('maxEntries', `has more than ${this.limits.maxEntries} entries`);
+    const pax = paxScope(this.#global, this.#local);
     const sparse10 = pax.get('GNU.sparse.major')?.toString() === '1' && pax.get('GNU.sparse.minor')?.toString() === '0';
     const mapText = sparse10 ? undefined : pax.get('GNU.sparse.map');
     const isPaxSparse = sparse10 || mapText !== undefined;
@@ -235,9 +240,10 @@ export class TarReader {
       mtimeNs: paxTimeNs(pax, 'mtime', where) ?? BigInt(raw.mtime) * 1_000_000_000n,
       major: raw.major,
       minor: raw.minor,
-      xattrs: paxXattrs(pax),
+      xattrs: paxXattrs(this.#local),
     };
-    this.#local = new Map();
+    if (this.#localBytes > 0) this.#local = new Map();
+    this.#localBytes = 0;
     this.#longName = undefined;
     this.#longLink = undefined;
     this.#left = storedBytes;
@@ -259,10 +265,9 @@ export class TarReader {
     const maxFileBytes = Math.min(this.limits.maxFileBytes, this.maxBytes);
     const largest = Math.max(bytes, storedBytes);
     if (bytes < 0) throw corrupt(`${where} has a negative size`);
-    if (largest > maxFileBytes)
-      throw new RuntimeError('ERR_LAYER_LIMIT', `${where} claims ${largest} bytes; the limit for one file is ${maxFileBytes}`);
+    if (largest > maxFileBytes) throw beyondLimit('maxFileBytes', `${where} claims ${largest} bytes; the limit for one file is ${maxFileBytes}`);
     this.#claimedBytes += largest;
-    if (this.#claimedBytes > this.maxBytes) throw this.#limit(`claims files of more than ${this.maxBytes} bytes`);
+    if (this.#claimedBytes > this.maxBytes) throw this.#limit('maxLayerBytes', `claims files of more than ${this.maxBytes} bytes`);
   }
 
   #gnuSparse(block: Buffer, current: Current): void {
@@ -273,11 +278,10 @@ export class TarReader {
   }
   #gnuExtension(block: Buffer): void {
     const current = this.#current;
-    if (current === undefined) return;
+    if (current?.regions === undefined) return;
     const { regions, more } = gnuRegions(block, 'extension', current.where);
-    const all = [...(current.regions ?? []), ...regions];
-    if (all.length * 24 > this.limits.maxHeaderBytes) throw this.#limit('has a sparse map that is too long');
-    current.regions = all;
+    for (const region of regions) current.regions.push(region);
+    if (current.regions.length * 24 > this.limits.maxHeaderBytes) throw this.#limit('maxHeaderBytes', 'has a sparse map that is too long');
     if (!more) this.#sparseReady(current);
   }
   #sparseMap(block: Buffer): void {
@@ -286,7 +290,7 @@ export class TarReader {
     if (this.#left < blockBytes) throw corrupt(`${current.where}: the sparse map is cut short`);
     this.#left -= blockBytes;
     this.#mapBytes += blockBytes;
-    if (this.#mapBytes > this.limits.maxHeaderBytes) throw this.#limit('has a sparse map that is too long');
+    if (this.#mapBytes > this.limits.maxHeaderBytes) throw this.#limit('maxHeaderBytes', 'has a sparse map that is too long');
     current.regions = this.#mapReader.push(block);
     if (current.regions === undefined) return;
     this.#mapReader = undefined;
@@ -343,11 +347,10 @@ export class TarReader {
     this.#phase = bytes === 0 ? 'header' : 'padding';
   }
 
-  #limit = (what: string): RuntimeError => new RuntimeError('ERR_LAYER_LIMIT', `${this.what} ${what}`);
+  #limit = (limit: keyof ImageLimits, what: string): RuntimeError => beyondLimit(limit, `${this.what} ${what}`);
 }
 
 const padding = (bytes: number): number => (blockBytes - (bytes % blockBytes)) % blockBytes;
-const merged = (under: ReadonlyMap<string, Buffer>, over: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> => new Map([...under, ...over]);
 
 /** Above, the kernel's "no change" value: a file cannot belong to it. */
 const maxId = 0xfffffffe;

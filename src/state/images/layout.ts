@@ -1,8 +1,6 @@
 /** Where the image store keeps things below the data directory. @see rkt.md 2.2 (cas) */
 import { join } from 'node:path';
-import type { Digest } from '../../model/ids.ts';
-
-const hexOf = (digest: Digest): string => digest.slice('sha256:'.length);
+import { hexOf, type Digest } from '../../model/ids.ts';
 
 /**
  * Short enough that an overlay mount of 127 layers fits the one page that mount(2) takes;
@@ -19,8 +17,8 @@ export const imagePaths = (dataDir: string) => {
   return {
     cas,
     /** manifests and configurations, as they came */
-    blobs: join(cas, 'blobs/sha256'),
-    blob: (digest: Digest): string => join(cas, 'blobs/sha256', hexOf(digest)),
+    blobs: join(cas, 'blobs'),
+    blob: (digest: Digest): string => join(cas, 'blobs', digest.replace(':', '/')),
     /** one {@link StoredImage} a file */
     images: join(cas, 'images'),
     image: (id: Digest): string => join(cas, 'images', `${hexOf(id)}.json`),
@@ -34,6 +32,10 @@ export const imagePaths = (dataDir: string) => {
     layers: join(cas, 'layers'),
     layer: (diffId: Digest): string => join(cas, 'layers', layerId(diffId)),
     layerRecord: (diffId: Digest): string => join(cas, 'layers', `${layerId(diffId)}.json`),
+    /** what the layer's tree was like when it was unpacked; see tree-log.ts */
+    layerLog: (diffId: Digest): string => join(cas, 'layers', `${layerId(diffId)}.tree`),
+    /** layers that fetches under way need; see locks.ts */
+    leases: join(cas, 'leases'),
     /** directories of work in progress; each is locked by who works in it */
     temporary: join(cas, 'tmp'),
   };

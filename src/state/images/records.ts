@@ -4,6 +4,7 @@ import { readText } from '../../host/files.ts';
 import { isErrno } from '../../host/linux.ts';
 import { isDigest, type Digest } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
+import type { LogSeal } from './tree-log.ts';
 
 /** What is known about an unpacked layer. */
 export interface LayerRecord {
@@ -17,6 +18,10 @@ export interface LayerRecord {
   readonly implicit: readonly string[];
   /** directories in which it hides something */
   readonly whitedOut: readonly string[];
+  /** it says what its root is like */
+  readonly listsRoot?: boolean;
+  /** of the log of its unpacking */
+  readonly tree?: LogSeal;
 }
 
 /** Identifies the content of a file without reading it; changes whenever somebody writes to it. */
@@ -25,9 +30,18 @@ export interface Stamp {
   readonly state: string;
 }
 
+/** By what a server tells whether something is still what it was, and until when it need not be asked. @see RFC 9111 */
+export interface Freshness {
+  readonly etag?: string | undefined;
+  readonly lastModified?: string | undefined;
+  readonly untilMs?: number | undefined;
+}
+
 /** A name or a place that stands for an image. */
 export interface Reference {
   readonly id: Digest;
+  /** what the server said about it */
+  readonly freshness?: Freshness | undefined;
   /** the reference holds as long as this file is as it was */
   readonly stamp?: Stamp | undefined;
 }
@@ -57,6 +71,9 @@ function readObject(path: string): Readonly<Record<string, unknown>> | undefined
   }
 }
 
+/** Every digest that `text` mentions. */
+export const digestsIn = (text: string): Digest[] => [...(text.match(/\bsha(?:256|512):[0-9a-f]+\b/g) ?? [])].filter(isDigest);
+
 const isDigestText = (value: unknown): value is Digest => typeof value === 'string' && isDigest(value);
 
 export function readImage(path: string): StoredImage | undefined {
@@ -73,10 +90,17 @@ export function readLayer(path: string): LayerRecord | undefined {
     : undefined;
 }
 
+/** The layers an image's configuration names, those that its mount leaves out included; none when it has no such configuration. `manifest`: path of its manifest; `blob`: path of a blob */
+export function configDiffIds(manifest: string, blob: (digest: Digest) => string): Digest[] {
+  const config = readObject(manifest)?.['config'] as { digest?: unknown } | undefined;
+  const rootfs = isDigestText(config?.digest) ? (readObject(blob(config.digest))?.['rootfs'] as { diff_ids?: unknown } | undefined) : undefined;
+  return Array.isArray(rootfs?.diff_ids) ? rootfs.diff_ids.filter(isDigestText) : [];
+}
+
 /** A reference that still holds. */
 export function readReference(path: string): Reference | undefined {
   const value = readObject(path) as Partial<Reference> | undefined;
   if (value === undefined || !isDigestText(value.id)) return undefined;
   if (value.stamp !== undefined && !isFresh(value.stamp)) return undefined;
-  return { id: value.id, stamp: value.stamp };
+  return { id: value.id, stamp: value.stamp, freshness: value.freshness };
 }

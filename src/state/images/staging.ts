@@ -2,12 +2,13 @@
  * Work in progress: a directory in the store's `tmp`, locked by who works in it. The kernel drops the lock with the
  * process, so what a killed one left is recognised by being unlocked: by the next who wants the same name, and by gc.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
 import { tryLockNamed } from '../../host/flock.ts';
 import { isErrno } from '../../host/linux.ts';
+import { removeTree } from '../../host/remove-tree.ts';
 import { imagePaths } from './layout.ts';
 
 const pollMs = 50;
@@ -30,16 +31,34 @@ export async function openStaging(dataDir: string, name: string): Promise<Stagin
     }
     const lock = tryLockNamed(dir, 'exclusive');
     if (typeof lock !== 'string') {
-      for (const left of readdirSync(dir)) rmSync(join(dir, left), { recursive: true, force: true });
+      for (const left of readdirSync(dir)) removeTree(join(dir, left));
       return {
         dir,
         [Symbol.dispose]() {
-          rmSync(dir, { recursive: true, force: true });
+          removeTree(dir);
           lock.release();
         },
       };
     }
     await sleep(pollMs);
+  }
+}
+
+/** A staging directory of this call's own, at once. */
+export function openOwnStaging(dataDir: string, name: string): Staging {
+  const dir = join(imagePaths(dataDir).temporary, name);
+  for (;;) {
+    makeDirectory(dir, 0o700);
+    // Gone: a sweep saw it before it was locked.
+    const lock = tryLockNamed(dir, 'exclusive');
+    if (typeof lock === 'string') continue;
+    return {
+      dir,
+      [Symbol.dispose]() {
+        removeTree(dir);
+        lock.release();
+      },
+    };
   }
 }
 
@@ -59,8 +78,8 @@ export function placeFile(staging: Staging, target: string, content: string | Ui
   fsyncDirectory(dirname(target));
 }
 
-/** Removes what killed processes left in the store. @returns names of what was removed */
-export function sweepTemporary(dataDir: string): string[] {
+/** Removes what killed processes left in the store; `dryRun`: only looks. @returns names of what was removed */
+export function sweepTemporary(dataDir: string, dryRun = false): string[] {
   const { temporary } = imagePaths(dataDir);
   let entries: string[];
   try {
@@ -74,7 +93,7 @@ export function sweepTemporary(dataDir: string): string[] {
     const lock = tryLockNamed(path, 'exclusive');
     if (typeof lock === 'string') return false;
     try {
-      rmSync(path, { recursive: true, force: true });
+      if (!dryRun) removeTree(path);
     } finally {
       lock.release();
     }

@@ -4,29 +4,35 @@
  * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
  * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
  */
-import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncDirectory } from '../../host/files.ts';
+import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import type { Lock } from '../../host/flock.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
-import type { Digest } from '../../model/ids.ts';
-import { canonicalImageName, imageIdPrefix } from '../../model/image-name.ts';
+import { digestOfHex, hexOf, type Digest } from '../../model/ids.ts';
+import { canonicalImageName, imageIdPrefix, isRegistryText, registrySourceKey, type ImageIdPrefix } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
-import { readImage, readLayer, readReference, type LayerRecord, type Stamp } from './records.ts';
+import { lockStore, openLease, type Lease } from './locks.ts';
+import { readImage, readLayer, readReference, type Freshness, type LayerRecord, type Stamp } from './records.ts';
 import { openStaging, placeFile } from './staging.ts';
+import type { TreeLog } from './tree-log.ts';
 
 /** What a fetch hands to the store; its layers are there already. */
 export interface NewImage {
   /** `layers`: what is to be mounted, bottom first; all of them are in the store */
   readonly image: StoredImage;
-  readonly manifest: Uint8Array;
+  /** undefined: an ACI, whose id is not that of its manifest; `config` is the manifest then */
+  readonly manifest?: Uint8Array;
   readonly configDigest: Digest;
   readonly config: Uint8Array;
   /** canonical names that stand for it from now on */
   readonly names: readonly string[];
   /** where it came from: as long as the stamp holds, it need not be read again. `key`: a file name */
-  readonly source?: { readonly key: string; readonly stamp: Stamp } | undefined;
+  readonly source?: { readonly key: string; readonly stamp: Stamp | undefined; readonly freshness?: Freshness } | undefined;
+  /** keys of references (`docker://…`) that stand for it until they are fetched anew */
+  readonly fetchedAs?: readonly string[] | undefined;
   /** the names hold only as long as this file is as it was */
   readonly namesStamp?: Stamp | undefined;
 }
@@ -35,8 +41,12 @@ export interface ImageStore {
   readonly dataDir: string;
   /** An image by name, `name@id`, id or its first digits; undefined when the store does not have all of it. @throws ERR_IMAGE_REFERENCE for an ambiguous id */
   find(text: string): StoredImage | undefined;
+  /** Like {@link find}, though layers of it may be missing: for who repairs or removes. */
+  findRecord(text: string): StoredImage | undefined;
   /** By the key of where it came from, if that has not changed. */
   findSource(key: string): StoredImage | undefined;
+  /** What the server said by which the image of that key came. */
+  freshness(key: string): Freshness | undefined;
   image(id: Digest): StoredImage | undefined;
   /** Absolute directories for an overlay mount, top first. A layer that an image holds twice is there once. */
   layerPaths(image: Pick<StoredImage, 'layers'>): string[];
@@ -44,9 +54,22 @@ export interface ImageStore {
   /** canonical names, sorted */
   names(): string[];
   layer(diffId: Digest): LayerRecord | undefined;
-  /** The layer's record; when it is not there, `fill` unpacks it into an empty directory. Concurrent callers wait, and one of them works. */
-  addLayer(diffId: Digest, fill: (root: string) => Promise<Omit<LayerRecord, 'diffId'>>): Promise<LayerRecord>;
+  /**
+   * The layer's record; when it is not there, `fill` unpacks it into an empty directory, and logs what it made there; if it logs
+   * nothing, the tree is looked at afterwards. Concurrent callers wait, and one of them works.
+   */
+  addLayer(diffId: Digest, fill: (root: string, log: TreeLog) => Promise<Omit<LayerRecord, 'diffId' | 'tree'>>): Promise<LayerRecord>;
   addImage(image: NewImage): Promise<StoredImage>;
+  /** Makes names and references stand for an image that is there. */
+  pointTo(id: Digest, references: Pick<NewImage, 'names' | 'fetchedAs'>): Promise<void>;
+  /** Until it is disposed of, gc takes nothing of what is added. May be asked for several times at once. */
+  adding(): Disposable;
+  /** Nothing is removed from the store until the lock is released: for the moment between finding an image and recording who uses it. */
+  hold(): Lock;
+  /** Notes that an image is used now. */
+  use(image: StoredImage): void;
+  /** When an image was last used; undefined when it is not there. */
+  lastUsedMs(id: Digest): number | undefined;
 }
 
 const namesOf = (directory: string): string[] => {
@@ -71,8 +94,11 @@ function exists(path: string): boolean {
 }
 
 /** The image of `reference`; nothing is fetched. @throws ERR_IMAGE_NOT_FOUND */
-export function requireStored(store: ImageStore, reference: string): StoredImage {
-  const image = store.find(reference);
+export const requireStored = (store: ImageStore, reference: string): StoredImage => required(store.find(reference), reference);
+/** {@link requireStored}, for images of which layers may be missing. */
+export const requireRecord = (store: ImageStore, reference: string): StoredImage => required(store.findRecord(reference), reference);
+
+function required(image: StoredImage | undefined, reference: string): StoredImage {
   if (image === undefined)
     throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${reference} is not in the store`, {
       hint: `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`,
@@ -83,24 +109,45 @@ export function requireStored(store: ImageStore, reference: string): StoredImage
 export function openStore(dataDir: string): ImageStore {
   const paths = imagePaths(dataDir);
 
+  const record = (id: Digest): StoredImage | undefined => readImage(paths.image(id));
   const image = (id: Digest): StoredImage | undefined => {
-    const found = readImage(paths.image(id));
+    const found = record(id);
     return found !== undefined && found.layers.every((layer) => exists(paths.layer(layer))) ? found : undefined;
   };
 
-  const byPrefix = (hex: string): StoredImage | undefined => {
-    if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: 'give at least two digits after sha256-' });
-    const found = namesOf(paths.images).filter((name) => name.startsWith(hex));
+  const ids = (): Digest[] =>
+    namesOf(paths.images)
+      .sort()
+      .flatMap((hex) => digestOfHex(hex) ?? []);
+
+  const byPrefix = ({ algorithm, hex }: ImageIdPrefix): Digest | undefined => {
+    if (hex.length < 2) throw new RuntimeError('ERR_IMAGE_REFERENCE', 'image ID too short', { hint: `give at least two digits after ${algorithm}-` });
+    const found = ids().filter((id) => id.startsWith(`${algorithm}:${hex}`));
     if (found.length > 1)
-      throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: sha256-${hex} matches ${found.length} images`, {
-        details: found.slice(0, 10).map((name) => `sha256-${name}`),
+      throw new RuntimeError('ERR_IMAGE_REFERENCE', `ambiguous image ID: ${algorithm}-${hex} matches ${found.length} images`, {
+        details: found.slice(0, 10).map((id) => id.replace(':', '-')),
       });
-    return found[0] === undefined ? undefined : image(`sha256:${found[0]}` as Digest);
+    return found[0];
   };
 
   const byReference = (path: string): StoredImage | undefined => {
     const reference = readReference(path);
     return reference === undefined ? undefined : image(reference.id);
+  };
+
+  /** The image that `text` stands for, called by that name. `read`: what there must be of it */
+  const lookUp = (text: string, read: (id: Digest) => StoredImage | undefined): StoredImage | undefined => {
+    if (isRegistryText(text)) {
+      const key = registrySourceKey(text);
+      const id = key === undefined ? undefined : readReference(paths.source(key))?.id;
+      const fetched = id === undefined ? undefined : read(id);
+      return fetched === undefined ? undefined : { ...fetched, name: text };
+    }
+    const prefix = imageIdPrefix(text);
+    const name = prefix === undefined ? canonicalImageName(text) : undefined;
+    const id = prefix === undefined ? (name === undefined ? undefined : readReference(paths.name(name))?.id) : (prefix.id ?? byPrefix(prefix));
+    const found = id === undefined ? undefined : read(id);
+    return found === undefined || prefix !== undefined ? found : { ...found, name: text };
   };
 
   const layer = (diffId: Digest): LayerRecord | undefined => {
@@ -114,29 +161,51 @@ export function openStore(dataDir: string): ImageStore {
     return record;
   };
 
+  let lease: Lease | undefined;
+  let leaseUsers = 0;
+  const adding = (): Disposable => {
+    leaseUsers++;
+    return {
+      [Symbol.dispose]() {
+        if (--leaseUsers > 0) return;
+        lease?.[Symbol.dispose]();
+        lease = undefined;
+      },
+    };
+  };
+
   return {
     dataDir,
     image,
     layer,
-    find(text) {
-      const prefix = imageIdPrefix(text);
-      if (prefix !== undefined) return prefix.id === undefined ? byPrefix(prefix.hex) : image(prefix.id);
-      const name = canonicalImageName(text);
-      const found = name === undefined ? undefined : byReference(paths.name(name));
-      return found === undefined ? undefined : { ...found, name: text };
+    adding,
+    hold: () => lockStore(dataDir, 'shared'),
+    use({ id }) {
+      const now = new Date();
+      try {
+        // Its record is written once: the time of the file is free to mean something.
+        utimesSync(paths.image(id), now, now);
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT', 'EROFS', 'EACCES', 'EPERM')) throw error;
+      }
     },
+    lastUsedMs: (id) => statSync(paths.image(id), { throwIfNoEntry: false })?.mtimeMs,
+    find: (text) => lookUp(text, image),
+    findRecord: (text) => lookUp(text, record),
     findSource: (key) => byReference(paths.source(key)),
+    freshness: (key) => readReference(paths.source(key))?.freshness,
     layerPaths: ({ layers }) => [...new Set([...layers].reverse().map(paths.layer))],
-    list: () =>
-      namesOf(paths.images)
-        .sort()
-        .flatMap((hex) => readImage(paths.image(`sha256:${hex}` as Digest)) ?? []),
+    list: () => ids().flatMap((id) => readImage(paths.image(id)) ?? []),
     names: () =>
       namesOf(paths.names)
         .map((name) => name.replaceAll('%2F', '/'))
         .sort(),
 
     async addLayer(diffId, fill) {
+      using work = adding();
+      void work;
+      lease ??= openLease(dataDir);
+      lease.keep(diffId);
       const there = layer(diffId);
       if (there !== undefined) return there;
       using staging = await openStaging(dataDir, `layer-${layerId(diffId)}`);
@@ -145,10 +214,16 @@ export function openStore(dataDir: string): ImageStore {
       const root = join(staging.dir, 'rootfs');
       mkdirSync(root);
       chmodSync(root, 0o755); // mkdir obeys the umask
-      const record: LayerRecord = { diffId, ...(await fill(root)) };
+      const { TreeLogFile, logTree } = await import('./tree.ts');
+      using log = new TreeLogFile(join(staging.dir, 'tree'));
+      const facts = await fill(root, log);
+      if (log.records === 0) logTree(root, log);
+      const record: LayerRecord = { diffId, ...facts, tree: log.seal() };
       // A tree whose record was lost goes before there is a record again, and a record comes before its tree: killed
       // in between, there is a record without a tree, which is no layer, and never a tree that a record is wrong about.
       moveAside(paths.layer(diffId), join(staging.dir, 'unrecorded'));
+      makeDirectory(paths.layers);
+      renameSync(log.path, paths.layerLog(diffId));
       placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
       flushTree(root);
       renameSync(root, paths.layer(diffId));
@@ -156,15 +231,33 @@ export function openStore(dataDir: string): ImageStore {
       return record;
     },
 
-    async addImage({ image: given, manifest, configDigest, config, names, source, namesStamp }) {
-      using staging = await openStaging(dataDir, `image-${given.id.slice('sha256:'.length)}`);
-      if (image(given.id) === undefined) {
+    async pointTo(id, { names, fetchedAs = [] }) {
+      const targets = [...names.map(paths.name), ...fetchedAs.map(paths.source)];
+      const stale = targets.filter((path) => {
+        const reference = readReference(path);
+        return reference?.id !== id || reference.stamp !== undefined;
+      });
+      if (stale.length === 0) return;
+      using staging = await openStaging(dataDir, `image-${hexOf(id)}`);
+      using held = lockStore(dataDir, 'shared');
+      void held;
+      for (const path of stale) placeFile(staging, path, JSON.stringify({ id }));
+    },
+
+    async addImage({ image: given, manifest, configDigest, config, names, source, fetchedAs = [], namesStamp }) {
+      using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
+      using held = lockStore(dataDir, 'shared');
+      void held;
+      // An ACI that is fetched again may be put upon other images than before.
+      if (image(given.id) === undefined || given.appc !== undefined) {
         placeFile(staging, paths.blob(configDigest), config);
-        placeFile(staging, paths.blob(given.id), manifest);
-        placeFile(staging, paths.image(given.id), JSON.stringify(given));
+        if (manifest !== undefined) placeFile(staging, paths.blob(given.id), manifest);
+        placeFile(staging, paths.image(given.id), JSON.stringify({ ...given, importedMs: Date.now() }));
       }
       for (const name of names) placeFile(staging, paths.name(name), JSON.stringify({ id: given.id, stamp: namesStamp }));
-      if (source !== undefined) placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp }));
+      for (const key of fetchedAs) placeFile(staging, paths.source(key), JSON.stringify({ id: given.id }));
+      if (source !== undefined)
+        placeFile(staging, paths.source(source.key), JSON.stringify({ id: given.id, stamp: source.stamp, freshness: source.freshness }));
       return given;
     },
   };

@@ -4,7 +4,11 @@ import { fetchImage } from '../../../src/stage0/fetch/fetch.ts';
 import { openStore } from '../../../src/state/images/store.ts';
 
 const [, , dataDir = '', embedded = '', reference = ''] = process.argv;
-fetchImage(reference, { store: openStore(dataDir), embedded, progress: ({ doneBytes }) => void process.stdout.write(`${doneBytes}\n`) }).then(
+fetchImage(reference, {
+  store: openStore(dataDir),
+  embedded,
+  progress: (event) => void ('what' in event && process.stdout.write(`${event.doneBytes}\n`)),
+}).then(
   ({ id }) => void process.stdout.write(`${id}\n`),
   (error: unknown) => {
     process.stdout.write(`${messageOf(error)}\n`);

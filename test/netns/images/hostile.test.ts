@@ -253,6 +253,13 @@ describe('too much', () => {
     fresh();
     await refused(hostile({ name: 'l', type: 'K', data: 't'.repeat(5000) }, { name: 'x', type: '2' }), 'ERR_LAYER_LIMIT');
   });
+  test('more attributes than ext4 keeps of a file: its ENOSPC is not taken for a full disk', async () => {
+    const record = (name: string): string => `${29 + name.length + 500} SCHILY.xattr.user.${name}=`.padEnd(28 + name.length + 500, 'v') + '\n';
+    const records = Array.from({ length: 20 }, (_, i) => record(`a${String(i).padStart(2, '0')}`)).join('');
+    expect(await refused(hostile({ name: 'p', type: 'x', data: records }, file('f')), 'ERR_LAYER_LIMIT')).toContain(
+      'more than the file system keeps',
+    );
+  });
   test('documents and layers', async () => {
     await refused(hostile(file('a')), 'ERR_LAYER_LIMIT', { config: { Env: ['x'.repeat(5_000_000)] } });
     run('rm', '-r', rig.path('web'));

@@ -1,15 +1,16 @@
 /** Images for the tests: layouts made from bytes, trees listed to the last attribute, a store that must stay clean. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach } from 'vitest';
-import { lsetxattr, raw } from '../../../src/host/linux.ts';
+import { lsetxattr } from '../../../src/host/linux.ts';
 import type { StoredImage } from '../../../src/model/oci.ts';
 import { fetchImage, type FetchOptions } from '../../../src/stage0/fetch/fetch.ts';
 import { openStore, type ImageStore } from '../../../src/state/images/store.ts';
 
+export { treeOf } from '../../rig/tree.ts';
 export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 export const run = (program: string, ...args: string[]): string =>
   execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -28,6 +29,10 @@ export class ImageRig {
     afterEach(() => rmSync(this.dir, { recursive: true, force: true }));
   }
 
+  /** A store that has nothing. */
+  reset(): void {
+    rmSync(this.store.dataDir, { recursive: true, force: true });
+  }
   path(...parts: string[]): string {
     return join(this.dir, ...parts);
   }
@@ -46,7 +51,7 @@ export class ImageRig {
     const cas = join(this.store.dataDir, 'cas');
     if (!existsSync(cas)) return [];
     return readdirSync(cas, { recursive: true, encoding: 'utf8' })
-      .filter((path) => !/^(blobs|blobs\/sha256|images|names|sources|layers|tmp)$/.test(path))
+      .filter((path) => !/^(blobs|blobs\/sha(256|512)|images|names|sources|layers|leases|tmp)$/.test(path))
       .sort();
   }
   /** The layers of `image` as an overlay mount shows them. */
@@ -127,58 +132,6 @@ export function writeLayout(
   writeFileSync(join(directory, 'index.json'), JSON.stringify(index));
   writeFileSync(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   return directory;
-}
-
-function xattrsOf(path: Buffer): string[] {
-  const terminated = Buffer.concat([path, Buffer.of(0)]);
-  const list = Buffer.alloc(65_536);
-  const length = raw('llistxattr', terminated, list, list.length);
-  if (length <= 0) return [];
-  return list
-    .toString('latin1', 0, length - 1)
-    .split('\0')
-    .sort()
-    .map((name) => {
-      const value = Buffer.alloc(65_536);
-      return `${name}=${value.toString('hex', 0, Math.max(0, raw('lgetxattr', terminated, name, value, value.length)))}`;
-    });
-}
-
-/**
- * Every file below `root`, one line each: type, mode, owner, time to the nanosecond, size and content, device, link, extended attributes.
- * Names are bytes. Files with several names in the tree say which.
- */
-export function treeOf(root: string, options: { readonly ignore?: RegExp } = {}): string[] {
-  const lines: string[] = [];
-  const firstName = new Map<bigint, string>();
-  const visit = (path: Buffer, name: string): void => {
-    const stat = lstatSync(path, { bigint: true });
-    const known = stat.isDirectory() ? undefined : firstName.get(stat.ino);
-    firstName.set(stat.ino, known ?? name);
-    const kind = stat.isDirectory()
-      ? 'directory'
-      : stat.isSymbolicLink()
-        ? `link to ${readlinkSync(path, 'latin1')}`
-        : stat.isFile()
-          ? `file ${stat.size} ${sha256(readFileSync(path)).slice(0, 12)}`
-          : stat.isFIFO()
-            ? 'fifo'
-            : `${stat.isBlockDevice() ? 'block' : 'character'} ${(stat.rdev >> 8n) & 0xfffn}:${(stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)}`;
-    // The time of the root is nobody's: not every tool puts the root into the archive.
-    const time = name === '' ? '' : ` ${stat.mtimeNs}`;
-    lines.push(
-      `${name || '.'}: ${kind} ${(stat.mode & 0o7777n).toString(8)} ${stat.uid}:${stat.gid}${time}${known === undefined ? '' : ` = ${known}`} ${xattrsOf(path).join(' ')}`.trimEnd(),
-    );
-    if (!stat.isDirectory()) return;
-    for (const child of readdirSync(path, { encoding: 'buffer' })
-      .map((entry) => entry.toString('latin1'))
-      .sort()) {
-      const below = name === '' ? child : `${name}/${child}`;
-      if (options.ignore?.test(below) !== true) visit(Buffer.concat([path, Buffer.from(`/${child}`, 'latin1')]), below);
-    }
-  };
-  visit(Buffer.from(root), '');
-  return lines;
 }
 
 /** A tree with everything a layer can hold. */

@@ -93,6 +93,30 @@ describe('image grammar', () => {
     );
   });
 
+  test("the command's and global flags may stand behind an image, too", () => {
+    const parsed = parseInvocation(run, [
+      '--net=a',
+      'i',
+      '--exec=/x',
+      '--net=b',
+      '--debug',
+      '--dir',
+      '/d',
+      'j',
+      '--net',
+      'c',
+      '--exec=/y',
+      '--',
+      '--net=z',
+    ]);
+    expect(parsed.flags).toMatchObject({ net: ['a', 'b', 'default'], debug: true, dir: '/d' });
+    expect(parsed.global.dir).toBe('/d');
+    expect(parsed.images.map(({ reference, flags, args }) => [reference, flags, args])).toEqual([
+      ['i', expect.objectContaining({ exec: '/x' }), []],
+      ['j', expect.not.objectContaining({ net: expect.anything() }), []],
+      ['c', expect.objectContaining({ exec: '/y' }), ['--net=z']],
+    ]);
+  });
   test('an app flag before the image is an unknown flag there', () => {
     expect(() => parseInvocation(run, ['--exec=/bin/sh', 'i'])).toThrow(/unknown flag --exec/);
   });

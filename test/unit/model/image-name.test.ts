@@ -50,10 +50,15 @@ describe('image names', () => {
 
 test('image ids and their first digits', () => {
   const hex = 'ab'.repeat(32);
-  expect(imageIdPrefix(`sha256:${hex}`)).toEqual({ hex, id: `sha256:${hex}` });
-  expect(imageIdPrefix(`sha256-${hex.toUpperCase()}`)).toEqual({ hex, id: `sha256:${hex}` });
-  expect(imageIdPrefix(`quay.io/web@sha256:${hex}`)).toEqual({ hex, id: `sha256:${hex}` });
-  expect(imageIdPrefix('sha256-ab')).toEqual({ hex: 'ab', id: undefined });
+  expect(imageIdPrefix(`sha256:${hex}`)).toEqual({ algorithm: 'sha256', hex, id: `sha256:${hex}` });
+  expect(imageIdPrefix(`sha256-${hex.toUpperCase()}`)).toEqual({ algorithm: 'sha256', hex, id: `sha256:${hex}` });
+  expect(imageIdPrefix(`quay.io/web@sha256:${hex}`)).toEqual({ algorithm: 'sha256', hex, id: `sha256:${hex}` });
+  expect(imageIdPrefix('sha256-ab')).toEqual({ algorithm: 'sha256', hex: 'ab', id: undefined });
+  const long = 'cd'.repeat(64);
+  expect(imageIdPrefix(`sha512-${long}`)).toEqual({ algorithm: 'sha512', hex: long, id: `sha512:${long}` });
+  expect(imageIdPrefix(`sha512:${hex}`)).toEqual({ algorithm: 'sha512', hex, id: undefined });
+  expect(imageIdPrefix(`sha512-${long}0`)).toBeUndefined();
+  expect(canonicalImageName(`sha512:${long}`)).toBeUndefined();
   expect(imageIdPrefix('sha256-xy')).toBeUndefined();
   expect(imageIdPrefix(`sha256-${hex}0`)).toBeUndefined();
   expect(imageIdPrefix('sha256')).toBeUndefined();

@@ -8,6 +8,7 @@ const apps = [
       { name: 'http', protocol: 'tcp', port: 80 },
       { name: '53-udp', protocol: 'udp', port: 53 },
       { name: 'admin', protocol: 'tcp', port: 9 },
+      { name: 'many', protocol: 'udp', port: 5000, count: 3 },
     ],
   },
   { app: 'side', ports: [{ name: 'admin', protocol: 'tcp', port: 9 }] },
@@ -46,6 +47,12 @@ describe('--port', () => {
     ['65535:1', '* 65535 1 tcp'],
   ])('%s', (value, expected) => {
     expect(map(value)).toEqual([expected]);
+  });
+
+  test('a port of an image that is several', () => {
+    expect(map('many:7000', 'http:80')).toEqual(['* 7000 5000 udp', '* 7001 5001 udp', '* 7002 5002 udp', '* 80 80 tcp']);
+    expect(map('many:0').length).toBe(3);
+    expect(refused('many:65534')).toEqual(['--port=many:65534: it is 3 ports, and they lead beyond host port 65535']);
   });
 
   test.each([

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { AppcApp } from '../../../src/model/appc/app.ts';
 import type { Digest } from '../../../src/model/ids.ts';
 import type { ImageConfig, StoredImage } from '../../../src/model/oci.ts';
 import { defaultAppName, podManifest, type AppRequest } from '../../../src/stage0/prepare/manifest.ts';
@@ -81,4 +82,71 @@ test.each([
   ['///', 'app'],
 ])('default app name of %s is %s', (name, expected) => {
   expect(defaultAppName(name)).toBe(expected);
+});
+
+describe('an ACI', () => {
+  const aci = (app: Partial<AppcApp> | undefined, overrides: Partial<StoredImage> = {}): StoredImage => ({
+    ...image({ entrypoint: ['/bin/app'], cmd: [], user: '/a:b:c', exposedPorts: ['80/tcp'] }),
+    id: `sha512:${'b'.repeat(128)}` as Digest,
+    appc: {
+      manifest: `sha256:${'c'.repeat(64)}` as Digest,
+      name: 'example.com/some_app',
+      labels: [{ name: 'version', value: '1' }],
+      app: app === undefined ? undefined : { user: '/a:b', group: 'c', ...app },
+      rootfs: [],
+      archiveBytes: 1,
+      tarBytes: 1,
+    },
+    ...overrides,
+  });
+  test('its name and ID, the user as it says it, arguments behind exec', () => {
+    const [pod] = podManifest([request({ image: aci({}), args: ['x'] })]).apps;
+    expect(pod).toMatchObject({
+      name: 'some-app',
+      image: { name: 'example.com/some_app', id: `sha512-${'b'.repeat(128)}`, labels: [{ name: 'version', value: '1' }] },
+      app: { exec: ['/bin/app', 'x'], user: '/a:b', group: 'c', ports: [] },
+    });
+  });
+  test('all else it says about its app', () => {
+    const said = {
+      supplementaryGIDs: [1],
+      eventHandlers: [{ name: 'pre-start' as const, exec: ['/init'] }],
+      mountPoints: [
+        { name: 'a', path: '/a', readOnly: true },
+        { name: 'b', path: '/b', readOnly: false },
+      ],
+      isolators: [{ name: 'os/linux/cpu-shares', value: 5 }],
+      userAnnotations: { a: 'b' },
+      userLabels: { c: 'd' },
+      ports: [
+        { name: 'http', protocol: 'tcp', port: 80, count: 1, socketActivated: true },
+        { name: 'many', protocol: 'udp', port: 90, count: 9 },
+        { name: 'odd', protocol: 'dccp', port: 7 },
+      ],
+    };
+    expect(app({ image: aci(said) })).toMatchObject({
+      ...said,
+      mountPoints: [
+        { name: 'a', path: '/a', readOnly: true },
+        { name: 'b', path: '/b' },
+      ],
+      ports: [
+        { name: 'http', protocol: 'tcp', port: 80, socketActivated: true },
+        { name: 'many', protocol: 'udp', port: 90, count: 9 },
+      ],
+    });
+  });
+  test('one without app, os or arch', () => {
+    expect(() =>
+      podManifest([request({ image: aci(undefined, { os: '', architecture: '', config: { ...image().config, entrypoint: [], cmd: [] } }) })]),
+    ).toThrow(
+      expect.objectContaining({
+        details: [
+          'app some-app: missing os label in the image manifest',
+          'app some-app: missing arch label in the image manifest',
+          'app some-app: the image names no program to run: use --exec',
+        ],
+      }),
+    );
+  });
 });

@@ -1,8 +1,9 @@
 /** --no-overlay: the layers of an image, put one over the other in a plain directory. */
-import { lstatSync, readdirSync, rmSync, type Dirent, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, type Dirent, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno, run } from '../../../host/linux.ts';
 import { binaryName, nodePath, rawName } from '../../../host/names.ts';
+import { removeTree } from '../../../host/remove-tree.ts';
 import { readXattr } from '../../../host/xattr.ts';
 import { RuntimeError, printable } from '../../../model/errors.ts';
 
@@ -43,7 +44,7 @@ function clearTheWay(layer: string, target: string, below: string): string[] {
 }
 
 const pathOf = (name: string): string | Buffer => nodePath(rawName(name));
-const remove = (name: string): void => rmSync(pathOf(name), { recursive: true, force: true });
+const remove = (name: string): void => removeTree(rawName(name));
 const isWhiteout = (name: string, entry: Dirent): boolean => entry.isCharacterDevice() && lstatSync(pathOf(name)).rdev === 0;
 const isOpaque = (name: string): boolean => readXattr(rawName(name), 'trusted.overlay.opaque')?.toString() === 'y';
 

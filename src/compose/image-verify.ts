@@ -1,0 +1,84 @@
+/** Verification of stored images, and their repair: a layer that is not what it was is unpacked again from where it came. */
+import { renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { newPodId } from '../host/uuid.ts';
+import { isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
+import type { Digest } from '../model/ids.ts';
+import type { StoredImage } from '../model/oci.ts';
+import { imagePaths } from '../state/images/layout.ts';
+import { lockStore, openLease } from '../state/images/locks.ts';
+import { openOwnStaging } from '../state/images/staging.ts';
+import { openStore, type ImageStore } from '../state/images/store.ts';
+import { verifyLayer, type Damage } from '../state/images/verify.ts';
+import { imagesOfPods } from '../state/pod/images.ts';
+
+export interface VerifiedLayer {
+  readonly layer: Digest;
+  readonly damages: readonly Damage[];
+  /** undefined: there was nothing to repair, or nobody asked for it */
+  readonly outcome: 'repaired' | { readonly kept: string } | undefined;
+}
+
+/** Fetches from `origin`; layers that are in the store are not looked at. */
+export type Refetch = (origin: string) => Promise<StoredImage>;
+
+/** Looks at every layer of an image, and repairs those that are damaged if `refetch` is given. */
+export async function verifyImage(dataDir: string, image: StoredImage, refetch: Refetch | undefined): Promise<VerifiedLayer[]> {
+  const store = openStore(dataDir);
+  using lease = openLease(dataDir);
+  const layers = [...new Set(image.layers)];
+  for (const layer of layers) lease.keep(layer);
+  const verified: VerifiedLayer[] = [];
+  for (const layer of layers) {
+    const damages = verifyLayer(store, layer);
+    const outcome = damages.length === 0 || refetch === undefined ? undefined : await repairLayer(store, layer, refetch);
+    verified.push({ layer, damages, outcome });
+  }
+  return verified;
+}
+
+async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | { readonly kept: string }> {
+  const origins = [...new Set(store.list().flatMap(({ layers, origin }) => (origin !== undefined && layers.includes(layer) ? [origin] : [])))];
+  using staging = openOwnStaging(store.dataDir, `repair-${newPodId()}`);
+  const aside = join(staging.dir, 'rootfs');
+  const taken = takeAway(store.dataDir, layer, aside);
+  if (taken !== 'taken') return { kept: taken };
+  const reasons: string[] = [];
+  for (const origin of origins) {
+    try {
+      await refetch(origin);
+      if (store.layer(layer) !== undefined) return 'repaired';
+      reasons.push(`${printable(origin)} holds another image now`);
+    } catch (error) {
+      if (!isRuntimeError(error)) throw error;
+      reasons.push(`${printable(origin)}: ${messageOf(error)}`);
+    }
+  }
+  putBack(store, layer, aside);
+  return { kept: reasons.length === 0 ? 'the store does not know where it came from' : reasons.join('; ') };
+}
+
+/** Moves a layer's tree out of the store, unless a pod has it mounted: there it would change under the app. @returns why not */
+function takeAway(dataDir: string, layer: Digest, aside: string): string {
+  using held = lockStore(dataDir, 'exclusive');
+  void held;
+  if (imagesOfPods(dataDir, ({ state }) => state === 'running' || state === 'preparing').layers.has(layer))
+    return 'a running pod uses it: stop it, then verify again';
+  moveTree(imagePaths(dataDir).layer(layer), aside);
+  return 'taken';
+}
+
+/** What is damaged is better than nothing, and says again that it is. */
+function putBack(store: ImageStore, layer: Digest, aside: string): void {
+  if (store.layer(layer) !== undefined) return;
+  moveTree(aside, imagePaths(store.dataDir).layer(layer));
+}
+
+/** It may be what is missing. */
+function moveTree(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}

@@ -1,0 +1,49 @@
+/** Which images pods are made of: what image gc may not take. */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { isErrno } from '../../host/linux.ts';
+import type { Digest } from '../../model/ids.ts';
+import { readImage } from '../images/records.ts';
+import { podFiles, visiblePhases } from './layout.ts';
+import { listPods, type PodEntry } from './lifecycle.ts';
+
+export interface PodImages {
+  readonly images: ReadonlySet<Digest>;
+  readonly layers: ReadonlySet<Digest>;
+}
+
+/** Images and layers of every pod that has not been removed: prepared ones will need them, exited ones are looked into (rkt 2.12). */
+export function imagesOfPods(dataDir: string, wants: (pod: PodEntry) => boolean = () => true): PodImages {
+  for (;;) {
+    const found = readOnce(dataDir, wants);
+    if (found !== undefined) return found;
+  }
+}
+
+/** Undefined when a pod moved to another phase before it was read: what it needs is not known then. */
+function readOnce(dataDir: string, wants: (pod: PodEntry) => boolean): PodImages | undefined {
+  const images = new Set<Digest>();
+  const layers = new Set<Digest>();
+  for (const pod of listPods(dataDir, visiblePhases)) {
+    if (!wants(pod)) continue;
+    const { dir } = pod;
+    const apps = dirname(dirname(podFiles(dir).image('any')));
+    for (const app of namesIn(apps)) {
+      const image = readImage(join(apps, app, 'image.json'));
+      if (image === undefined) continue;
+      images.add(image.id);
+      for (const layer of image.layers) layers.add(layer);
+    }
+    if (!existsSync(dir) && listPods(dataDir, visiblePhases, basename(dir)).length > 0) return undefined;
+  }
+  return { images, layers };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
