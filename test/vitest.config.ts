@@ -15,7 +15,7 @@ const rootProject = (name: string, include: string[], timeoutMs: number) => ({
 
 export default defineConfig({
   root,
-  define: { __DIST__: JSON.stringify(resolve(root, 'dist')) },
+  define: { __DIST__: JSON.stringify(resolve(root, 'dist')), __VERSION__: '"0.0.0"' },
   test: {
     reporters: ['default', resolve(import.meta.dirname, 'rig/tally.ts')],
     projects: [

@@ -221,6 +221,14 @@ function native(): void {
     ['-static', '-Os', '-s'],
     files.filter((file) => file.endsWith('.h')),
   );
+  const prober = join(root, 'src/lab/prober');
+  const parts = readdirSync(prober).map((file) => join(prober, file));
+  compile(
+    join(dist, 'lab/rkt-prober'),
+    parts.filter((file) => file.endsWith('.c')),
+    ['-static', '-O2', '-s'],
+    parts.filter((file) => file.endsWith('.h')),
+  );
 }
 
 async function main(): Promise<void> {

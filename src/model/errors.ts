@@ -63,8 +63,11 @@ export const catalogue = {
   ERR_UNDO_INCOMPLETE: 'some effects could not be undone; the journal keeps them for the next gc',
   ERR_JOURNAL_CORRUPT: 'the journal of a pod cannot be read',
   ERR_STAGE1_LAUNCH: 'the pod could not be started',
+  ERR_LAB_INPUT: 'an experiment, a policy or a manifest is not valid',
   ERR_APP_USER: 'the user or group of an app does not exist in its image',
   ERR_APP_NOT_FOUND: 'the pod has no such app',
+  ERR_LAB_FEATURE: 'the kernel lacks what an experiment needs',
+  ERR_LAB_PROBER: 'the prober of an experiment failed',
 } as const satisfies Record<string, string>;
 
 export type ErrorCode = keyof typeof catalogue;

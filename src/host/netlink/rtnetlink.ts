@@ -67,6 +67,8 @@ export interface LinkFields {
   readonly mac?: string | undefined;
   /** index of the bridge it becomes a port of */
   readonly master?: number | undefined;
+  /** index it gets; the kernel's choice by default */
+  readonly index?: number | undefined;
 }
 /** Attributes a link is made with. */
 export const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
@@ -79,7 +81,12 @@ export const fieldsOf = ({ mtu, mac, master }: LinkFields): Buffer[] => [
 export const createBridge = (name: string, fields: LinkFields): Request => ({
   type: RTM.NEWLINK,
   flags: NLM_F.CREATE | NLM_F.EXCL,
-  body: Buffer.concat([linkHeader(0, IFF_UP, IFF_UP), text(IFLA.IFNAME, name), ...fieldsOf(fields), attribute(IFLA.LINKINFO, text(1, 'bridge'))]),
+  body: Buffer.concat([
+    linkHeader(fields.index ?? 0, IFF_UP, IFF_UP),
+    text(IFLA.IFNAME, name),
+    ...fieldsOf(fields),
+    attribute(IFLA.LINKINFO, text(1, 'bridge')),
+  ]),
   what: `create bridge ${name}`,
 });
 
@@ -90,13 +97,13 @@ export const createVeth = (name: string, fields: LinkFields, peer: LinkFields & 
   type: RTM.NEWLINK,
   flags: NLM_F.CREATE | NLM_F.EXCL,
   body: Buffer.concat([
-    linkHeader(0),
+    linkHeader(fields.index ?? 0),
     text(IFLA.IFNAME, name),
     ...fieldsOf(fields),
     attribute(
       IFLA.LINKINFO,
       text(1, 'veth'),
-      attribute(2, attribute(1, linkHeader(0), text(IFLA.IFNAME, peer.name), ...fieldsOf(peer), u32(IFLA.NET_NS_FD, peer.netnsFd))),
+      attribute(2, attribute(1, linkHeader(peer.index ?? 0), text(IFLA.IFNAME, peer.name), ...fieldsOf(peer), u32(IFLA.NET_NS_FD, peer.netnsFd))),
     ),
   ]),
   what: `create link ${peer.name} with host end ${name}`,

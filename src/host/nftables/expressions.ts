@@ -6,7 +6,9 @@ const metaKey = { iifname: 6, iiftype: 8, nfproto: 15, l4proto: 16 } as const;
 const ctKey = { state: 0, status: 2 } as const;
 const payloadBase = { network: 1, transport: 2 } as const;
 /** netfilter verdicts, and the virtual machine's own (negative) */
-const verdictCode = { drop: 0, accept: 1, jump: -3, return: -5 } as const;
+const verdictCode = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+const testCode = { eq: 0, neq: 1, lte: 3, gte: 5 } as const;
+const DYNSET_ADD = 0;
 const FIB_DADDR = 2;
 const FIB_RESULT_ADDRTYPE = 3;
 const NAT_DNAT = 1;
@@ -38,7 +40,7 @@ export function encodeExpression(e: Expression): Buffer {
         value(5, Buffer.alloc(e.mask.length)),
       );
     case 'cmp':
-      return named('cmp', u32(1, register(e.reg)), u32(2, e.test === 'eq' ? 0 : 1), value(3, e.data));
+      return named('cmp', u32(1, register(e.reg)), u32(2, testCode[e.test]), value(3, e.data));
     case 'lookup':
       return named(
         'lookup',
@@ -46,6 +48,10 @@ export function encodeExpression(e: Expression): Buffer {
         text(1, e.set),
         ...(e.into === undefined ? [] : [u32(3, e.into === 'verdict' ? 0 : register(e.into))]),
       );
+    case 'immediate':
+      return named('immediate', u32(1, register(e.reg)), value(2, e.data));
+    case 'record':
+      return named('dynset', text(1, e.set), u32(3, DYNSET_ADD), u32(4, register(e.reg)));
     case 'dnat':
       return named('nat', u32(1, NAT_DNAT), u32(2, nfproto[e.family]), u32(3, register(e.addressReg)), u32(5, register(e.portReg)));
     case 'masquerade':

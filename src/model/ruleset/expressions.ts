@@ -8,7 +8,8 @@ import { type Cidr, type Family, ipBytes, lastOf, networkOf } from '../cidr.ts';
 /** Names are what `nft` prints; numbers are in the codec. */
 export type MetaKey = 'nfproto' | 'l4proto' | 'iifname' | 'iiftype';
 export type CtKey = 'state' | 'status';
-export type Verdict = 'accept' | 'drop' | 'return' | 'jump';
+export type Verdict = 'accept' | 'drop' | 'return' | 'jump' | 'goto';
+export type Test = 'eq' | 'neq' | 'lte' | 'gte';
 
 export type Expression =
   | { readonly op: 'meta'; readonly key: MetaKey; readonly reg: number }
@@ -18,15 +19,19 @@ export type Expression =
   | { readonly op: 'fib-daddr-type'; readonly reg: number }
   /** reg = reg & mask; `mask` in the byte order of what is loaded */
   | { readonly op: 'mask'; readonly reg: number; readonly mask: Uint8Array }
-  | { readonly op: 'cmp'; readonly test: 'eq' | 'neq'; readonly reg: number; readonly data: Uint8Array }
+  | { readonly op: 'cmp'; readonly test: Test; readonly reg: number; readonly data: Uint8Array }
   /** goes on only when the key at `reg` is in `set`; with `into` the map's value is loaded there ('verdict': it is obeyed) */
   | { readonly op: 'lookup'; readonly set: string; readonly reg: number; readonly into?: number | 'verdict' }
+  /** loads `data` */
+  | { readonly op: 'immediate'; readonly reg: number; readonly data: Uint8Array }
+  /** adds the key at `reg` to the set; ends the rule when there is no room */
+  | { readonly op: 'record'; readonly set: string; readonly reg: number }
   | { readonly op: 'dnat'; readonly family: Family; readonly addressReg: number; readonly portReg: number }
   | { readonly op: 'masquerade' }
   | { readonly op: 'verdict'; readonly verdict: Verdict; readonly chain?: string };
 
 /** A value in host byte order (every machine Node runs rkt on is little-endian). */
-const word = (value: number): Buffer => {
+export const word = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
@@ -106,5 +111,5 @@ export function inSubnet(side: 'source' | 'destination', subnet: Cidr): Expressi
 export const lookup = (set: string): Expression => ({ op: 'lookup', set, reg: 0 });
 /** Obeys the verdict that the map has for the key at register 0. */
 export const obey = (map: string): Expression => ({ op: 'lookup', set: map, reg: 0, into: 'verdict' });
-export const verdict = (kind: Exclude<Verdict, 'jump'>): Expression => ({ op: 'verdict', verdict: kind });
+export const verdict = (kind: Exclude<Verdict, 'jump' | 'goto'>): Expression => ({ op: 'verdict', verdict: kind });
 export const jump = (chain: string): Expression => ({ op: 'verdict', verdict: 'jump', chain });

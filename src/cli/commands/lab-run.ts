@@ -1,0 +1,42 @@
+import { writeFileSync } from 'node:fs';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
+import { exitStatus, renderResult, runExperiment } from '../../lab/lab.ts';
+import { lintExperiment, openExperiment } from '../../lab/offline.ts';
+import { defineCommand } from '../command.ts';
+import { folderOf } from '../lab-folder.ts';
+import { formatFlag, note, out, outJson } from '../output.ts';
+
+export const command = defineCommand({
+  name: 'lab run',
+  summary: 'try network policies on real packets, beside what is predicted',
+  usage: '[flags] DIR',
+  examples: [
+    ['rkt lab run ./k8s', 'pods and policies of a folder of Kubernetes manifests: the matrix that packets made'],
+    ['rkt lab run --format=json ./k8s', 'every cell with its evidence and the rule that decided'],
+  ],
+  flags: {
+    format: formatFlag,
+    out: { type: 'string', value: 'FILE', help: 'write the result to FILE as JSON, too' },
+    verbose: { type: 'boolean', help: 'lists in full' },
+  },
+  maxOperands: 1,
+  run({ flags, operands }) {
+    const experiment = openExperiment(folderOf('run', operands));
+    const result = runExperiment(experiment);
+    if (flags.out !== undefined) write(flags.out, JSON.stringify(result));
+    if (flags.format === undefined) {
+      out(renderResult(result, { color: process.stdout.isTTY && process.env['NO_COLOR'] === undefined, verbose: flags.verbose }));
+      const findings = lintExperiment(experiment).length;
+      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint`);
+    } else outJson(result, flags.format);
+    return exitStatus(result.summary);
+  },
+});
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, `${text}\n`);
+  } catch (error) {
+    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { exitCode: 2, cause: error });
+  }
+}

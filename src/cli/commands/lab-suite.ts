@@ -1,0 +1,32 @@
+import { RuntimeError } from '../../model/errors.ts';
+import { openSuite, runSuite } from '../../lab/suite.ts';
+import { defineCommand } from '../command.ts';
+import { formatFlag, out, outJson } from '../output.ts';
+
+export const command = defineCommand({
+  name: 'lab suite',
+  summary: 'try many cases of network policies with known tables on real packets',
+  usage: '[flags] FILE',
+  examples: [['rkt lab suite cyclonus.json.gz', "every case that Cyclonus' generator made, in seconds"]],
+  flags: {
+    format: formatFlag,
+  },
+  maxOperands: 1,
+  run({ flags, operands: [path] }) {
+    if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE', exitCode: 2 });
+    const result = runSuite(openSuite(path));
+    if (flags.format !== undefined) outJson(result, flags.format);
+    else out(textOf(result));
+    return result.mismatches + result.predictionMismatches > 0 ? 1 : result.noEvidence > 0 ? 3 : 0;
+  },
+});
+
+function textOf(result: ReturnType<typeof runSuite>): string {
+  const { cases, steps, measured, probe_ms: probeMs, mismatches, noEvidence, predictionMismatches, otherRule, findings } = result;
+  return [
+    ...findings,
+    `${cases} cases, ${steps} steps: ${measured} probes in ${(probeMs / 1000).toFixed(1)} s`,
+    `${mismatches} mismatches, ${noEvidence} without evidence, ${predictionMismatches} predictions not as expected, ${otherRule} by another rule than predicted`,
+    '',
+  ].join('\n');
+}

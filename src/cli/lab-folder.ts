@@ -1,0 +1,21 @@
+/** What the commands of `rkt lab` share. */
+import type { Experiment } from '../policy/model/experiment.ts';
+import { RuntimeError } from '../model/errors.ts';
+import { note } from './output.ts';
+
+/** The folder of a command that takes one. @throws ERR_CLI_USAGE */
+export function folderOf(verb: string, operands: readonly string[]): string {
+  const [dir] = operands;
+  if (dir === undefined)
+    throw new RuntimeError('ERR_CLI_USAGE', `rkt lab ${verb} needs the folder of an experiment`, {
+      hint: 'a folder of Kubernetes manifests is one; - reads standard input',
+      exitCode: 2,
+    });
+  return dir;
+}
+
+/** Says what was passed over, so that nobody takes it for read. */
+export function tellSkipped({ skipped }: Pick<Experiment, 'skipped'>): void {
+  const kinds = Object.entries(skipped);
+  if (kinds.length > 0) note(`passed over: ${kinds.map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
+}

@@ -1,0 +1,67 @@
+/** A stage's cells: what was predicted beside what was measured, and what the experiment expects of them. Pure. */
+import { endpointMatches, endpointName } from '../policy/decision/cells.ts';
+import { Evaluator } from '../policy/decision/evaluate.ts';
+import type { Expectation, World } from '../policy/model/experiment.ts';
+import type { Flow } from '../policy/model/flow.ts';
+import { podKey } from '../policy/model/values.ts';
+import type { MeasuredFlow } from './measure.ts';
+import { cellJson } from './prediction.ts';
+import { type MeasuredCell, type ResultCell, type Violation, verdictOf } from './results.ts';
+
+/** Why no packet can show a flow; undefined: one can. */
+export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCell['unmeasured'] {
+  if (from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod)) return 'loopback';
+  const shares = [from, to].some((end) => end.kind === 'pod' && end.pod.hostNetwork);
+  // R36: nothing that a packet has tells such a pod from the host.
+  return from.ip.text === to.ip.text || (shares && switches.hostNetwork === 'pod') ? 'hostNetwork' : undefined;
+}
+
+/** Packets meet egress first: where one was dropped there, nothing was recorded of ingress. */
+function measuredCell({ verdict, evidence, rules, rttUs }: MeasuredFlow): MeasuredCell {
+  const { egress = null, ingress = null } = rules;
+  return { verdict: verdictOf(verdict), evidence, rule: ingress ?? egress, rules: { egress, ingress }, rtt_us: rttUs ?? null };
+}
+
+export interface JudgedFlow {
+  readonly flow: Flow;
+  readonly unmeasured: ResultCell['unmeasured'];
+}
+
+/** `measured`: of the flows that can be, in order. */
+export function judge(world: World, flows: readonly JudgedFlow[], measured: readonly MeasuredFlow[]): ResultCell[] {
+  const evaluator = new Evaluator(world);
+  let next = 0;
+  return flows.map(({ flow, unmeasured }) => {
+    const found = unmeasured === undefined ? measured[next++] : undefined;
+    return {
+      ...cellJson({ flow, from: endpointName(flow.from), to: endpointName(flow.to), decision: evaluator.decide(flow) }),
+      measured: found === undefined ? null : measuredCell(found),
+      ...(unmeasured === undefined ? {} : { unmeasured }),
+    };
+  });
+}
+
+/** What holds every expectation to the cells: what packets did, where they were asked; else what was predicted. */
+export function violationsOf(
+  step: string,
+  expectations: readonly Expectation[],
+  world: World,
+  flows: readonly JudgedFlow[],
+  cells: readonly ResultCell[],
+): Violation[] {
+  return expectations.flatMap(({ verdict, from, to, protocol, port, source }): Violation[] => {
+    const meant = cells.filter((cell, index) => {
+      const flow = flows[index]?.flow;
+      return (
+        flow !== undefined &&
+        (protocol === undefined || cell.protocol === protocol) &&
+        (port === undefined || cell.port === port) &&
+        endpointMatches(from, flow.from, world) &&
+        endpointMatches(to, flow.to, world)
+      );
+    });
+    const wrong = meant.filter((cell) => (cell.measured?.verdict ?? cell.predicted.verdict) !== verdict);
+    if (meant.length > 0 && wrong.length === 0) return [];
+    return [{ step, expected: verdict, file: source.file, line: source.line, cells: wrong }];
+  });
+}

@@ -1,0 +1,37 @@
+/** What `rkt lab` answers without packets: a matrix, why, and what looks wrong. */
+import { RuntimeError } from '../model/errors.ts';
+import { openFolder } from './folder.ts';
+import { predictSteps, type StepPrediction } from './prediction.ts';
+import { findFlows } from './question.ts';
+import { worldsOf } from '../policy/decision/change.ts';
+import { Evaluator } from '../policy/decision/evaluate.ts';
+import { explain, type Explanation } from '../policy/decision/explain.ts';
+import type { Finding } from '../policy/lint/findings.ts';
+import { lint } from '../policy/lint/lint.ts';
+import { badInputStatus } from '../policy/manifests/faults.ts';
+import { readExperiment } from '../policy/manifests/experiment.ts';
+import type { Experiment } from '../policy/model/experiment.ts';
+
+export { cellJson, legend, predictionText } from './prediction.ts';
+export { explanationsText } from '../policy/decision/explain.ts';
+export { findingText } from '../policy/lint/findings.ts';
+
+/** @throws ERR_LAB_INPUT with every fault */
+export const openExperiment = (path: string): Experiment => readExperiment(openFolder(path));
+
+/** The matrix that the policies mean, before the steps and after each; nothing is touched. */
+export const predictExperiment = (experiment: Experiment): StepPrediction[] => predictSteps(experiment);
+
+/** Why a connection is allowed or denied; one answer for each family and network on which the two can meet. `step` 0: before the steps. */
+export function explainConnection(experiment: Experiment, from: string, to: string, port: string, step: number): Explanation[] {
+  const world = worldsOf(experiment.world, experiment.steps)[step];
+  if (world === undefined)
+    throw new RuntimeError('ERR_LAB_INPUT', `there is no step ${step}`, {
+      hint: `the experiment has ${experiment.steps.length} steps`,
+      exitCode: badInputStatus,
+    });
+  const evaluator = new Evaluator(world);
+  return findFlows(world, from, to, port).map((flow) => explain(evaluator, flow));
+}
+
+export const lintExperiment = (experiment: Experiment): Finding[] => lint(experiment);

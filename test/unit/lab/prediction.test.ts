@@ -1,0 +1,76 @@
+/** The predicted matrix as text and as JSON. */
+import { expect, test } from 'vitest';
+import { matrixText } from '../../../src/lab/matrix.ts';
+import { cellJson, predictSteps, predictionText } from '../../../src/lab/prediction.ts';
+import { np, read } from '../policy/ask.ts';
+
+const first = `
+pods:
+- {ns: x, name: web, labels: {app: web}, ip: [10.0.0.1, "fd00::1"], ports: [80, {port: 53, protocol: UDP}]}
+- {ns: x, name: db, labels: {app: db}, ip: [10.0.0.2, "fd00::2"], ports: [5432]}
+steps: [{name: open, delete: p}]
+`;
+const policies = np('{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.1/32}}], ports: [{port: 5432}]}]}');
+
+test('one table for families that agree, one each for those that do not; one character a port in the order of Cyclonus', () => {
+  const [before, after] = predictSteps(read(first, policies)).map(predictionText);
+  expect(before).toBe(`\
+IPv4
+ports: TCP/80 TCP/5432 UDP/53
++-------+------+-------+
+|       | x/db | x/web |
++-------+------+-------+
+| x/db  | -#-  | .-.   |
+| x/web | -.-  | #-#   |
++-------+------+-------+
+
+IPv6
+ports: TCP/80 TCP/5432 UDP/53
++-------+------+-------+
+|       | x/db | x/web |
++-------+------+-------+
+| x/db  | -#-  | .-.   |
+| x/web | -X-  | #-#   |
++-------+------+-------+
+6 connections: 5 allowed, 1 denied
+`);
+  expect(after).toMatch(/^step open\nIPv4 and IPv6\n/);
+});
+
+test('a cell as JSON: verdicts, the rule that decides and where it is written', () => {
+  const cells = predictSteps(read(first, policies))[0]?.cells.map(cellJson) ?? [];
+  expect(cells.find(({ from, to, family }) => from === 'x/web' && to === 'x/db' && family === 6)).toEqual({
+    from: 'x/web',
+    to: 'x/db',
+    port: 5432,
+    protocol: 'TCP',
+    family: 6,
+    network: 'pods',
+    loopback: false,
+    predicted: {
+      ingress: 'deny',
+      egress: 'allow',
+      verdict: 'deny',
+      rule: 'NetworkPolicy x/p ingress',
+      rules: { egress: null, ingress: 'NetworkPolicy x/p ingress' },
+      reasons: { egress: 'default', ingress: 'no-rule-matched' },
+      places: { egress: null, ingress: { file: 'policies.yaml', line: 3 } },
+    },
+  });
+  expect(cells.find(({ from, to, family }) => from === 'x/web' && to === 'x/db' && family === 4)?.predicted.rule).toBe(
+    'NetworkPolicy x/p ingress[0]',
+  );
+});
+
+test('a network of its own has a table of its own', () => {
+  const mark = { from: 'a', to: 'b', protocol: 'TCP', port: 1, family: 4, mark: '.' } as const;
+  const text = matrixText(
+    [
+      { ...mark, network: 'b' },
+      { ...mark, network: 'a' },
+      { ...mark, network: 'main' },
+    ],
+    'main',
+  );
+  expect(text.match(/network \w+/g)).toEqual(['network main', 'network a', 'network b']);
+});
