@@ -14,7 +14,7 @@ import { rktPath } from '../rig/rkt.ts';
 import { pooledExcepts } from './lab-mutants.ts';
 
 useHost();
-const schema = JSON.parse(readFileSync(join(import.meta.dirname, '../../schemas/result.schema.json'), 'utf8')) as Parameters<
+const schema = JSON.parse(readFileSync(join(import.meta.dirname, '../../src/lab/schemas/result.schema.json'), 'utf8')) as Parameters<
   typeof z.fromJSONSchema
 >[0];
 let dir = '';

@@ -51,7 +51,9 @@ export function* readDirectory(base: string, directory: ConfigDirectory, faults:
   try {
     names = readdirSync(parent).filter((name) => name.endsWith('.json'));
   } catch (error) {
-    if (!isErrno(error, 'ENOENT')) faults.push(`${parent} cannot be read: ${messageOf(error)}`);
+    // What an ordinary user may not look into is not meant for them: credentials are often kept from others.
+    const isHidden = isErrno(error, 'EACCES') && process.getuid?.() !== 0;
+    if (!isErrno(error, 'ENOENT') && !isHidden) faults.push(`${parent} cannot be read: ${messageOf(error)}`);
     return;
   }
   for (const path of names.sort().map((name) => join(parent, name))) {

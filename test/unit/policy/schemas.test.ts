@@ -9,7 +9,7 @@ import { cnp, faultsOf, grid, np, read } from './ask.ts';
 
 type Schema = Parameters<typeof z.fromJSONSchema>[0] & { properties: Record<string, unknown>; $defs: Record<string, Record<string, unknown>> };
 const schema = (name: string): Schema =>
-  JSON.parse(readFileSync(join(import.meta.dirname, `../../../schemas/${name}.schema.json`), 'utf8')) as Schema;
+  JSON.parse(readFileSync(join(import.meta.dirname, `../../../src/lab/schemas/${name}.schema.json`), 'utf8')) as Schema;
 const experiment = schema('experiment');
 const check = z.fromJSONSchema(experiment);
 const passes = (text: string): boolean => check.safeParse(parse(text)).success;
