@@ -3,7 +3,7 @@
  * (its manifest), who signed it, and only then what is in it.
  * @see rkt.md 2.16; appc 0.8.11 spec/aci.md
  */
-import { mkdirSync, renameSync, chmodSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, fstatSync, mkdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { newPodId } from '../../host/uuid.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
@@ -17,7 +17,7 @@ import type { NameValue } from '../../model/pod.ts';
 import type { Freshness, LayerRecord, Stamp } from '../../state/images/records.ts';
 import { openOwnStaging } from '../../state/images/staging.ts';
 import type { ImageStore } from '../../state/images/store.ts';
-import { openFile } from '../fetch/image-files.ts';
+import { openFile, type ByteRange } from '../fetch/image-files.ts';
 import { readSignatureFile } from '../discovery/signature.ts';
 import { mountedLayers } from '../fetch/mounted-layers.ts';
 import type { WantedPlatform } from '../fetch/platform.ts';
@@ -78,8 +78,10 @@ export interface AciRequest {
 export async function fetchAci(request: AciRequest, services: AciServices): Promise<StoredImage> {
   const { store, limits } = services;
   const what = printable(request.written);
-  using file = openFile(request.path, what);
-  if (file === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no file ${what}`);
+  using given = openFile(request.path, what);
+  if (given === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no file ${what}`);
+  using copy = services.signatures !== 'ignore' && othersMayWrite(given) ? copyOf(given, store.dataDir, what) : undefined;
+  const file = copy ?? given;
   if (services.signatures !== 'ignore') {
     const { manifest } = await readAciManifest(file, limits, what);
     checkWanted(manifest, request, services, what);
@@ -114,6 +116,27 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
     names: namesOf(unpacked.manifest).filter((name) => !services.reserved.includes(name)),
     source: request.source,
   });
+}
+
+/** Who may write to it could do so between the check of its signature and the unpacking. */
+function othersMayWrite({ fd }: ByteRange): boolean {
+  const { uid, mode } = fstatSync(fd);
+  return uid !== process.geteuid?.() || (mode & 0o022) !== 0;
+}
+
+/** The file as it is now, where nobody else gets at it. */
+function copyOf({ fd }: ByteRange, dataDir: string, what: string): ByteRange {
+  const staging = openOwnStaging(dataDir, `copy-${newPodId()}`);
+  try {
+    const path = join(staging.dir, 'aci');
+    copyFileSync(`/proc/self/fd/${fd}`, path, constants.COPYFILE_FICLONE);
+    const copied = openFile(path, what);
+    if (copied === undefined) throw new RuntimeError('ERR_STORE_IO', `the copy of ${what} is gone`);
+    return copied;
+  } finally {
+    // Its name can go: the open file stays.
+    staging[Symbol.dispose]();
+  }
 }
 
 function checkWanted(manifest: AppcImage, { wanted }: AciRequest, { platform, limits }: AciServices, what: string): void {

@@ -1,5 +1,5 @@
 /** ACIs: every compression, manifests first and last, what is kept of them, what is refused. */
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { tarArchive, tarMember, type TarMember } from '../../../src/build/tar-writer.ts';
@@ -264,4 +264,18 @@ test('what is asked about the signature before anything is unpacked, also of an 
   expect(image.id).toBe(`sha512:${sha512(bytes)}`);
   expect(asked).toEqual(['example.com/app, signed by me, 0', 'example.com/app, signed by me, 1']);
   await expect(rig.fetch(rig.path('app.aci'), { signatures: fail })).rejects.toThrow('no');
+});
+
+test.each([
+  ['another owner', () => chownSync(rig.path('app.aci'), 1000, 1000)],
+  ['a mode that lets others write', () => chmodSync(rig.path('app.aci'), 0o666)],
+])('%s: what was signed is what is unpacked, whatever becomes of the file meanwhile', async (_, expose) => {
+  const [signed, other] = ['signed', 'forged'].map((word) => aciOf(manifestOf(), rootfs({ a: word })));
+  writeFileSync(rig.path('app.aci'), signed ?? '');
+  writeFileSync(rig.path('app.aci.asc'), 'signed by me');
+  expose();
+  const signatures = (): void => writeFileSync(rig.path('app.aci'), other ?? '');
+  const image = await rig.fetch(rig.path('app.aci'), { signatures });
+  expect(readFileSync(join(rig.store.layerPaths(image)[0] ?? '', 'a'), 'utf8')).toBe('signed');
+  expect(readdirSync(imagePaths(rig.store.dataDir).temporary)).toEqual([]);
 });
