@@ -39,11 +39,19 @@ export function enterOwnCgroups(): void {
   }
 }
 
-/** Removes groups of test processes that were killed. */
+/**
+ * Removes groups of test processes that were killed: nobody is in them. A process of another pid namespace cannot be looked up,
+ * but is in its group; two who tidy at once find things gone.
+ */
 function removeStale(from: number): void {
   for (const entry of readdirSync(within(from, '.'))) {
     const pid = /^rkt-rig-(\d+)$/.exec(entry)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) removeGroups(within(from, entry));
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    try {
+      if (readFileSync(within(from, `${entry}/cgroup.procs`), 'utf8') === '') removeGroups(within(from, entry));
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENODEV', 'EBUSY')) throw error;
+    }
   }
 }
 

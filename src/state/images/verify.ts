@@ -47,9 +47,38 @@ function readLog(path: string): Buffer | undefined {
   }
 }
 
+/** Names, each reachable from those above it: a hostile layer replaces directories as often as it likes, and each time costs what is in them. */
+class Names extends Map<string, Expected> {
+  readonly #below = new Map<string, Set<string>>();
+
+  override set(path: string, expected: Expected): this {
+    // Directories that no record is about are on the way, too.
+    for (let name = path; name !== '';) {
+      const parent = name.slice(0, Math.max(0, name.lastIndexOf('/')));
+      const siblings = this.#below.get(parent);
+      if (siblings?.has(name) === true) break;
+      if (siblings === undefined) this.#below.set(parent, new Set([name]));
+      else siblings.add(name);
+      name = parent;
+    }
+    return super.set(path, expected);
+  }
+
+  deleteTree(path: string): void {
+    for (const pending = [path]; ;) {
+      const name = pending.pop();
+      if (name === undefined) break;
+      this.delete(name);
+      for (const child of this.#below.get(name) ?? []) pending.push(child);
+      this.#below.delete(name);
+    }
+    this.#below.get(path.slice(0, Math.max(0, path.lastIndexOf('/'))))?.delete(path);
+  }
+}
+
 /** Does what the log says, on a map of names. */
-function replay(log: Buffer): Map<string, Expected> {
-  const names = new Map<string, Expected>();
+function replay(log: Buffer): ReadonlyMap<string, Expected> {
+  const names = new Names();
   for (const line of log.toString().split('\n')) {
     if (line === '') continue;
     const record = JSON.parse(line) as TreeRecord;
@@ -95,7 +124,7 @@ function replay(log: Buffer): Map<string, Expected> {
         break;
       }
       case 'gone':
-        for (const name of names.keys()) if (name === path || name.startsWith(`${path}/`)) names.delete(name);
+        names.deleteTree(path);
         break;
     }
   }
@@ -108,15 +137,17 @@ function compareTree(root: string, expected: ReadonlyMap<string, Expected>): Dam
   /** what stands for a file on the disk, and in the log: names of one are names of the other */
   const inodes = new Map<bigint, Expected>();
   const files = new Map<Expected, bigint>();
-  const extra: string[] = [];
+  /** its content comes right behind it */
+  let unknown: string | undefined;
   for (const found of walk(root)) {
     const { path, stat } = found;
     const wanted = left.get(path);
     left.delete(path);
     if (wanted === undefined) {
       // One line for a directory nobody knows, not one for each of its files.
-      if (extra.every((above) => !path.startsWith(`${above}/`))) damages.push({ path, what: 'does not belong there' });
-      extra.push(path);
+      if (unknown !== undefined && path.startsWith(`${unknown}/`)) continue;
+      damages.push({ path, what: 'does not belong there' });
+      unknown = path;
       continue;
     }
     const known = files.get(wanted);
