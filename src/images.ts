@@ -57,7 +57,7 @@ export const collectImages = ({ dataDir }: Settings, { graceMs, dryRun }: ImageG
     const nowMs = Date.now();
     return collectStore(dataDir, {
       needs: () => imagesOfPods(dataDir),
-      mayGo: (_image, lastUsedMs, needed) => !needed && nowMs - lastUsedMs >= graceMs,
+      mayGo: (_image, lastUsedMs, needed) => !needed && Math.max(0, nowMs - lastUsedMs) >= graceMs,
       strays: true,
       dryRun,
     });

@@ -59,10 +59,16 @@ function removeStale(from: number): void {
 export function leaveOwnCgroups(): void {
   for (const from of left.splice(0)) {
     // Helpers of the test's own, such as a compiler that stays, go with it.
-    for (const pid of readFileSync(within(from, `${name}/cgroup.procs`), 'utf8')
+    const members = readFileSync(within(from, `${name}/cgroup.procs`), 'utf8')
       .split('\n')
-      .filter(Boolean))
-      writeFileSync(within(from, 'cgroup.procs'), pid);
+      .filter(Boolean);
+    for (const pid of members) {
+      try {
+        writeFileSync(within(from, 'cgroup.procs'), pid);
+      } catch (error) {
+        if (!isErrno(error, 'ESRCH')) throw error; // it has ended
+      }
+    }
     removeGroups(within(from, name));
     closeSync(from);
   }
@@ -93,6 +99,7 @@ function removeGroups(path: string): void {
         rmdirSync(group);
         break;
       } catch (error) {
+        if (isErrno(error, 'ENOENT')) break; // another test process tidies, too
         // A process that has ended is in its group until it is reaped.
         if (!isErrno(error, 'EBUSY') || tries === 100) throw error;
         sleepMs(10);

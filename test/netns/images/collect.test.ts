@@ -158,6 +158,12 @@ describe('image gc', () => {
     expect(gc(3_600_000)).toEqual({ images: [], layers: [], strays: [] });
   });
 
+  test('without grace it goes also when its file is of a moment that Date.now has not reached', async () => {
+    age(await fetch('web', 'a'), -5_000);
+    expect(gc().images).toHaveLength(1);
+    expect(layersThere()).toEqual([]);
+  });
+
   test('a layer under lease stays, and so does what somebody works in', async () => {
     const image = await fetch('web', 'a', 'b');
     using lease = openLease(rig.store.dataDir);
