@@ -1,5 +1,5 @@
 /** What `rkt lab` answers without packets: a matrix, why, and what looks wrong. */
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, printable } from '../model/errors.ts';
 import { openFolder } from './folder.ts';
 import { predictSteps, type StepPrediction } from './prediction.ts';
 import { findFlows } from './question.ts';
@@ -16,8 +16,17 @@ export { cellJson, legend, predictionText } from './prediction.ts';
 export { explanationsText } from '../policy/decision/explain.ts';
 export { findingText } from '../policy/lint/findings.ts';
 
-/** @throws ERR_LAB_INPUT with every fault */
-export const openExperiment = (path: string): Experiment => readExperiment(openFolder(path));
+/** @throws ERR_LAB_INPUT with every fault, and when there is nothing to try: a wrong folder must not pass as a good result */
+export function openExperiment(path: string): Experiment {
+  const experiment = readExperiment(openFolder(path));
+  const { world, steps } = experiment;
+  if (world.pods.length === 0 && world.policies.length === 0 && steps.length === 0)
+    throw new RuntimeError('ERR_LAB_INPUT', `there is no pod, workload or policy in ${printable(path)}`, {
+      hint: 'give the folder of Kubernetes manifests (*.yaml, *.yml, *.json)',
+      exitCode: badInputStatus,
+    });
+  return experiment;
+}
 
 /** The matrix that the policies mean, before the steps and after each; nothing is touched. */
 export const predictExperiment = (experiment: Experiment): StepPrediction[] => predictSteps(experiment);

@@ -16,7 +16,9 @@ function tell({ image, layers }: VerifiedImage, repair: boolean): void {
     for (const { path, what } of damages.slice(0, most)) err(`  - ${path === '' ? 'the layer' : shownPath(path)} ${what}\n`);
     if (damages.length > most) err(`  - and ${damages.length - most} more\n`);
     if (typeof outcome === 'object')
-      err(`error: layer ${layer} cannot be repaired: ${outcome.kept}\nhint: rkt image rm ${key.slice(0, 19)}, then fetch it again\n`);
+      err(
+        `error: layer ${layer} cannot be repaired: ${outcome.kept}\nhint: put right what is in the way and verify again; or rkt image rm the images that have the layer, then fetch them again\n`,
+      );
   }
   const healthy = damaged.every(({ outcome }) => outcome === 'repaired');
   if (damaged.length > 0 && healthy) out(`repaired image: "${image.name}" ("${key}")\n`);

@@ -1,4 +1,5 @@
 import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../lab/offline.ts';
+import { printable } from '../../model/errors.ts';
 import { defineCommand } from '../command.ts';
 import { folderOf, tellSkipped } from '../lab-folder.ts';
 import { formatFlag, note, out, outJson } from '../output.ts';
@@ -15,13 +16,14 @@ export const command = defineCommand({
   flags: { format: formatFlag },
   maxOperands: 1,
   run({ flags, operands }) {
-    const experiment = openExperiment(folderOf('predict', operands));
+    const folder = folderOf('predict', operands);
+    const experiment = openExperiment(folder);
     const steps = predictExperiment(experiment);
     if (flags.format === undefined) {
       out(`${steps.map(predictionText).join('\n')}${legend}`);
       tellSkipped(experiment);
       const findings = lintExperiment(experiment).length;
-      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint`);
+      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint ${printable(folder)}`);
     } else {
       const { name, skipped } = experiment;
       outJson(

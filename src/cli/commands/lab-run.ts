@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { RuntimeError, messageOf } from '../../model/errors.ts';
+import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
 import { exitStatus, renderResult, runExperiment } from '../../lab/lab.ts';
 import { lintExperiment, openExperiment } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
@@ -21,13 +21,14 @@ export const command = defineCommand({
   },
   maxOperands: 1,
   run({ flags, operands }) {
-    const experiment = openExperiment(folderOf('run', operands));
+    const folder = folderOf('run', operands);
+    const experiment = openExperiment(folder);
     const result = runExperiment(experiment);
     if (flags.out !== undefined) write(flags.out, JSON.stringify(result));
     if (flags.format === undefined) {
       out(renderResult(result, { color: process.stdout.isTTY && process.env['NO_COLOR'] === undefined, verbose: flags.verbose }));
       const findings = lintExperiment(experiment).length;
-      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint`);
+      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint ${printable(folder)}`);
     } else outJson(result, flags.format);
     return exitStatus(result.summary);
   },

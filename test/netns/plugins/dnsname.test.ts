@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { plugin } from '../../../cni-plugins/dnsname/plugin.ts';
+import { sleepMs } from '../../../src/host/clock.ts';
 import type { CniResult } from '../../../src/model/cni/types.ts';
 import { useHost } from '../../rig/host.ts';
 import { ask, makeExecutables } from './executable.ts';
@@ -32,6 +33,15 @@ const lookUp = (name: string): string => {
     return (error as { stdout: string }).stdout;
   }
 };
+/** The server hears of names by a signal and by its directory, and reads them when it gets to it: within two seconds they are as they should be. */
+const untilKnown = (name: string, answer: RegExp): void => {
+  for (const deadline = performance.now() + 2_000; !answer.test(lookUp(name)) && performance.now() < deadline;) sleepMs(20);
+  expect(lookUp(name)).toMatch(answer);
+};
+const untilUnknown = (name: string): void => {
+  for (const deadline = performance.now() + 2_000; lookUp(name).includes('Name:') && performance.now() < deadline;) sleepMs(20);
+  expect(lookUp(name)).not.toContain('Name:');
+};
 const withBridge = (work: (one: World) => void): void => {
   ip('link', 'add', 'dns0', 'type', 'bridge');
   ip('addr', 'add', '10.71.0.1/24', 'dev', 'dns0');
@@ -58,9 +68,9 @@ describe('in process', () => {
       const second = { ...first, containerId: 'pod2', prevResult: prevResult(3), args: new Map([['K8S_POD_NAME', 'db-0']]) };
       plugin.add({ ...second, conf: { ...second.conf, args: {}, runtimeConfig: { aliases: { net1: ['db', 'db.prod'] } } } }, one.ctx);
       expect(hosts()).toEqual({ 'pod1,eth0': '10.71.0.2 web\n', 'pod2,eth0': '10.71.0.3 db-0 db db.prod\n' });
-      for (const name of ['web.rkt.internal', 'db.prod', 'db-0']) expect(lookUp(name)).toMatch(/10\.71\.0\.[23]/);
+      for (const name of ['web.rkt.internal', 'db.prod', 'db-0']) untilKnown(name, /10\.71\.0\.[23]/);
       plugin.del(first, one.ctx);
-      expect(lookUp('web.rkt.internal')).not.toContain('10.71.0.2');
+      untilUnknown('web.rkt.internal');
       plugin.del(second, one.ctx);
       plugin.del(second, one.ctx);
       expect(existsSync('/run/rkt')).toBe(false);
@@ -74,7 +84,7 @@ describe('in process', () => {
       plugin.check(req, one.ctx);
       expect(() => plugin.check(other, one.ctx)).toThrow(/name server/);
       plugin.add(other, one.ctx);
-      expect(lookUp('web.new.internal')).toContain('10.71.0.2');
+      untilKnown('web.new.internal', /10\.71\.0\.2/);
       rmSync('/run/rkt/dns/net1/hosts/pod1,eth0');
       expect(plugin.repair?.(other, one.ctx, false)).toEqual(['the names of the pod in the name server']);
       expect(plugin.repair?.(other, one.ctx, true)).toHaveLength(1);
@@ -104,7 +114,10 @@ test('the executable leaves the same files, result and server', () => {
       JSON.stringify({ ...conf('web'), name: 'net1', cniVersion: '1.1.0', ...(verb === 'DEL' ? {} : { prevResult: prevResult(2) }) });
     const call = (verb: string) =>
       ask(`${dir}/dnsname`, { COMMAND: verb, CONTAINERID: 'pod1', NETNS: one.netns, IFNAME: 'eth0', PATH: dir }, stdin(verb));
-    const files = () => ({ hosts: hosts(), conf: readFileSync('/run/rkt/dns/net1/dnsmasq.conf', 'utf8'), answer: lookUp('web.rkt.internal') });
+    const files = () => {
+      untilKnown('web.rkt.internal', /10\.71\.0\.2/);
+      return { hosts: hosts(), conf: readFileSync('/run/rkt/dns/net1/dnsmasq.conf', 'utf8'), answer: lookUp('web.rkt.internal') };
+    };
     const added = call('ADD');
     expect(added.status, added.stdout).toBe(0);
     const outside = files();
