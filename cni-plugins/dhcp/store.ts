@@ -3,9 +3,9 @@
  * before the client starts), `pid` (the client's own), and `lease`, `lost` or `refused` (its script's). On a tmpfs: all of it is about
  * this boot.
  */
-import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { readText, writeAtomic } from '../../src/host/files.ts';
+import { namesIn, readText, writeAtomic } from '../../src/host/files.ts';
 import type { AttachmentId } from '../../src/model/cni/types.ts';
 import { isErrno } from '../../src/model/errors.ts';
 import { digest } from '../skel/naming.ts';
@@ -74,15 +74,6 @@ export function forget(files: ClientFiles): void {
   rmSync(files.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 10 });
   removeIfEmpty(dirname(files.dir));
   removeIfEmpty(root);
-}
-
-function namesIn(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }
 
 function removeIfEmpty(dir: string): void {

@@ -5,10 +5,10 @@
  * `hosts/<containerId>,<ifName>` one file an attachment; `dnsmasq.conf`; `pid`, which dnsmasq writes; `process`, pid and start
  * time, by which it is known again. A file of `hosts` is what makes an attachment exist; with the last one everything goes.
  */
-import { chmodSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { chmodSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { leaveService } from '../../src/host/cgroup.ts';
-import { makeDirectory, readText, writeAtomic } from '../../src/host/files.ts';
+import { makeDirectory, namesIn, readText, writeAtomic } from '../../src/host/files.ts';
 import { tryLockNamed, type Lock } from '../../src/host/flock.ts';
 import { isErrno, SIGNAL } from '../../src/host/linux.ts';
 import { holdProcess, isAlive, readProcessId, startTimeOf, type ProcessId } from '../../src/host/process.ts';
@@ -210,13 +210,4 @@ function openDirectory(path: string): void {
 function writeReadable(path: string, text: string): void {
   writeAtomic(path, text, { mode: 0o644 });
   chmodSync(path, 0o644);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }

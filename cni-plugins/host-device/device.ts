@@ -1,6 +1,7 @@
 /** Which link of the host a configuration means. @see cni.md 3.7; Documentation/ABI/testing/sysfs-bus-pci */
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { namesIn } from '../../src/host/files.ts';
 import { isErrno } from '../../src/host/linux.ts';
 import { linkByName, listLinks, type Link } from '../../src/host/netlink/rtnetlink.ts';
 import type { RouteSocket } from '../../src/host/netlink/socket.ts';
@@ -91,12 +92,4 @@ function firstLinkIn(socket: RouteSocket, directories: readonly string[]): Link 
     if (link !== undefined) return link;
   }
   return undefined;
-}
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw error;
-  }
 }

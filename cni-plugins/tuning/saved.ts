@@ -2,11 +2,9 @@
  * What an attachment's settings were before ADD: `<dataDir>/<containerId>_<ifName>.json`, in the reference's format and with more
  * of our own below `rkt`. Written before anything is changed; gone with DEL.
  */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory, readText, removeAtomic, writeAtomic } from '../../src/host/files.ts';
+import { makeDirectory, namesIn, readText, removeAtomic, writeAtomic } from '../../src/host/files.ts';
 import type { AttachmentKey } from '../../src/model/ruleset.ts';
-import { isErrno } from '../../src/model/errors.ts';
 import { isObject, knownKey } from '../skel/conf.ts';
 import type { Attributes } from './conf.ts';
 
@@ -55,14 +53,7 @@ export function savedOf(dataDir: string, network: string): AttachmentKey[] {
     return owner?.network === network ? [owner] : [];
   });
 }
-function filesIn(dataDir: string): string[] {
-  try {
-    return readdirSync(dataDir).filter((name) => name.endsWith('.json'));
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
+const filesIn = (dataDir: string): string[] => namesIn(dataDir).filter((name) => name.endsWith('.json'));
 
 /** A file that is damaged is nobody's. */
 function ownerOf(text: string): AttachmentKey | undefined {

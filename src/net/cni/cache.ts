@@ -1,11 +1,10 @@
 /** libcni's result cache: cnitool, podman and others read what we wrote, and we understand what they wrote. @see cni.md L1-L9 */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { atomicFiles, makeDirectory, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
+import { atomicFiles, makeDirectory, namesIn, readText, removeAtomic, writeAtomic } from '../../host/files.ts';
 import { formatResult, parseResult } from '../../model/cni/result.ts';
 import { isObject } from '../../model/cni/known-key.ts';
 import type { CapabilityArgs, CniResult } from '../../model/cni/types.ts';
-import { RuntimeError, diskHint, isErrno, messageOf } from '../../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../../model/errors.ts';
 import { isContainerId, isIfName } from '../../model/ids.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 import type { Attachment } from './services.ts';
@@ -130,15 +129,7 @@ export function cachedNetwork(cacheDir: string, containerId: string, ifName: str
   return files.find((file) => file?.containerId === containerId && file.ifName === ifName)?.networkName;
 }
 
-/** Sorted. */
-function resultNames(cacheDir: string): string[] {
-  try {
-    return readdirSync(resultsDir(cacheDir)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
+const resultNames = (cacheDir: string): string[] => namesIn(resultsDir(cacheDir));
 
 /** `rest`: a container ID and an interface name with a dash between, either of which may hold more. */
 const bareResult = (path: string, rest: string): CachedAttachment[] =>

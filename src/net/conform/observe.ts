@@ -1,13 +1,14 @@
 /** What the kernel and the file system hold, as comparable lines. `ip`, `nft` and `tc` are asked: a plugin is judged by other eyes than its own. */
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../host/files.ts';
 import { monotonicMs, sleepMs } from '../../host/clock.ts';
 import { SIGNAL } from '../../host/linux.ts';
 import { netnsExists, withNetns } from '../../host/netns.ts';
 import { holdProcess, startTimeOf } from '../../host/process.ts';
 import { findExecutable, runProgram } from '../../host/run-program.ts';
 import { volatileRoots } from '../../host/throwaway.ts';
-import { isErrno, RuntimeError } from '../../model/errors.ts';
+import { RuntimeError } from '../../model/errors.ts';
 import { isObject } from '../../model/cni/known-key.ts';
 
 /** where programs of the machine are looked for */
@@ -113,21 +114,13 @@ const withoutCounters = (value: unknown): string =>
 
 /** Files a plugin may have left; the bench's own, and mounted namespaces, apart. */
 export function files(apart: string): string[] {
-  const walk = (folder: string): string[] => {
-    let names: string[];
-    try {
-      names = readdirSync(folder);
-    } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-      throw error;
-    }
-    return names.flatMap((name) => {
+  const walk = (folder: string): string[] =>
+    namesIn(folder).flatMap((name) => {
       const path = join(folder, name);
       if (path === apart || path === '/run/netns') return [];
       const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
       return isFolder ? walk(path) : [path];
     });
-  };
   return volatileRoots.flatMap((root) => walk(root));
 }
 

@@ -1,8 +1,6 @@
 /** host-local's store, read without its lock: a look, not a decision. @see cni.md 3.16 */
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readText } from '../../host/files.ts';
-import { isErrno } from '../../model/errors.ts';
+import { namesIn, readText } from '../../host/files.ts';
 import { isObject, knownKey } from '../../model/cni/known-key.ts';
 import { pluginTexts } from '../../model/cni/inject.ts';
 import { parseIp } from '../../model/cidr.ts';
@@ -27,14 +25,7 @@ function leaseDirectories({ name, confList }: PlannedNetwork): string[] {
 export const leasesOf = (network: PlannedNetwork): LeaseState[] => leaseDirectories(network).flatMap(read);
 
 function read(directory: string): LeaseState[] {
-  let names: string[];
-  try {
-    names = readdirSync(directory).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw error;
-  }
-  return names.flatMap((name) => {
+  return namesIn(directory).flatMap((name) => {
     const ip = parseIp(name);
     const path = join(directory, name);
     const text = ip === undefined ? undefined : readText(path)?.trim();

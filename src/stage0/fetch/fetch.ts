@@ -4,8 +4,9 @@
  * @see rkt.md 2.16; OCI image-spec 1.1
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { namesIn } from '../../host/files.ts';
 import { RuntimeError, isErrno, isRuntimeError, printable } from '../../model/errors.ts';
 import { parseAciName, type AciName } from '../../model/aci-name.ts';
 import { didYouMean } from '../../model/ids.ts';
@@ -125,14 +126,7 @@ function kindOfPath(path: string): 'file' | 'directory' | undefined {
 }
 
 /** Canonical names of the images that come with rkt. */
-function embeddedNames(directory: string): string[] {
-  try {
-    return readdirSync(directory).flatMap((name) => canonicalImageName(name) ?? []);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
+const embeddedNames = (directory: string): string[] => namesIn(directory).flatMap((name) => canonicalImageName(name) ?? []);
 
 async function fetchByName(name: string, written: string, fetch: Fetch): Promise<StoredImage> {
   const embedded = embeddedNames(fetch.embedded);

@@ -4,8 +4,9 @@
  * Killed anywhere, what is left is a smaller store, and strays that the next time takes.
  * @see rkt.md 2.12 (image gc)
  */
-import { readFileSync, readdirSync, renameSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../host/files.ts';
 import { isErrno } from '../../host/linux.ts';
 import { removeTree } from '../../host/remove-tree.ts';
 import { newPodId } from '../../host/uuid.ts';
@@ -40,15 +41,6 @@ export interface Collected {
   /** everything else, as paths in the store */
   readonly strays: readonly string[];
 }
-
-const entriesOf = (directory: string): string[] => {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw error;
-  }
-};
 
 export function collectStore(dataDir: string, request: CollectRequest): Collected {
   const { images, layers, strays } = decideAndAct(dataDir, request);
@@ -104,7 +96,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
   // What leads to an image goes before the image, the image before what it is made of.
   const known = new Set(kept.map(({ id }) => id));
   for (const directory of [paths.names, paths.sources]) {
-    for (const file of entriesOf(directory)) {
+    for (const file of namesIn(directory)) {
       const path = join(directory, file);
       const reference = readReference(path);
       if (reference !== undefined && known.has(reference.id)) continue;
@@ -112,7 +104,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
       if (ofGoing || takeStrays) drop(path, !ofGoing);
     }
   }
-  for (const file of entriesOf(paths.images)) {
+  for (const file of namesIn(paths.images)) {
     const image = readImage(join(paths.images, file));
     const isKnown = image !== undefined && paths.image(image.id).endsWith(`/${file}`);
     if (isKnown ? going.has(image.id) : takeStrays) drop(join(paths.images, file), !isKnown);
@@ -128,7 +120,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
   const needed = new Set([...kept.flatMap(layersOf), ...pods.layers, ...leased].map(layerId));
   const ofGoing = new Set([...going.values()].flatMap(layersOf).map(layerId));
   const layers: { name: string; bytes: number }[] = [];
-  const files = entriesOf(paths.layers);
+  const files = namesIn(paths.layers);
   for (const name of new Set(files.map((file) => file.replace(/\.(json|tree)$/, '')))) {
     if (needed.has(name) || !(ofGoing.has(name) || takeStrays)) continue;
     const path = join(paths.layers, name);
@@ -141,8 +133,8 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
 
   const keptBlobs = new Set(kept.flatMap(({ id }) => blobsOf(paths, id)));
   const goingBlobs = new Set([...going.keys()].flatMap((id) => blobsOf(paths, id)));
-  for (const algorithm of entriesOf(paths.blobs)) {
-    for (const file of entriesOf(join(paths.blobs, algorithm))) {
+  for (const algorithm of namesIn(paths.blobs)) {
+    for (const file of namesIn(join(paths.blobs, algorithm))) {
       const digest = `${algorithm}:${file}` as Digest;
       if (!keptBlobs.has(digest) && (goingBlobs.has(digest) || takeStrays)) drop(join(paths.blobs, algorithm, file), !goingBlobs.has(digest));
     }

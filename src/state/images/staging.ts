@@ -5,7 +5,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import { fsyncDirectory, makeDirectory, namesIn } from '../../host/files.ts';
 import { tryLockNamed } from '../../host/flock.ts';
 import { isErrno } from '../../host/linux.ts';
 import { removeTree } from '../../host/remove-tree.ts';
@@ -81,14 +81,7 @@ export function placeFile(staging: Staging, target: string, content: string | Ui
 /** Removes what killed processes left in the store; `dryRun`: only looks. @returns names of what was removed */
 export function sweepTemporary(dataDir: string, dryRun = false): string[] {
   const { temporary } = imagePaths(dataDir);
-  let entries: string[];
-  try {
-    entries = readdirSync(temporary);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-  return entries.filter((name) => {
+  return namesIn(temporary).filter((name) => {
     const path = join(temporary, name);
     const lock = tryLockNamed(path, 'exclusive');
     if (typeof lock === 'string') return false;

@@ -4,9 +4,9 @@
  * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
  * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
  */
-import { accessSync, chmodSync, closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, utimesSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, mkdirSync, openSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { fsyncDirectory, makeDirectory } from '../../host/files.ts';
+import { fsyncDirectory, makeDirectory, namesIn } from '../../host/files.ts';
 import type { Lock } from '../../host/flock.ts';
 import { isErrno, syncfs } from '../../host/linux.ts';
 import { RuntimeError, messageOf } from '../../model/errors.ts';
@@ -72,16 +72,10 @@ export interface ImageStore {
   lastUsedMs(id: Digest): number | undefined;
 }
 
-const namesOf = (directory: string): string[] => {
-  try {
-    return readdirSync(directory)
-      .filter((name) => name.endsWith('.json'))
-      .map((name) => name.slice(0, -'.json'.length));
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-};
+const namesOf = (directory: string): string[] =>
+  namesIn(directory)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => name.slice(0, -'.json'.length));
 
 function exists(path: string): boolean {
   try {

@@ -2,11 +2,10 @@
  * Networks rkt has attached pods to: what gc needs to clear away the objects their pods share. The record is
  * written before the first attachment and forgotten when the network's gc found nothing in use.
  */
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory, readText, writeAtomic } from '../../host/files.ts';
+import { makeDirectory, namesIn, readText, writeAtomic } from '../../host/files.ts';
 import { lock, tryLock, type Lock } from '../../host/flock.ts';
-import { isErrno } from '../../model/errors.ts';
 import type { PlannedNetwork } from '../../model/plan.ts';
 
 const directory = (dataDir: string): string => join(dataDir, 'networks');
@@ -52,14 +51,7 @@ export const markCleared = (dataDir: string, record: NetworkRecord): void =>
   renameSync(pathOf(dataDir, record), pathOf(dataDir, { ...record, cleared: true }));
 export const forgetNetwork = (dataDir: string, record: NetworkRecord): void => rmSync(pathOf(dataDir, record), { force: true });
 
-function filesOf(dataDir: string): string[] {
-  try {
-    return readdirSync(directory(dataDir)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
+const filesOf = (dataDir: string): string[] => namesIn(directory(dataDir));
 
 /** Removes records that a killed process was still writing. Those of a network that somebody uses at this moment stay for the next time. */
 export function sweepHalfRecords(dataDir: string): void {

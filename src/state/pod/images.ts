@@ -1,7 +1,7 @@
 /** Which images pods are made of: what image gc may not take. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { isErrno } from '../../host/linux.ts';
+import { namesIn } from '../../host/files.ts';
 import type { Digest } from '../../model/ids.ts';
 import { readImage } from '../images/records.ts';
 import { podFiles, visiblePhases } from './layout.ts';
@@ -37,13 +37,4 @@ function readOnce(dataDir: string, wants: (pod: PodEntry) => boolean): PodImages
     if (!existsSync(dir) && listPods(dataDir, visiblePhases, basename(dir)).length > 0) return undefined;
   }
   return { images, layers };
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }
