@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { tarArchive, type TarMember } from '../../src/build/tar-writer.ts';
+import { Random } from '../../src/lab/fuzz/random.ts';
 import { alternate, type Variant } from './measure.ts';
 
 export const layers = 5;
@@ -23,34 +24,26 @@ export interface UnpackTimes {
   readonly peakMB: number;
 }
 
-/** Numbers that look random and are the same every time. */
-function* numbers(seed: number): Generator<number, never> {
-  for (let state = seed; ;) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    yield state / 2 ** 32;
-  }
-}
-
 /** About a third of its size when compressed, as what images hold: half of it words, the rest noise. */
-function content(bytes: number, random: Iterator<number, never>, words: readonly string[]): Buffer {
+function content(bytes: number, random: Random, words: readonly string[]): Buffer {
   const data = Buffer.alloc(bytes);
   for (let at = 0; at < bytes;) {
-    if (random.next().value < 0.86) at += data.write(`${words[Math.floor(random.next().value * words.length)] ?? ''} `, at, 'latin1');
-    else at = data.writeUInt8(Math.floor(random.next().value * 256), at);
+    if (random.next() < 0.86) at += data.write(`${words[Math.floor(random.next() * words.length)] ?? ''} `, at, 'latin1');
+    else at = data.writeUInt8(Math.floor(random.next() * 256), at);
   }
   return data;
 }
 
 /** One layer: directories of twenty files; sizes from empty to 200 kB; some links, whiteouts of the layer below. */
 function layerTar(index: number): Buffer {
-  const random = numbers(index + 1);
-  const words = Array.from({ length: 2000 }, () => Math.floor(random.next().value * 36 ** 8).toString(36));
+  const random = new Random(index + 1);
+  const words = Array.from({ length: 2000 }, () => Math.floor(random.next() * 36 ** 8).toString(36));
   const mtime = 1_700_000_000;
   const members: TarMember[] = [];
   for (let i = 0; i < filesPerLayer; i++) {
     const directory = `usr/share/layer${index}/d${Math.floor(i / 20)}`;
     if (i % 20 === 0) members.push({ name: `${directory}/`, type: '5', mtime });
-    const skewed = random.next().value ** 3 * 4 * averageBytes;
+    const skewed = random.next() ** 3 * 4 * averageBytes;
     members.push({
       name: `${directory}/file${i}`,
       mtime: mtime + i,

@@ -6,10 +6,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
 import { beforeAll, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
+import { Random } from '../../src/lab/fuzz/random.ts';
 import { gzipped, plain, run, writeLayout, type LayerBytes } from '../netns/images/image-rig.ts';
+import { buildDriver } from '../rig/driver.ts';
 import { useHost } from '../rig/host.ts';
 import { Rkt, dist, rktPath, type Outcome } from '../rig/rkt.ts';
 
@@ -19,34 +20,15 @@ const soak = process.env['RKT_SOAK'] !== undefined;
 const kills = soak ? 150 : 12;
 const seed = Number(process.env['RKT_SEED'] ?? Date.now() % 1_000_000);
 
-/** Mulberry32: the same seed, the same moments. */
-function randomOf(state: number): () => number {
-  let a = state;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-const random = randomOf(seed);
+const random = new Random(seed);
 
 /** Images whose layers overlap: a common one below, one of two or three in the middle, one of its own. */
 let references: string[] = [];
 let large = '';
 const driverDirectory = `/tmp/rkt-gc-driver-${process.pid}`;
-const driver = join(driverDirectory, 'driver.cjs');
+let driver = '';
 beforeAll(() => {
-  buildSync({
-    entryPoints: [join(import.meta.dirname, '../netns/images/gc-driver.ts')],
-    outfile: driver,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'error',
-    define: { __DIST__: JSON.stringify(dist), 'import.meta.url': 'undefined' },
-  });
+  driver = buildDriver(join(import.meta.dirname, '../netns/images/gc-driver.ts'), driverDirectory, dist);
   return () => rmSync(driverDirectory, { recursive: true, force: true });
 });
 beforeAll(() => {
@@ -168,7 +150,7 @@ test(
       if (command[0] === 'image') rkt.run(['fetch', large, references[4] ?? '']);
       if (command[1] === 'verify') damageSomething();
       const child = spawn(rktPath, rkt.arguments(command), { stdio: 'ignore' });
-      await new Promise((done) => setTimeout(done, 30 + random() * 170));
+      await new Promise((done) => setTimeout(done, 30 + random.next() * 170));
       child.kill('SIGKILL');
       await ended(child);
       if (child.signalCode === 'SIGKILL') landed++;

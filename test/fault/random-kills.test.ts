@@ -10,6 +10,7 @@ import { expect, test } from 'vitest';
 import { sleepMs } from '../../src/host/clock.ts';
 import type { JournalRecord } from '../../src/effects/journal.ts';
 import type { StepKind } from '../../src/effects/steps.ts';
+import { Random } from '../../src/lab/fuzz/random.ts';
 import { phases } from '../../src/state/pod/layout.ts';
 import { leftSince, residue, useHost } from '../rig/host.ts';
 import { Rkt, rktPath } from '../rig/rkt.ts';
@@ -32,17 +33,7 @@ const order: Readonly<Record<StepKind, number>> = {
 const stepKinds = Object.keys(order) as StepKind[];
 const aimsPerKind = 40;
 
-/** Mulberry32: the same seed, the same moments. */
-function randomOf(state: number): () => number {
-  let a = state;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-const random = randomOf(seed);
+const random = new Random(seed);
 
 const pod = ['run', '--net=bridge,default', '--port=8080:80', 'busybox', '--exec=/bin/sleep', '--', '0.05'];
 /** One whose exit leaves all of its undoing to gc. */
@@ -110,18 +101,18 @@ const operations = {
   stop: async (ms: number): Promise<Attempt> => {
     const running = rkt.start(['--net=bridge,default', '--port=8080:80', 'busybox', '--exec=/bin/sleep', '--', '600']);
     const stopper = start(['stop', running.uuid]);
-    const target = random() < 0.5 ? { what: 'stop', child: stopper } : { what: 'supervisor during stop', child: running.child };
+    const target = random.next() < 0.5 ? { what: 'stop', child: stopper } : { what: 'supervisor during stop', child: running.child };
     const hit = await killAfter(target.child, ms);
     await ended(stopper);
     await running.stop('SIGKILL'); // a stop that was killed may not have sent anything yet
     return { what: target.what, hit };
   },
   gc: async (ms: number): Promise<Attempt> => {
-    rkt.ok(...(random() < 0.5 ? pod : kept));
+    rkt.ok(...(random.next() < 0.5 ? pod : kept));
     return { what: 'gc', hit: await killAfter(start(['gc', '--grace-period=0']), ms) };
   },
   rm: async (ms: number): Promise<Attempt> => {
-    rkt.ok(...(random() < 0.5 ? pod : kept));
+    rkt.ok(...(random.next() < 0.5 ? pod : kept));
     return { what: 'rm', hit: await killAfter(start(['rm', ...namesOf(join(rkt.dataDir, 'pods/run'))]), ms) };
   },
 } as const;
@@ -187,7 +178,7 @@ test(`${wanted} kills at random moments (RKT_SEED=${seed}): one gc leaves nothin
     const turns: readonly Operation[] = ['run', 'stop', 'run', 'gc', 'run', 'rm'];
     for (let tries = 0; hits < wanted && tries < wanted * 6; tries++) {
       const operation = turns[tries % turns.length] ?? 'run';
-      conclude(await operations[operation](random() * durations[operation]));
+      conclude(await operations[operation](random.next() * durations[operation]));
     }
     expect(hits).toBeGreaterThanOrEqual(wanted);
     if (soak) {

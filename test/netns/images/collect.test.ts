@@ -18,8 +18,7 @@ import { podFiles, podPath, type Phase } from '../../../src/state/pod/layout.ts'
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, plain, writeLayout } from './image-rig.ts';
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 
 const settings = (): Settings => ({

@@ -7,8 +7,7 @@ import { defaultLimits } from '../../../src/stage0/render/limits.ts';
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, gzipped, hostArchitecture, plain, run, sha256, treeOf, writeLayout, type LayerBytes, type LayoutInput } from './image-rig.ts';
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 
 /** Fetches an image that must be refused; the store must be as empty as before, and the victim untouched. */

@@ -7,8 +7,7 @@ import type { StoredImage } from '../../../src/model/oci.ts';
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, gzipped, plain, run, treeOf, writeLayout } from './image-rig.ts';
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 
 const file = (name: string, data = name, more: Partial<TarMember> = {}): TarMember => ({ name, data, mtime: 1, ...more });

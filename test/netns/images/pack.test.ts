@@ -11,8 +11,7 @@ import { ociDocuments } from '../../../src/state/images/documents.ts';
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, gzipped, plain, richTree, run, treeOf, writeLayout } from './image-rig.ts';
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 
 const config = {

@@ -5,23 +5,15 @@
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { tarArchive, type TarMember } from '../../../src/build/tar-writer.ts';
+import { Random } from '../../../src/lab/fuzz/random.ts';
 import { pax } from '../../fixtures/hostile/archive.ts';
 import { useHost } from '../../rig/host.ts';
 import { treeDigest } from '../../rig/tree.ts';
 import { ImageRig, gzipped, plain, run, treeOf, writeLayout } from './image-rig.ts';
 
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 const stacks = process.env['RKT_SOAK'] === '1' ? 200 : 10;
-
-/** Numbers below one that look random. */
-function random(seed: number): () => number {
-  let state = seed * 2_654_435_769 + 1;
-  return () => {
-    state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 374_761_393) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 type Node = 'file' | 'directory' | 'symlink' | 'fifo';
 
@@ -30,12 +22,12 @@ class Stack {
   /** what one sees by now */
   readonly tree = new Map<string, Node>();
   #count = 0;
-  readonly #next: () => number;
+  readonly #random: Random;
   constructor(seed: number) {
-    this.#next = random(seed);
+    this.#random = new Random(seed);
   }
 
-  #below = (n: number): number => Math.floor(this.#next() * n);
+  #below = (n: number): number => this.#random.integer(0, n - 1);
   #pick = <T>(from: readonly T[]): T | undefined => from[this.#below(from.length)];
   #meta(): Partial<TarMember> {
     return {
@@ -47,10 +39,10 @@ class Stack {
   }
   /** Times to the nanosecond, and sometimes attributes, in a header of their own. */
   #extra(type: Node): TarMember[] {
-    if (this.#next() < 0.5) return [];
+    if (this.#random.next() < 0.5) return [];
     const records: Record<string, string> = { mtime: `${1_100_000_000 + this.#below(1e9)}.${String(this.#below(1e9)).padStart(9, '0')}` };
     if (type === 'file' || type === 'directory') records['SCHILY.xattr.user.note'] = `v${this.#below(100)}`;
-    if (type === 'file' && this.#next() < 0.3)
+    if (type === 'file' && this.#random.next() < 0.3)
       records['SCHILY.xattr.security.capability'] = Buffer.from('0100000200200000000000000000000000000000', 'hex').toString('latin1');
     return [pax(records)];
   }
@@ -71,7 +63,7 @@ class Stack {
     const steps = 3 + this.#below(25);
     for (let step = 0; step < steps; step++) {
       const parent = this.#pick(this.#directories()) ?? '';
-      const reuse = this.#next() < 0.4 ? this.#pick([...this.tree.keys()]) : undefined;
+      const reuse = this.#random.next() < 0.4 ? this.#pick([...this.tree.keys()]) : undefined;
       const path = reuse ?? `${parent === '' ? '' : `${parent}/`}n${this.#count++ % 40}`;
       if (!isFree(path)) continue;
       const there = this.tree.get(path);
@@ -102,7 +94,7 @@ class Stack {
         this.#gone(path);
         this.tree.set(path, 'file');
       } else {
-        const fifo = this.#next() < 0.3;
+        const fifo = this.#random.next() < 0.3;
         members.push(
           ...this.#extra('symlink'),
           fifo

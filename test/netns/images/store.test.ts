@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../../src/build/tar-writer.ts';
 import { tryLock } from '../../../src/host/flock.ts';
@@ -12,28 +11,18 @@ import { imagePaths } from '../../../src/state/images/layout.ts';
 import { sweepTemporary } from '../../../src/state/images/staging.ts';
 import { openStore } from '../../../src/state/images/store.ts';
 import { cpuMs } from '../../rig/cpu.ts';
+import { buildDriver } from '../../rig/driver.ts';
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, gzipped, plain, run, treeOf, writeLayout } from './image-rig.ts';
 
 declare const __DIST__: string;
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 let driver = '';
 beforeAll(() => {
   const directory = `/tmp/rkt-fetch-driver-${process.pid}`;
-  driver = join(directory, 'driver.cjs');
-  buildSync({
-    entryPoints: [join(import.meta.dirname, 'fetch-driver.ts')],
-    outfile: driver,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'error',
-    define: { __DIST__: JSON.stringify(__DIST__), 'import.meta.url': 'undefined' },
-  });
+  driver = buildDriver(join(import.meta.dirname, 'fetch-driver.ts'), directory, __DIST__);
   return () => rmSync(directory, { recursive: true, force: true });
 });
 

@@ -10,8 +10,7 @@ import { verifyLayer } from '../../../src/state/images/verify.ts';
 import { useHost } from '../../rig/host.ts';
 import { ImageRig, gzipped, plain, richTree, run, writeLayout } from './image-rig.ts';
 
-// Images have no cgroups: those that come and go are other people's.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const rig = new ImageRig();
 
 const damage = (image: StoredImage): string[] =>

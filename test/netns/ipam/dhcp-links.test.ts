@@ -9,8 +9,7 @@ import { useHost } from '../../rig/host.ts';
 import { globalAddresses, inNetns, ip, linkNamed, routesIn, world } from '../plugins/world.ts';
 import { clients, givenBy, makeBridge, removeBridge, startServer, waitFor, type DhcpServer } from './dhcp-world.ts';
 
-// No pod of rkt's runs here: control groups are of other tests on the machine.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 beforeAll(() => mkdirSync('/run/cni', { recursive: true }));
 
 let server: DhcpServer;

@@ -13,8 +13,7 @@ import { ask, askAtOnce } from '../plugins/executable.ts';
 import { globalAddresses, inNetns, ip, linkNamed, routesIn, world, type World } from '../plugins/world.ts';
 import { clients, givenBy, makeBridge, removeBridge, startServer, waitFor, type DhcpServer } from './dhcp-world.ts';
 
-// No pod of rkt's runs here: control groups are of other tests on the machine.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 beforeAll(() => mkdirSync('/run/cni', { recursive: true }));
 
 const dist = resolve(import.meta.dirname, '../../../dist/cni');

@@ -14,8 +14,7 @@ import type { CniResult } from '../../../src/model/cni/types.ts';
 import { useHost } from '../../rig/host.ts';
 import { globalAddresses, inNetns, ip, linkNamed, linksOf, routesIn, world, type World } from './world.ts';
 
-// No pod of rkt's runs here: control groups are of other tests on the machine.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 
 const dual: CniResult = {
   cniVersion: '1.1.0',

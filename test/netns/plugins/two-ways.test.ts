@@ -17,8 +17,7 @@ import { useHost } from '../../rig/host.ts';
 import { ask, makeExecutables } from './executable.ts';
 import { inNetns, ip, world, type World } from './world.ts';
 
-// No pod of rkt's runs here: control groups are of other tests on the machine.
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 
 const mac = '02:00:00:00:0d:00';
 const plugins: readonly (readonly [Plugin, object])[] = [

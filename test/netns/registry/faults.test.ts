@@ -11,7 +11,7 @@ import { Registry, password, user } from '../../rig/registry.ts';
 import { ImageRig, sha256, treeOf, writeLayout } from '../images/image-rig.ts';
 import { accessWith, impatience, noiseLayer, recordedProgress } from './registry-rig.ts';
 
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const registry = new Registry();
 const basic = new Registry({ auth: 'htpasswd' });
 let target = registry;

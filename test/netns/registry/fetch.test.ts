@@ -25,7 +25,7 @@ import {
 } from '../images/image-rig.ts';
 import { accessWith, noiseLayer, recordedProgress } from './registry-rig.ts';
 
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 const plain = new Registry();
 const secure = new Registry({ tls: true });
 const basic = new Registry({ auth: 'htpasswd' });

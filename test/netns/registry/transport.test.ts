@@ -10,7 +10,7 @@ import { HttpClient, type HttpSettings } from '../../../src/stage0/http/client.t
 import { useHost } from '../../rig/host.ts';
 import { makeCertificates } from '../../rig/registry.ts';
 
-useHost({ tolerate: (line) => line.startsWith('cgroup ') });
+useHost();
 let dir = '';
 beforeAll(() => {
   dir = mkdtempSync('/tmp/rkt-transport-');

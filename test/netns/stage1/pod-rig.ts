@@ -16,10 +16,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { buildSync } from 'esbuild';
 import { startTimeOf } from '../../../src/host/process.ts';
 import type { AppSpec, PodApp } from '../../../src/model/pod.ts';
 import { removePodCgroup } from '../../../src/stage1/flavors/oci/cgroup.ts';
+import { buildDriver } from '../../rig/driver.ts';
 import type { DriverInput } from './stage0-driver.ts';
 
 declare const __DIST__: string;
@@ -40,21 +40,6 @@ export function makeDist(directory: string, flags: readonly string[] = ['-static
     { stdio: 'inherit' },
   );
   return directory;
-}
-
-function bundleDriver(directory: string, dist: string): string {
-  const outfile = join(directory, 'driver.cjs');
-  buildSync({
-    entryPoints: [join(import.meta.dirname, 'stage0-driver.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'error',
-    define: { __DIST__: JSON.stringify(dist) },
-  });
-  return outfile;
 }
 
 /** A root file system of busybox and little else. */
@@ -105,7 +90,7 @@ export class PodRig {
 
   constructor(flags?: readonly string[]) {
     this.dist = makeDist(join(this.root, 'dist'), flags);
-    this.#driver = bundleDriver(this.root, this.dist);
+    this.#driver = buildDriver(join(import.meta.dirname, 'stage0-driver.ts'), this.root, this.dist);
     this.layers = [makeLayer(join(this.root, 'layers/base'))];
   }
 
