@@ -9,7 +9,6 @@ export function folderOf(verb: string, operands: readonly string[]): string {
   if (dir === undefined)
     throw new RuntimeError('ERR_CLI_USAGE', `rkt lab ${verb} needs the folder of an experiment`, {
       hint: 'a folder of Kubernetes manifests is one; - reads standard input',
-      exitCode: 2,
     });
   return dir;
 }

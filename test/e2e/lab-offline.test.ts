@@ -105,6 +105,24 @@ describe('what is wrong', () => {
     expect(readdirSync(shop).sort()).toEqual(['bad', 'k8s']);
   });
 
+  test('a command line that makes no sense is bad input: 2, never a set-up failure', () => {
+    for (const args of [
+      ['run', '--foo', shop],
+      ['run', '--format=xml', shop],
+      ['run', shop, shop],
+      ['predict', '--format', shop],
+      ['lint', shop, '--foo=1'],
+      ['suite', 'a', 'b'],
+      ['fuzz', '--seed=x'],
+      ['nosuch'],
+      ['r', '--foo'],
+      [],
+    ])
+      expect([args, rkt.run(['lab', ...args]).status]).toEqual([args, 2]);
+    expect(rkt.run(['--debug', 'lab', 'run', '--foo', shop]).status).toBe(2);
+    expect([rkt.run(['net', 'list', '--foo']).status, rkt.run(['lap']).status]).toEqual([254, 254]);
+  });
+
   test('no folder, no such folder, a terminal is not painted', () => {
     expect(rkt.run(['lab', 'predict'])).toMatchObject({ status: 2, stderr: expect.stringContaining('needs the folder of an experiment') as string });
     expect(rkt.run(['lab', 'predict', join(shop, 'gone')])).toMatchObject({ status: 2, stderr: expect.stringContaining('there is no') as string });

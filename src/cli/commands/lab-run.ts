@@ -38,6 +38,6 @@ function write(path: string, text: string): void {
   try {
     writeFileSync(path, `${text}\n`);
   } catch (error) {
-    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { exitCode: 2, cause: error });
+    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
