@@ -1,6 +1,6 @@
 /** What the commands of `rkt lab` share. */
 import type { Experiment } from '../policy/model/experiment.ts';
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, printable } from '../model/errors.ts';
 import { note } from './output.ts';
 
 /** The folder of a command that takes one. @throws ERR_CLI_USAGE */
@@ -11,6 +11,13 @@ export function folderOf(verb: string, operands: readonly string[]): string {
       hint: 'a folder of Kubernetes manifests is one; - reads standard input',
     });
   return dir;
+}
+
+/** Says that lint has findings, and how to see them: what came from standard input cannot be read again. */
+export function tellFindings(count: number, folder: string): void {
+  if (count === 0) return;
+  const things = count === 1 ? 'one thing' : `${count} things`;
+  note(`${things} to look at${folder === '-' ? '' : `: rkt lab lint ${printable(folder)}`}`);
 }
 
 /** Says what was passed over, so that nobody takes it for read. */

@@ -75,6 +75,16 @@ describe('a folder of plain manifests', () => {
     ]);
   });
 
+  test('things to look at: by which command, unless it was standard input, which is read once', () => {
+    const policy = 'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: m, namespace: shop}\nspec: {policyTypes: [Egress]}\n';
+    writeFileSync(join(shop, 'more.yaml'), policy);
+    expect(rkt.run(['lab', 'predict', shop]).stderr).toContain(`one thing to look at: rkt lab lint ${shop}\n`);
+    for (const verb of ['predict', 'run']) {
+      const { stderr } = spawnSync(rktPath, ['lab', verb, '-'], { encoding: 'utf8', input: `${manifests}---\n${policy}`, timeout: 30_000 });
+      expect([verb, stderr.trimEnd().split('\n').at(-1)]).toEqual([verb, 'one thing to look at']);
+    }
+  });
+
   test('standard input, and an ordinary user', () => {
     const { stdout } = spawnSync(rktPath, ['lab', 'predict', '-'], { encoding: 'utf8', input: manifests, timeout: 30_000 });
     expect(stdout).toContain('| shop/front | .-      | -#         |');

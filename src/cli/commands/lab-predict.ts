@@ -1,8 +1,7 @@
 import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../lab/offline.ts';
-import { printable } from '../../model/errors.ts';
 import { defineCommand } from '../command.ts';
-import { folderOf, tellSkipped } from '../lab-folder.ts';
-import { formatFlag, note, out, outJson } from '../output.ts';
+import { folderOf, tellFindings, tellSkipped } from '../lab-folder.ts';
+import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab predict',
@@ -22,8 +21,7 @@ export const command = defineCommand({
     if (flags.format === undefined) {
       out(`${steps.map(predictionText).join('\n')}${legend}`);
       tellSkipped(experiment);
-      const findings = lintExperiment(experiment).length;
-      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint ${printable(folder)}`);
+      tellFindings(lintExperiment(experiment).length, folder);
     } else {
       const { name, skipped } = experiment;
       outJson(
