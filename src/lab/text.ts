@@ -65,6 +65,8 @@ function listOf(title: string, lines: readonly string[], { verbose }: TextOption
   ];
 }
 
+const unmetText = (count: number): string => `${count} expectation${count === 1 ? '' : 's'} not met`;
+
 const violationText = ({ file, line, expected, cells }: Violation): string[] =>
   cells.length === 0
     ? [`${file}:${line}: expected ${expected}, and no cell is meant by it`]
@@ -95,7 +97,7 @@ export function renderResult(result: LabResult, options: TextOptions): string {
     ...(passedOver.length > 0 ? [`passed over: ${passedOver.join(', ')}`] : []),
     ...listOf('rules that no probe met:', rulesNeverHit, options),
     `${result.name}: ${summary.measured} cells measured, ${summary.mismatches} not as predicted, ${summary.noEvidence} without evidence${
-      summary.violations > 0 ? `, ${summary.violations} expectations not met` : ''
+      summary.violations > 0 ? `, ${unmetText(summary.violations)}` : ''
     }`,
   ];
   return `${lines.join('\n')}\n`;

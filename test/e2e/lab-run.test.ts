@@ -163,7 +163,7 @@ test('an expectation that is not met: exit 1, with the rule that decided', () =>
   expect(stdout).toMatch(
     /experiment\.yaml:1: expected allow: shop\/other → shop\/db TCP\/80: predicted denied by NetworkPolicy shop\/db ingress, measured denied by NetworkPolicy shop\/db ingress \(drop-record\)/,
   );
-  expect(stdout).toContain('1 expectations not met');
+  expect(stdout).toContain('1 expectation not met');
 });
 
 test('bad input: every fault with its line, exit 2', () => {

@@ -75,6 +75,14 @@ describe('the matrix', () => {
   });
 });
 
+test('one expectation, two expectations', () => {
+  const text = (violations: number): string =>
+    renderResult({ ...result([]), summary: { ...result([]).summary, violations } }, { color: false, verbose: false });
+  expect(text(0)).not.toContain('not met');
+  expect(text(1)).toContain(', 1 expectation not met\n');
+  expect(text(2)).toContain(', 2 expectations not met\n');
+});
+
 test('SCTP is not called more than it is', () => {
   expect(cellText(cell('x/b', 'allow', { evidence: 'delivered', rtt_us: null }, { protocol: 'SCTP' }))).toMatch(
     /measured allowed .* \(INIT delivered\)$/,
