@@ -38,7 +38,24 @@ egress:
     ]);
     const apps = 'pods: [{ns: x, name: f, labels: {app: frontend}}, {ns: y, name: d, labels: {app: database}}]';
     expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: fronted}}'), apps)[0]).toContain('did you mean app: frontend?');
-    expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: database}}'), apps)[0]).toContain('such pods are in namespace y');
+    expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: database}}'), apps)).toEqual([
+      '5: NetworkPolicy x/p selects pods with app=database of namespace x, and there are none → no such pod in namespace x; put the policy into namespace y, where such pods are',
+    ]);
+    // spec.podSelector has no namespaceSelector beside it.
+    const astray = np('{podSelector: {matchLabels: {app: database}}}', 'p', 'z');
+    expect(of('selects-nothing', astray, `${apps}\nnamespaces: [z]`)[0]).toMatch(
+      / → no pod in namespace z; put the policy into namespace y, where such pods are$/,
+    );
+    expect(of('selects-nothing', astray, apps)[0]).toMatch(
+      / → no pod in namespace z \(there is no namespace z\); put the policy into namespace y, where /,
+    );
+    const both = 'pods: [{ns: x, name: d, labels: {app: database}}, {ns: y, name: d, labels: {app: database}}]';
+    expect(of('selects-nothing', astray, both)[0]).toContain('put the policy into namespace x or y, where such pods are');
+    // A peer has one.
+    expect(of('peer-matches-nothing', policy('ingress:\n- from:\n  - podSelector: {matchLabels: {app: database}}'), apps)[0]).toMatch(
+      /such pods are in namespace y: .* add namespaceSelector$/,
+    );
+    expect(of('selects-nothing', np('{podSelector: {}}', 'p', 'empty'))[0]).toContain('there is no pod in namespace empty');
     expect(of('selects-nothing', np('{}', 'p', 'empty'))[0]).toContain('there is no pod in namespace empty');
     expect(of('peer-matches-nothing', policy('ingress:\n- from:\n  - podSelector: {}\n  - namespaceSelector: {matchLabels: {ns: yy}}'))).toEqual([
       '8: the peer means all pods of namespaces with ns=yy, and there are none → did you mean ns: y?',
