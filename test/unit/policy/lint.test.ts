@@ -135,5 +135,20 @@ egress:
     ]);
     expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}'))).toEqual([]);
     expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0}}'), 'pods: [{ns: x, name: a, ip: 10.0.0.1}]')).toEqual([]);
+    // With an except, the whole of the other family would open to the pods what was kept from them.
+    const lan = 'networks: [{name: lan, subnets: [10.1.0.0/16, "fd00:1::/64"]}]\npods: [{ns: x, name: a}, {ns: x, name: b}]';
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}'), lan)).toEqual([
+      '6: the block means every IPv4 address but 10.0.0.0/8, and none of the other family → add ::/0 with except: [fd00:1::/64], which is where the pods are',
+    ]);
+    expect(of('one-family', block('{ipBlock: {cidr: "::/0", except: ["fc00::/7", "fe80::/10"]}}'), lan)).toEqual([
+      '6: the block means every IPv6 address but fc00::/7 and fe80::/10, and none of the other family → add 0.0.0.0/0 with except: [10.1.0.0/16], which is where the pods are',
+    ]);
+    // Addresses of manifests say nothing of the range that they are from.
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}'))[0]).toMatch(
+      / → add ::\/0 with an except for the IPv6 addresses of the pods$/,
+    );
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}, {ipBlock: {cidr: 0.0.0.0/0}}'), lan)).toEqual([
+      '6: the rule means every IPv4 address, and none of the other family → add ::/0',
+    ]);
   });
 });
