@@ -75,6 +75,25 @@ describe('a folder of plain manifests', () => {
     ]);
   });
 
+  test('predict: what is expected is held against what is predicted, exit 1', () => {
+    writeFileSync(join(shop, 'experiment.yaml'), 'expect: [{allow: {from: shop/db, to: shop/db, port: pg}}]'.replace('pg', '5432'));
+    expect(rkt.run(['lab', 'predict', shop])).toMatchObject({ status: 0, stdout: expect.not.stringContaining('expect') as string });
+    writeFileSync(join(shop, 'experiment.yaml'), 'expect:\n- deny: {from: shop/front, to: shop/db}\n- allow: {to: shop/front}\n');
+    const { status, stdout } = rkt.run(['lab', 'predict', shop]);
+    expect([status, stdout]).toEqual([
+      1,
+      expect.stringContaining(
+        'not as expected:\n  experiment.yaml:2: expected deny: shop/front → shop/db TCP/5432: predicted allowed by NetworkPolicy shop/db ingress[0]\n',
+      ),
+    ]);
+    const json = rkt.run(['lab', 'predict', shop, '--format=json']);
+    const { steps } = JSON.parse(json.stdout) as { steps: { violations: { expected: string; line: number; cells: { to: string }[] }[] }[] };
+    expect([json.status, steps[0]?.violations]).toEqual([
+      1,
+      [expect.objectContaining({ expected: 'deny', line: 2, cells: [expect.objectContaining({ to: 'shop/db' }), expect.anything()] })],
+    ]);
+  });
+
   test('things to look at: by which command, unless it was standard input, which is read once', () => {
     const policy = 'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: m, namespace: shop}\nspec: {policyTypes: [Egress]}\n';
     writeFileSync(join(shop, 'more.yaml'), policy);

@@ -1,4 +1,4 @@
-import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../lab/offline.ts';
+import { legend, lintExperiment, openExperiment, predictExperiment, predictionText, stepJson } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
 import { folderOf, tellFindings, tellSkipped } from '../lab-folder.ts';
 import { formatFlag, out, outJson } from '../output.ts';
@@ -8,7 +8,7 @@ export const command = defineCommand({
   summary: 'show which connections network policies allow; touches nothing',
   usage: '[flags] DIR',
   examples: [
-    ['rkt lab predict shop', 'the matrix of the pods and policies in the folder shop'],
+    ['rkt lab predict shop', 'the matrix of the pods and policies in the folder shop; exit 1 when it is not as experiment.yaml expects'],
     ['kubectl get pods,ns,netpol -A -o yaml | rkt lab predict -', 'of a cluster, by what it prints'],
     ['rkt lab predict --format=json shop', 'every connection with the rule that decides'],
   ],
@@ -24,11 +24,8 @@ export const command = defineCommand({
       tellFindings(lintExperiment(experiment).length, folder);
     } else {
       const { name, skipped } = experiment;
-      outJson(
-        { format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map((step) => ({ name: step.name, cells: step.cells.map(cellJson) })) },
-        flags.format,
-      );
+      outJson({ format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map(stepJson) }, flags.format);
     }
-    return 0;
+    return steps.every(({ violations }) => violations.length === 0) ? 0 : 1;
   },
 });

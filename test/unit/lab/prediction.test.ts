@@ -1,5 +1,5 @@
 /** The predicted matrix as text and as JSON. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { matrixText } from '../../../src/lab/matrix.ts';
 import { cellJson, predictSteps, predictionText } from '../../../src/lab/prediction.ts';
 import { np, read } from '../policy/ask.ts';
@@ -73,4 +73,31 @@ test('a network of its own has a table of its own', () => {
     'main',
   );
   expect(text.match(/network \w+/g)).toEqual(['network main', 'network a', 'network b']);
+});
+
+describe('what is expected', () => {
+  const held = (expectations: string): string[] =>
+    predictSteps(read(`${first.replace(/steps: .*\n/, '')}expect: [${expectations}]`, policies)).flatMap(({ violations }) =>
+      violations.map(({ expected, cells }) => `${expected}: ${cells.map(({ from, to, flow }) => `${from} ${to} ${flow.from.ip.family}`).join(', ')}`),
+    );
+
+  test('predictions are held to it, step by step', () => {
+    expect(held('{allow: {from: x/web, to: x/db}}, {deny: {to: x/web}}')).toEqual([
+      'allow: x/web x/db 6',
+      'deny: x/db x/web 4, x/db x/web 6, x/db x/web 4, x/db x/web 6',
+    ]);
+    const steps = predictSteps(
+      read(`${first.replace('delete: p', 'delete: p, expect: [{deny: {to: x/db}}]')}expect: [{allow: {from: x/web, to: x/db}}]`, policies),
+    );
+    expect(steps.map(({ violations }) => violations.map(({ step, expected, file, line }) => [step, expected, file, line]))).toEqual([
+      [['start', 'allow', 'experiment.yaml', 6]],
+      [['open', 'deny', 'experiment.yaml', 5]],
+    ]);
+    expect(predictionText(steps[0] ?? expect.fail())).toContain(`\
+6 connections: 5 allowed, 1 denied, 1 expectation not met
+
+not as expected:
+  experiment.yaml:6: expected allow: x/web → x/db TCP/5432 (IPv6): predicted denied by NetworkPolicy x/p ingress
+`);
+  });
 });
