@@ -1,5 +1,5 @@
 /** What an experiment expects, held against what came out. Pure. */
-import { endpointMatches } from '../policy/decision/cells.ts';
+import { isExpectedOf } from '../policy/decision/cells.ts';
 import type { Verdict } from '../policy/decision/evaluate.ts';
 import type { Expectation, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
@@ -30,8 +30,7 @@ export function violationsOf<Cell>(
     const isMeant = ({ flow }: Outcome<Cell>): boolean =>
       (protocol === undefined || flow.protocol === protocol) &&
       (port === undefined || flow.port === port) &&
-      endpointMatches(from, flow.from, world) &&
-      endpointMatches(to, flow.to, world);
+      isExpectedOf({ from, to }, flow.from, flow.to, world);
     const meant = outcomes.filter(isMeant);
     const wrong = meant.filter((outcome) => outcome.verdict !== verdict);
     if (meant.length > 0 && wrong.length === 0) return [];

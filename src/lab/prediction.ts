@@ -18,7 +18,7 @@ export interface Both<T> {
 /** `predicted` of a cell of result.json. @see policy.md 5f */
 export interface PredictedJson extends Both<Verdict> {
   readonly verdict: Verdict;
-  /** key of what decided; null: no policy had a say */
+  /** key of what decided; null: no policy had a say, as of a pod that reaches itself */
   readonly rule: string | null;
   readonly rules: Both<string | null>;
   readonly reasons: Both<Reason>;
@@ -65,7 +65,7 @@ export function predictedJson({ decision }: PredictedCell): PredictedJson {
   return {
     ...of((one) => decision[one].verdict),
     verdict: decision.verdict,
-    rule: decidingKey(direction, decided) ?? null,
+    rule: decision.spared ? null : (decidingKey(direction, decided) ?? null),
     rules: of((one) => decidingKey(one, decision[one]) ?? null),
     reasons: of((one) => decision[one].reason),
     places: of((one) => placeOf(decision[one])),

@@ -6,10 +6,14 @@ import type { CellJson } from './prediction.ts';
 export const words = { allow: 'allowed', deny: 'denied', 'no-evidence': 'no evidence' } as const;
 export const byRule = (rule: string | null): string => (rule === null ? 'by no policy' : `by ${rule}`);
 
+/** From a pod to itself, without a policy that has a say. */
+export const isSpared = ({ loopback, predicted }: CellJson): boolean => loopback && predicted.verdict === 'allow' && predicted.rule === null;
+
 /** A cell's ends and what is predicted of it. */
 export function predictedText(cell: CellJson): string {
   const { from, to, family, predicted } = cell;
-  return `${from} → ${to} ${portKey(cell)}${family === 6 ? ' (IPv6)' : ''}: predicted ${words[predicted.verdict]} ${byRule(predicted.rule)}`;
+  const ends = `${from} → ${to} ${portKey(cell)}${family === 6 ? ' (IPv6)' : ''}`;
+  return isSpared(cell) ? `${ends}: a pod always reaches itself` : `${ends}: predicted ${words[predicted.verdict]} ${byRule(predicted.rule)}`;
 }
 
 export const unmetText = (count: number): string => `${count} expectation${count === 1 ? '' : 's'} not met`;

@@ -1,6 +1,6 @@
 /** The matrix as text, as Cyclonus prints it: rows send, columns receive, one letter for each protocol and port. Pure. @see policy.md 5f */
 import { type Mark, marks, matrixText } from './matrix.ts';
-import { byRule, predictedText, unmetText, violationLines, words } from './sentences.ts';
+import { byRule, isSpared, predictedText, unmetText, violationLines, words } from './sentences.ts';
 import { type LabResult, type ResultCell, type ResultStep, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
 
 export interface TextOptions {
@@ -44,7 +44,7 @@ const evidenceText = ({ protocol, measured }: ResultCell): string =>
 export function cellText(cell: ResultCell): string {
   const { measured } = cell;
   const head = predictedText(cell);
-  if (measured === null) return `${head}, not measured (${cell.unmeasured ?? ''})`;
+  if (measured === null) return isSpared(cell) ? head : `${head}, not measured (${cell.unmeasured ?? ''})`;
   if (measured.verdict === 'no-evidence') return `${head}, no evidence either way`;
   return `${head}, measured ${words[measured.verdict]} ${byRule(measured.rule)} (${evidenceText(cell)})`;
 }

@@ -100,4 +100,26 @@ not as expected:
   experiment.yaml:6: expected allow: x/web → x/db TCP/5432 (IPv6): predicted denied by NetworkPolicy x/p ingress
 `);
   });
+
+  test('who means many pods does not mean a pod to itself: that is always allowed', () => {
+    const shut = np('{podSelector: {}, policyTypes: [Ingress]}');
+    const of = (expectation: string): (readonly string[])[] =>
+      predictSteps(read(`${first.replace(/steps: .*\n/, '')}expect: [${expectation}]`, shut)).flatMap(({ violations }) =>
+        violations.map(({ cells }) => cells.map(({ from, to }) => `${from} ${to}`)),
+      );
+    for (const ends of ['from: "*", to: x/db', 'to: x/db', 'from: x/db', 'from: "x/*", to: x/db', 'from: {labels: {app: db}}, to: "*"'])
+      expect([ends, of(`{deny: {${ends}, port: 9090}}`)]).toEqual([ends, []]);
+    expect(of('{deny: {from: x/db, to: x/db, port: 9090}}')).toEqual([['x/db x/db', 'x/db x/db']]);
+    expect(of('{allow: {from: x/db, to: x/db, port: 9090}}')).toEqual([]);
+    expect(of('{deny: {from: 10.0.0.2, to: x/db, port: 9090}}')).toEqual([['x/db x/db']]);
+  });
+
+  test('no rule has a say about a pod and itself, unless it is scored by the rules', () => {
+    const shut = np('{podSelector: {}, policyTypes: [Ingress]}');
+    const rule = (switches: string): unknown =>
+      predictSteps(read(`${first}switches: {${switches}}`, shut))[0]
+        ?.cells.map(cellJson)
+        .find(({ from, to }) => from === to)?.predicted.rule;
+    expect([rule(''), rule('loopback: rules')]).toEqual([null, 'NetworkPolicy x/p ingress']);
+  });
 });
