@@ -7,7 +7,7 @@ import { worldsOf } from '../policy/decision/change.ts';
 import { decidedBy, decidingKey, predict, type PredictedCell } from '../policy/decision/predict.ts';
 import type { Decided, Reason, Verdict } from '../policy/decision/evaluate.ts';
 import { type Violation, violationsOf } from './expectations.ts';
-import { predictedText, unmetText, violationLines } from './sentences.ts';
+import { fewOf, predictedText, unmetText, violationLines } from './sentences.ts';
 import { marks, matrixText, type Mark } from './matrix.ts';
 
 /** For each direction, what is known of it. */
@@ -125,7 +125,12 @@ export function predictionText({ name, world, cells, violations }: StepPredictio
     ambiguous === 0 ? '' : `, ${ambiguous} ambiguous (policies of one priority disagree)`
   }${violations.length === 0 ? '' : `, ${unmetText(violations.length)}`}\n`;
   const lines = violations.flatMap((one) => violationLines(one, (cell) => predictedText(cellJson(cell))));
-  const unmet = lines.length === 0 ? '' : `\nnot as expected:\n${lines.map((line) => `  ${line}\n`).join('')}`;
+  const unmet =
+    lines.length === 0
+      ? ''
+      : `\nnot as expected:\n${fewOf(lines, '--format=json')
+          .map((line) => `  ${line}\n`)
+          .join('')}`;
   return `${title}${matrixText(cells.map(markOf), world.networks[0]?.id ?? '')}${count}${unmet}`;
 }
 

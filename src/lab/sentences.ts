@@ -18,6 +18,11 @@ export function predictedText(cell: CellJson): string {
 
 export const unmetText = (count: number): string => `${count} expectation${count === 1 ? '' : 's'} not met`;
 
+const shown = 20;
+/** A list as far as people read it; `flag` shows the rest. */
+export const fewOf = (lines: readonly string[], flag: string): readonly string[] =>
+  lines.length <= shown ? lines : [...lines.slice(0, shown), `… and ${lines.length - shown} more (${flag})`];
+
 /** One line for each cell that is not as expected. */
 export const violationLines = <Cell>({ file, line, expected, cells }: Violation<Cell>, text: (cell: Cell) => string): string[] =>
   cells.length === 0

@@ -1,6 +1,6 @@
 /** The matrix as text, as Cyclonus prints it: rows send, columns receive, one letter for each protocol and port. Pure. @see policy.md 5f */
 import { type Mark, marks, matrixText } from './matrix.ts';
-import { byRule, isSpared, predictedText, unmetText, violationLines, words } from './sentences.ts';
+import { byRule, fewOf, isSpared, predictedText, unmetText, violationLines, words } from './sentences.ts';
 import { type LabResult, type ResultCell, type ResultStep, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
 
 export interface TextOptions {
@@ -49,16 +49,9 @@ export function cellText(cell: ResultCell): string {
   return `${head}, measured ${words[measured.verdict]} ${byRule(measured.rule)} (${evidenceText(cell)})`;
 }
 
-const shown = 20;
 function listOf(title: string, lines: readonly string[], { verbose }: TextOptions): string[] {
   if (lines.length === 0) return [];
-  const few = verbose ? lines : lines.slice(0, shown);
-  return [
-    '',
-    title,
-    ...few.map((line) => `  ${line}`),
-    ...(few.length < lines.length ? [`  … and ${lines.length - few.length} more (--verbose)`] : []),
-  ];
+  return ['', title, ...(verbose ? lines : fewOf(lines, '--verbose')).map((line) => `  ${line}`)];
 }
 
 function stepText(step: ResultStep, count: number, options: TextOptions): string[] {

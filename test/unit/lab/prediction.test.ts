@@ -82,9 +82,9 @@ describe('what is expected', () => {
     );
 
   test('predictions are held to it, step by step', () => {
-    expect(held('{allow: {from: x/web, to: x/db}}, {deny: {to: x/web}}')).toEqual([
+    expect(held('{allow: {from: x/web, to: x/db}}, {deny: {from: x/db, to: x/web}}')).toEqual([
       'allow: x/web x/db 6',
-      'deny: x/db x/web 4, x/db x/web 6, x/db x/web 4, x/db x/web 6',
+      'deny: x/db x/web 4, x/db x/web 4, x/db x/web 6, x/db x/web 6',
     ]);
     const steps = predictSteps(
       read(`${first.replace('delete: p', 'delete: p, expect: [{deny: {to: x/db}}]')}expect: [{allow: {from: x/web, to: x/db}}]`, policies),
@@ -99,6 +99,15 @@ describe('what is expected', () => {
 not as expected:
   experiment.yaml:6: expected allow: x/web → x/db TCP/5432 (IPv6): predicted denied by NetworkPolicy x/p ingress
 `);
+  });
+
+  test('a long list is cut: JSON has all of it', () => {
+    const pods = Array.from({ length: 6 }, (_, index) => `{ns: x, name: p${index}, ip: 10.0.0.${index + 1}, ports: [80]}`);
+    const [step] = predictSteps(read(`pods: [${pods.join(', ')}]\nexpect: [{deny: {}}]`));
+    const text = predictionText(step ?? expect.fail());
+    expect(text.match(/expected deny/g)).toHaveLength(20);
+    expect(text).toMatch(/\n {2}… and \d+ more \(--format=json\)\n$/);
+    expect(step?.violations[0]?.cells.length).toBeGreaterThan(29);
   });
 
   test('who means many pods does not mean a pod to itself: that is always allowed', () => {
