@@ -1,6 +1,6 @@
 /** What the commands of `rkt lab` share. */
 import type { Experiment } from '../policy/model/experiment.ts';
-import { RuntimeError } from '../model/errors.ts';
+import { RuntimeError, printable } from '../model/errors.ts';
 import { note } from './output.ts';
 
 /** The folder of a command that takes one. @throws ERR_CLI_USAGE */
@@ -9,9 +9,15 @@ export function folderOf(verb: string, operands: readonly string[]): string {
   if (dir === undefined)
     throw new RuntimeError('ERR_CLI_USAGE', `rkt lab ${verb} needs the folder of an experiment`, {
       hint: 'a folder of Kubernetes manifests is one; - reads standard input',
-      exitCode: 2,
     });
   return dir;
+}
+
+/** Says that lint has findings, and how to see them: what came from standard input cannot be read again. */
+export function tellFindings(count: number, folder: string): void {
+  if (count === 0) return;
+  const things = count === 1 ? 'one thing' : `${count} things`;
+  note(`${things} to look at${folder === '-' ? '' : `: rkt lab lint ${printable(folder)}`}`);
 }
 
 /** Says what was passed over, so that nobody takes it for read. */

@@ -1,9 +1,9 @@
 /** The command line: find the command, load it, run it, print what went wrong. */
-import { RuntimeError, isRuntimeError, messageOf } from '../model/errors.ts';
+import { RuntimeError, isCode, isRuntimeError, messageOf } from '../model/errors.ts';
 import { globalFlags } from './command.ts';
 import { err, errorText, out } from './output.ts';
 import { parseInvocation } from './parse.ts';
-import { commands, findCommand } from './registry.ts';
+import { commands, findCommand, usageStatusOf } from './registry.ts';
 
 declare const __VERSION__: string;
 
@@ -64,7 +64,9 @@ function report(error: unknown, argv: readonly string[]): number {
     const { code = 'ERR_INTERNAL', hint, details } = isRuntimeError(error) ? error : {};
     err(`${JSON.stringify({ error: { code, message: messageOf(error), hint, details } })}\n`);
   } else err(errorText(error, own.includes('--debug')));
-  return isRuntimeError(error) ? error.exitCode : 254;
+  if (!isRuntimeError(error)) return 254;
+  const isUsage = isCode(error, 'ERR_CLI_USAGE') || isCode(error, 'ERR_CLI_UNKNOWN_COMMAND');
+  return (isUsage ? usageStatusOf(splitGlobals(argv).words) : undefined) ?? error.exitCode;
 }
 
 const argv = process.argv.slice(2);

@@ -64,6 +64,15 @@ export function findGroup(word: string): string | undefined {
   return groups.has(first) ? first : undefined;
 }
 
+/** Of a group whose commands' statuses mean something: what is wrong with what the user wrote, its words included, is one of them. */
+const usageStatuses: Readonly<Record<string, number>> = { lab: 2 };
+
+/** The exit status when `words` make no sense, where the group that they begin with has one of its own. */
+export function usageStatusOf([word = '']: readonly string[]): number | undefined {
+  const [group = '', other] = matchesOf(word, firstWords());
+  return other === undefined ? usageStatuses[group] : undefined;
+}
+
 /**
  * Finds the command that `words` begin with; any unique prefix of a word will do (`rkt li`, `rkt net pl`).
  * @returns its full name and how many words it took
@@ -83,9 +92,12 @@ export function findCommand(words: readonly string[]): { name: string; words: nu
 
 const firstWords = (): string[] => [...new Set(Object.keys(commands).map((name) => name.split(' ')[0] ?? ''))];
 
+/** What a word, or its beginning, can mean. */
+const matchesOf = (word: string, candidates: readonly string[]): readonly string[] =>
+  candidates.includes(word) ? [word] : candidates.filter((candidate) => word !== '' && candidate.startsWith(word));
+
 function expand(word: string, candidates: readonly string[], group: string): string {
-  if (candidates.includes(word)) return word;
-  const matches = candidates.filter((candidate) => word !== '' && candidate.startsWith(word));
+  const matches = matchesOf(word, candidates);
   if (matches.length === 1 && matches[0] !== undefined) return matches[0];
   if (matches.length > 1) throw new RuntimeError('ERR_CLI_UNKNOWN_COMMAND', `"rkt ${group}${word}" could be ${matches.join(' or ')}`);
   const near = didYouMean(word, candidates);

@@ -1,12 +1,13 @@
-/** A stage's cells: what was predicted beside what was measured, and what the experiment expects of them. Pure. */
-import { endpointMatches, endpointName } from '../policy/decision/cells.ts';
+/** A stage's cells: what was predicted beside what was measured. Pure. */
+import { endpointName } from '../policy/decision/cells.ts';
 import { Evaluator } from '../policy/decision/evaluate.ts';
-import type { Expectation, World } from '../policy/model/experiment.ts';
+import type { World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import { podKey } from '../policy/model/values.ts';
+import type { Outcome } from './expectations.ts';
 import type { MeasuredFlow } from './measure.ts';
 import { cellJson } from './prediction.ts';
-import { type MeasuredCell, type ResultCell, type Violation, verdictOf } from './results.ts';
+import { type MeasuredCell, type ResultCell, verdictOf } from './results.ts';
 
 /** Why no packet can show a flow; undefined: one can. */
 export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCell['unmeasured'] {
@@ -41,27 +42,9 @@ export function judge(world: World, flows: readonly JudgedFlow[], measured: read
   });
 }
 
-/** What holds every expectation to the cells: what packets did, where they were asked; else what was predicted. */
-export function violationsOf(
-  step: string,
-  expectations: readonly Expectation[],
-  world: World,
-  flows: readonly JudgedFlow[],
-  cells: readonly ResultCell[],
-): Violation[] {
-  return expectations.flatMap(({ verdict, from, to, protocol, port, source }): Violation[] => {
-    const meant = cells.filter((cell, index) => {
-      const flow = flows[index]?.flow;
-      return (
-        flow !== undefined &&
-        (protocol === undefined || cell.protocol === protocol) &&
-        (port === undefined || cell.port === port) &&
-        endpointMatches(from, flow.from, world) &&
-        endpointMatches(to, flow.to, world)
-      );
-    });
-    const wrong = meant.filter((cell) => (cell.measured?.verdict ?? cell.predicted.verdict) !== verdict);
-    if (meant.length > 0 && wrong.length === 0) return [];
-    return [{ step, expected: verdict, file: source.file, line: source.line, cells: wrong }];
+/** What is held to expectations: what packets did, where they were asked; else what was predicted. */
+export const outcomesOf = (flows: readonly JudgedFlow[], cells: readonly ResultCell[]): Outcome<ResultCell>[] =>
+  cells.flatMap((cell, index) => {
+    const flow = flows[index]?.flow;
+    return flow === undefined ? [] : [{ flow, verdict: cell.measured?.verdict ?? cell.predicted.verdict, cell }];
   });
-}

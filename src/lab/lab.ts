@@ -7,7 +7,8 @@ import { RuntimeError } from '../model/errors.ts';
 import type { Experiment, Note, World } from '../policy/model/experiment.ts';
 import { policyKey, ruleKey, type Policy } from '../policy/model/policy.ts';
 import type { Joining } from './fixture.ts';
-import { type JudgedFlow, judge, violationsOf, whyUnmeasured } from './judge.ts';
+import { violationsOf } from './expectations.ts';
+import { type JudgedFlow, judge, outcomesOf, whyUnmeasured } from './judge.ts';
 import { defaultJoining, measure, type MeasureOptions } from './measure.ts';
 import { type LabResult, type ResultStep, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
 
@@ -48,7 +49,7 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
       apply_ms: applyMs,
       probe_ms: probeMs,
       cells,
-      violations: violationsOf(step.name, step.expect, at, flows[index] ?? [], cells),
+      violations: violationsOf(step.name, step.expect, at, outcomesOf(flows[index] ?? [], cells)),
     };
   });
   const cells = judged.flatMap((step) => step.cells);

@@ -12,7 +12,7 @@ import { badInputStatus } from '../policy/manifests/faults.ts';
 import { readExperiment } from '../policy/manifests/experiment.ts';
 import type { Experiment } from '../policy/model/experiment.ts';
 
-export { cellJson, legend, predictionText } from './prediction.ts';
+export { legend, predictionText, stepJson } from './prediction.ts';
 export { explanationsText } from '../policy/decision/explain.ts';
 export { findingText } from '../policy/lint/findings.ts';
 

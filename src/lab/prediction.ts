@@ -6,6 +6,8 @@ import { policyKey } from '../policy/model/policy.ts';
 import { worldsOf } from '../policy/decision/change.ts';
 import { decidedBy, decidingKey, predict, type PredictedCell } from '../policy/decision/predict.ts';
 import type { Decided, Reason, Verdict } from '../policy/decision/evaluate.ts';
+import { type Violation, violationsOf } from './expectations.ts';
+import { fewOf, predictedText, unmetText, violationLines } from './sentences.ts';
 import { marks, matrixText, type Mark } from './matrix.ts';
 
 /** For each direction, what is known of it. */
@@ -16,7 +18,7 @@ export interface Both<T> {
 /** `predicted` of a cell of result.json. @see policy.md 5f */
 export interface PredictedJson extends Both<Verdict> {
   readonly verdict: Verdict;
-  /** key of what decided; null: no policy had a say */
+  /** key of what decided; null: no policy had a say, as of a pod that reaches itself */
   readonly rule: string | null;
   readonly rules: Both<string | null>;
   readonly reasons: Both<Reason>;
@@ -39,14 +41,21 @@ export interface StepPrediction {
   readonly name: string;
   readonly world: World;
   readonly cells: readonly PredictedCell[];
+  readonly violations: readonly Violation<PredictedCell>[];
 }
 
 /** Before the first step the experiment is as it was written. */
 const firstStep = 'start';
 
-/** A matrix before the steps, and one after each. */
-export function predictSteps({ world, steps, probes }: Experiment): StepPrediction[] {
-  return worldsOf(world, steps).map((at, index) => ({ name: steps[index - 1]?.name ?? firstStep, world: at, cells: predict(at, probes) }));
+/** A matrix before the steps, and one after each, with the expectations that it does not meet. */
+export function predictSteps({ world, steps, probes, expect }: Experiment): StepPrediction[] {
+  const all = [{ name: firstStep, expect }, ...steps];
+  return worldsOf(world, steps).map((at, index) => {
+    const step = all[index] ?? { name: '', expect: [] };
+    const cells = predict(at, probes);
+    const outcomes = cells.map((cell) => ({ flow: cell.flow, verdict: cell.decision.verdict, cell }));
+    return { name: step.name, world: at, cells, violations: violationsOf(step.name, step.expect, at, outcomes) };
+  });
 }
 
 export function predictedJson({ decision }: PredictedCell): PredictedJson {
@@ -56,7 +65,7 @@ export function predictedJson({ decision }: PredictedCell): PredictedJson {
   return {
     ...of((one) => decision[one].verdict),
     verdict: decision.verdict,
-    rule: decidingKey(direction, decided) ?? null,
+    rule: decision.spared ? null : (decidingKey(direction, decided) ?? null),
     rules: of((one) => decidingKey(one, decision[one]) ?? null),
     reasons: of((one) => decision[one].reason),
     places: of((one) => placeOf(decision[one])),
@@ -81,6 +90,18 @@ export const cellJson = (cell: PredictedCell): CellJson => ({
   predicted: predictedJson(cell),
 });
 
+/** A step of `lab predict --format=json`. */
+export interface StepJson {
+  readonly name: string;
+  readonly cells: readonly CellJson[];
+  readonly violations: readonly Violation<CellJson>[];
+}
+export const stepJson = ({ name, cells, violations }: Pick<StepPrediction, 'name' | 'cells' | 'violations'>): StepJson => ({
+  name,
+  cells: cells.map(cellJson),
+  violations: violations.map((one) => ({ ...one, cells: one.cells.map(cellJson) })),
+});
+
 /** The network that a connection is on: that of the pod at one of its ends. */
 export const networkOf = ({ flow: { from, to } }: PredictedCell): string =>
   from.kind === 'pod' ? from.network : to.kind === 'pod' ? to.network : '';
@@ -95,15 +116,22 @@ const markOf = (cell: PredictedCell): Mark => ({
   mark: cell.decision.loopback ? marks.loopback : marks[cell.decision.verdict],
 });
 
-export function predictionText({ name, world, cells }: StepPrediction): string {
+export function predictionText({ name, world, cells, violations }: StepPrediction): string {
   const asked = cells.filter(({ decision }) => !decision.loopback);
   const denied = asked.filter(({ decision }) => decision.verdict === 'deny').length;
   const ambiguous = asked.filter(({ decision }) => decision.egress.ambiguous !== undefined || decision.ingress.ambiguous !== undefined).length;
   const title = name === firstStep ? '' : `step ${name}\n`;
   const count = `${asked.length} connections: ${asked.length - denied} allowed, ${denied} denied${
     ambiguous === 0 ? '' : `, ${ambiguous} ambiguous (policies of one priority disagree)`
-  }\n`;
-  return `${title}${matrixText(cells.map(markOf), world.networks[0]?.id ?? '')}${count}`;
+  }${violations.length === 0 ? '' : `, ${unmetText(violations.length)}`}\n`;
+  const lines = violations.flatMap((one) => violationLines(one, (cell) => predictedText(cellJson(cell))));
+  const unmet =
+    lines.length === 0
+      ? ''
+      : `\nnot as expected:\n${fewOf(lines, '--format=json')
+          .map((line) => `  ${line}\n`)
+          .join('')}`;
+  return `${title}${matrixText(cells.map(markOf), world.networks[0]?.id ?? '')}${count}${unmet}`;
 }
 
 /** The legend of every matrix. */

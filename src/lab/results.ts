@@ -1,6 +1,7 @@
 /** What an experiment found: every cell with what was predicted, what packets did, and which rule decided. The shape of result.json (policy.md 5f). */
 import type { Verdict } from '../policy/decision/evaluate.ts';
 import type { Evidence, MeasuredVerdict } from './answers.ts';
+import type { Violation } from './expectations.ts';
 import type { Both, CellJson } from './prediction.ts';
 
 export interface MeasuredCell {
@@ -16,14 +17,6 @@ export interface ResultCell extends CellJson {
   readonly measured: MeasuredCell | null;
   readonly unmeasured?: 'loopback' | 'hostNetwork';
 }
-export interface Violation {
-  readonly step: string;
-  readonly expected: Verdict;
-  readonly file: string;
-  readonly line: number;
-  /** cells that are not as expected; none: nothing matched the expectation */
-  readonly cells: readonly ResultCell[];
-}
 export interface ResultStep {
   readonly name: string;
   /** SHA-256 of the policies in force */
@@ -31,7 +24,7 @@ export interface ResultStep {
   readonly apply_ms: number;
   readonly probe_ms: number;
   readonly cells: readonly ResultCell[];
-  readonly violations: readonly Violation[];
+  readonly violations: readonly Violation<ResultCell>[];
 }
 export interface Summary {
   readonly cells: number;

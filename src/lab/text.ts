@@ -1,6 +1,7 @@
 /** The matrix as text, as Cyclonus prints it: rows send, columns receive, one letter for each protocol and port. Pure. @see policy.md 5f */
 import { type Mark, marks, matrixText } from './matrix.ts';
-import { type LabResult, type ResultCell, type ResultStep, type Violation, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
+import { byRule, fewOf, isSpared, predictedText, unmetText, violationLines, words } from './sentences.ts';
+import { type LabResult, type ResultCell, type ResultStep, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
 
 export interface TextOptions {
   readonly color: boolean;
@@ -20,8 +21,6 @@ function letterOf(cell: ResultCell): string {
 }
 const legend = '. allowed  X denied  # to itself  ? no evidence  - not asked  x open, predicted closed  O closed, predicted open';
 
-const portOf = ({ protocol, port }: ResultCell): string => `${protocol}/${port}`;
-
 /** Letters to be painted are one character each while columns are laid out. */
 const paints: readonly (readonly [string, string])[] = [
   [marks.unexpectedlyOpen, '\ue000'],
@@ -38,37 +37,22 @@ function grid(cells: readonly ResultCell[], primary: string, color: boolean): st
   return paints.reduce((text, [letter, held]) => text.replaceAll(held, red(letter, color)), matrixText(all, primary)).trimEnd();
 }
 
-const familyOf = ({ family }: ResultCell): string => (family === 6 ? ' (IPv6)' : '');
-const why = (rule: string | null): string => (rule === null ? 'by no policy' : `by ${rule}`);
-const words = { allow: 'allowed', deny: 'denied', 'no-evidence': 'no evidence' } as const;
 const evidenceText = ({ protocol, measured }: ResultCell): string =>
   measured === null ? '' : protocol === 'SCTP' && measured.evidence === 'delivered' ? 'INIT delivered' : measured.evidence;
 
 /** One cell as a sentence. */
 export function cellText(cell: ResultCell): string {
-  const { predicted, measured } = cell;
-  const head = `${cell.from} → ${cell.to} ${portOf(cell)}${familyOf(cell)}: predicted ${words[predicted.verdict]} ${why(predicted.rule)}`;
-  if (measured === null) return `${head}, not measured (${cell.unmeasured ?? ''})`;
+  const { measured } = cell;
+  const head = predictedText(cell);
+  if (measured === null) return isSpared(cell) ? head : `${head}, not measured (${cell.unmeasured ?? ''})`;
   if (measured.verdict === 'no-evidence') return `${head}, no evidence either way`;
-  return `${head}, measured ${words[measured.verdict]} ${why(measured.rule)} (${evidenceText(cell)})`;
+  return `${head}, measured ${words[measured.verdict]} ${byRule(measured.rule)} (${evidenceText(cell)})`;
 }
 
-const shown = 20;
 function listOf(title: string, lines: readonly string[], { verbose }: TextOptions): string[] {
   if (lines.length === 0) return [];
-  const few = verbose ? lines : lines.slice(0, shown);
-  return [
-    '',
-    title,
-    ...few.map((line) => `  ${line}`),
-    ...(few.length < lines.length ? [`  … and ${lines.length - few.length} more (--verbose)`] : []),
-  ];
+  return ['', title, ...(verbose ? lines : fewOf(lines, '--verbose')).map((line) => `  ${line}`)];
 }
-
-const violationText = ({ file, line, expected, cells }: Violation): string[] =>
-  cells.length === 0
-    ? [`${file}:${line}: expected ${expected}, and no cell is meant by it`]
-    : cells.map((cell) => `${file}:${line}: expected ${expected}: ${cellText(cell)}`);
 
 function stepText(step: ResultStep, count: number, options: TextOptions): string[] {
   const probes = step.cells.filter(({ measured }) => measured !== null).length;
@@ -79,7 +63,11 @@ function stepText(step: ResultStep, count: number, options: TextOptions): string
     ...listOf('not as predicted:', step.cells.filter(isMismatch).map(cellText), options),
     ...listOf('without evidence:', step.cells.filter(isWithoutEvidence).map(cellText), options),
     ...listOf('as predicted, but by another rule:', step.cells.filter(isOtherRule).map(cellText), options),
-    ...listOf('not as expected:', step.violations.flatMap(violationText), options),
+    ...listOf(
+      'not as expected:',
+      step.violations.flatMap((one) => violationLines(one, cellText)),
+      options,
+    ),
     '',
   ];
 }
@@ -95,7 +83,7 @@ export function renderResult(result: LabResult, options: TextOptions): string {
     ...(passedOver.length > 0 ? [`passed over: ${passedOver.join(', ')}`] : []),
     ...listOf('rules that no probe met:', rulesNeverHit, options),
     `${result.name}: ${summary.measured} cells measured, ${summary.mismatches} not as predicted, ${summary.noEvidence} without evidence${
-      summary.violations > 0 ? `, ${summary.violations} expectations not met` : ''
+      summary.violations > 0 ? `, ${unmetText(summary.violations)}` : ''
     }`,
   ];
   return `${lines.join('\n')}\n`;

@@ -75,6 +75,35 @@ describe('a folder of plain manifests', () => {
     ]);
   });
 
+  test('predict: what is expected is held against what is predicted, exit 1', () => {
+    writeFileSync(join(shop, 'experiment.yaml'), 'expect: [{allow: {from: shop/db, to: shop/db, port: pg}}]'.replace('pg', '5432'));
+    expect(rkt.run(['lab', 'predict', shop])).toMatchObject({ status: 0, stdout: expect.not.stringContaining('expect') as string });
+    writeFileSync(join(shop, 'experiment.yaml'), 'expect:\n- deny: {from: shop/front, to: shop/db}\n- allow: {to: shop/front}\n');
+    const { status, stdout } = rkt.run(['lab', 'predict', shop]);
+    expect([status, stdout]).toEqual([
+      1,
+      expect.stringContaining(
+        'not as expected:\n  experiment.yaml:2: expected deny: shop/front → shop/db TCP/5432: predicted allowed by NetworkPolicy shop/db ingress[0]\n',
+      ),
+    ]);
+    const json = rkt.run(['lab', 'predict', shop, '--format=json']);
+    const { steps } = JSON.parse(json.stdout) as { steps: { violations: { expected: string; line: number; cells: { to: string }[] }[] }[] };
+    expect([json.status, steps[0]?.violations]).toEqual([
+      1,
+      [expect.objectContaining({ expected: 'deny', line: 2, cells: [expect.objectContaining({ to: 'shop/db' }), expect.anything()] })],
+    ]);
+  });
+
+  test('things to look at: by which command, unless it was standard input, which is read once', () => {
+    const policy = 'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: m, namespace: shop}\nspec: {policyTypes: [Egress]}\n';
+    writeFileSync(join(shop, 'more.yaml'), policy);
+    expect(rkt.run(['lab', 'predict', shop]).stderr).toContain(`one thing to look at: rkt lab lint ${shop}\n`);
+    for (const verb of ['predict', 'run']) {
+      const { stderr } = spawnSync(rktPath, ['lab', verb, '-'], { encoding: 'utf8', input: `${manifests}---\n${policy}`, timeout: 30_000 });
+      expect([verb, stderr.trimEnd().split('\n').at(-1)]).toEqual([verb, 'one thing to look at']);
+    }
+  });
+
   test('standard input, and an ordinary user', () => {
     const { stdout } = spawnSync(rktPath, ['lab', 'predict', '-'], { encoding: 'utf8', input: manifests, timeout: 30_000 });
     expect(stdout).toContain('| shop/front | .-      | -#         |');
@@ -103,6 +132,24 @@ describe('what is wrong', () => {
       expect(stderr).toMatch(new RegExp(`^error: \\d+ faults? in ${file}.*\\n  - ${file}:\\d+: `, 'm'));
     }
     expect(readdirSync(shop).sort()).toEqual(['bad', 'k8s']);
+  });
+
+  test('a command line that makes no sense is bad input: 2, never a set-up failure', () => {
+    for (const args of [
+      ['run', '--foo', shop],
+      ['run', '--format=xml', shop],
+      ['run', shop, shop],
+      ['predict', '--format', shop],
+      ['lint', shop, '--foo=1'],
+      ['suite', 'a', 'b'],
+      ['fuzz', '--seed=x'],
+      ['nosuch'],
+      ['r', '--foo'],
+      [],
+    ])
+      expect([args, rkt.run(['lab', ...args]).status]).toEqual([args, 2]);
+    expect(rkt.run(['--debug', 'lab', 'run', '--foo', shop]).status).toBe(2);
+    expect([rkt.run(['net', 'list', '--foo']).status, rkt.run(['lap']).status]).toEqual([254, 254]);
   });
 
   test('no folder, no such folder, a terminal is not painted', () => {

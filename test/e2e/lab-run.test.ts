@@ -163,7 +163,19 @@ test('an expectation that is not met: exit 1, with the rule that decided', () =>
   expect(stdout).toMatch(
     /experiment\.yaml:1: expected allow: shop\/other → shop\/db TCP\/80: predicted denied by NetworkPolicy shop\/db ingress, measured denied by NetworkPolicy shop\/db ingress \(drop-record\)/,
   );
-  expect(stdout).toContain('1 expectations not met');
+  expect(stdout).toContain('1 expectation not met');
+});
+
+test('a pod always reaches itself: * leaves it out, and who names it on both ends is told so', () => {
+  shop();
+  write('policies/deny.yaml', policy('deny', { podSelector: {}, policyTypes: ['Ingress'] }));
+  const shut = (from: string): ReturnType<typeof run> => {
+    write('experiment.yaml', JSON.stringify({ expect: [{ deny: { from, to: 'shop/other', port: 9090 } }] }));
+    return run();
+  };
+  expect([shut('*').status, shut('*').stdout]).toEqual([0, expect.not.stringContaining('not as expected')]);
+  const { status, stdout } = shut('shop/other');
+  expect([status, stdout]).toEqual([1, expect.stringContaining('expected deny: shop/other → shop/other TCP/9090: a pod always reaches itself\n')]);
 });
 
 test('bad input: every fault with its line, exit 2', () => {

@@ -22,12 +22,10 @@ export const command = defineCommand({
     if (dir === undefined || from === undefined || to === undefined || port === undefined)
       throw new RuntimeError('ERR_CLI_USAGE', 'rkt lab explain needs DIR SRC DST PORT/PROTO', {
         hint: 'rkt help lab explain shows examples',
-        exitCode: 2,
       });
     if (flags.step !== undefined && !/^\d{1,5}$/.test(flags.step))
       throw new RuntimeError('ERR_CLI_USAGE', `--step=${flags.step} is no number`, {
         hint: 'steps are counted from 1; 0 is before the first',
-        exitCode: 2,
       });
     const explanations = explainConnection(openExperiment(dir), from, to, port, Number(flags.step ?? '0'));
     if (flags.format === undefined) out(explanationsText(explanations));

@@ -6,7 +6,7 @@ import { formatFlag, out, outJson } from '../output.ts';
 
 function numberOf(name: string, text: string, least: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-  if (value < least) throw new RuntimeError('ERR_CLI_USAGE', `--${name} must be a number from ${least}, not "${text}"`, { exitCode: 2 });
+  if (value < least) throw new RuntimeError('ERR_CLI_USAGE', `--${name} must be a number from ${least}, not "${text}"`);
   return value;
 }
 
@@ -51,6 +51,6 @@ function write(path: string, text: string): void {
   try {
     writeFileSync(path, `${text}\n`);
   } catch (error) {
-    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { exitCode: 2, cause: error });
+    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,15 +1,14 @@
-import { cellJson, legend, lintExperiment, openExperiment, predictExperiment, predictionText } from '../../lab/offline.ts';
-import { printable } from '../../model/errors.ts';
+import { legend, lintExperiment, openExperiment, predictExperiment, predictionText, stepJson } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
-import { folderOf, tellSkipped } from '../lab-folder.ts';
-import { formatFlag, note, out, outJson } from '../output.ts';
+import { folderOf, tellFindings, tellSkipped } from '../lab-folder.ts';
+import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab predict',
   summary: 'show which connections network policies allow; touches nothing',
   usage: '[flags] DIR',
   examples: [
-    ['rkt lab predict shop', 'the matrix of the pods and policies in the folder shop'],
+    ['rkt lab predict shop', 'the matrix of the pods and policies in the folder shop; exit 1 when it is not as experiment.yaml expects'],
     ['kubectl get pods,ns,netpol -A -o yaml | rkt lab predict -', 'of a cluster, by what it prints'],
     ['rkt lab predict --format=json shop', 'every connection with the rule that decides'],
   ],
@@ -22,15 +21,11 @@ export const command = defineCommand({
     if (flags.format === undefined) {
       out(`${steps.map(predictionText).join('\n')}${legend}`);
       tellSkipped(experiment);
-      const findings = lintExperiment(experiment).length;
-      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint ${printable(folder)}`);
+      tellFindings(lintExperiment(experiment).length, folder);
     } else {
       const { name, skipped } = experiment;
-      outJson(
-        { format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map((step) => ({ name: step.name, cells: step.cells.map(cellJson) })) },
-        flags.format,
-      );
+      outJson({ format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map(stepJson) }, flags.format);
     }
-    return 0;
+    return steps.every(({ violations }) => violations.length === 0) ? 0 : 1;
   },
 });

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
-import { RuntimeError, messageOf, printable } from '../../model/errors.ts';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { exitStatus, renderResult, runExperiment } from '../../lab/lab.ts';
 import { lintExperiment, openExperiment } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
-import { folderOf } from '../lab-folder.ts';
-import { formatFlag, note, out, outJson } from '../output.ts';
+import { folderOf, tellFindings } from '../lab-folder.ts';
+import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab run',
@@ -27,8 +27,7 @@ export const command = defineCommand({
     if (flags.out !== undefined) write(flags.out, JSON.stringify(result));
     if (flags.format === undefined) {
       out(renderResult(result, { color: process.stdout.isTTY && process.env['NO_COLOR'] === undefined, verbose: flags.verbose }));
-      const findings = lintExperiment(experiment).length;
-      if (findings > 0) note(`${findings === 1 ? 'one thing' : `${findings} things`} to look at: rkt lab lint ${printable(folder)}`);
+      tellFindings(lintExperiment(experiment).length, folder);
     } else outJson(result, flags.format);
     return exitStatus(result.summary);
   },
@@ -38,6 +37,6 @@ function write(path: string, text: string): void {
   try {
     writeFileSync(path, `${text}\n`);
   } catch (error) {
-    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { exitCode: 2, cause: error });
+    throw new RuntimeError('ERR_CLI_USAGE', `cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
 }

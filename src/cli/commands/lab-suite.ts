@@ -13,7 +13,7 @@ export const command = defineCommand({
   },
   maxOperands: 1,
   run({ flags, operands: [path] }) {
-    if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE', exitCode: 2 });
+    if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE' });
     const result = runSuite(openSuite(path));
     if (flags.format !== undefined) outJson(result, flags.format);
     else out(textOf(result));

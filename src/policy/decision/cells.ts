@@ -92,7 +92,7 @@ export function flowsOf(world: World, probes: Probes): Flow[] {
     endpointMatches(pair.from, from, world) && endpointMatches(pair.to, to, world);
   const asked = (from: Endpoint, to: Endpoint): readonly Port[] => {
     const own = (pairs?.some((pair) => isMeant(pair, from, to)) ?? true) ? ports(to) : [];
-    const more = expected.filter((one) => isMeant(one, from, to));
+    const more = expected.filter((one) => isExpectedOf(one, from, to, world));
     return more.length === 0 ? own : sortedPorts([...own, ...more]);
   };
   return all.flatMap(({ endpoints: sources }) =>
@@ -105,6 +105,18 @@ export function flowsOf(world: World, probes: Probes): Flow[] {
     ),
   );
 }
+
+/**
+ * Whether an expectation is about a connection between these ends. A pod always reaches itself (R33), so that many pods, an absent end
+ * or labels do not mean a pod to itself: who wants that names it on both ends.
+ */
+export function isExpectedOf(pair: Pair, from: Endpoint, to: Endpoint, world: World): boolean {
+  const isItself = from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod);
+  if (isItself && !(isNameOf(pair.from, from) && isNameOf(pair.to, to))) return false;
+  return endpointMatches(pair.from, from, world) && endpointMatches(pair.to, to, world);
+}
+const isNameOf = (pattern: EndpointPattern, endpoint: Endpoint): boolean =>
+  pattern.kind === 'name' && (pattern.text === endpointName(endpoint) || pattern.text === endpoint.ip.text);
 
 /** Whether a pattern of an experiment means this end. `*` means all pods. */
 export function endpointMatches(pattern: EndpointPattern, endpoint: Endpoint, world: World): boolean {

@@ -45,6 +45,8 @@ export interface Decision {
   readonly ingress: Decided;
   /** from a pod to itself: allowed whatever the rules say (R33), unless the switch says `rules` */
   readonly loopback: boolean;
+  /** allowed for that reason alone: no policy had a say */
+  readonly spared: boolean;
 }
 
 /** Told of everything that is looked at, in order. */
@@ -77,7 +79,8 @@ export class Evaluator {
     const ingress = this.direction('ingress', flow, observer);
     const byRules = egress.verdict === 'allow' && ingress.verdict === 'allow' ? 'allow' : 'deny';
     const loopback = flow.from.kind === 'pod' && flow.to.kind === 'pod' && flow.from.pod === flow.to.pod;
-    return { verdict: loopback && this.world.switches.loopback === 'allow' ? 'allow' : byRules, egress, ingress, loopback };
+    const spared = loopback && this.world.switches.loopback === 'allow';
+    return { verdict: spared ? 'allow' : byRules, egress, ingress, loopback, spared };
   }
 
   /** Policies of a tier that have a say about a network of a pod. */

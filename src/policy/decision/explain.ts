@@ -107,8 +107,7 @@ export function explain(evaluator: Evaluator, flow: Flow): Explanation {
 }
 
 function summary(decision: Decision, directions: readonly WalkedDirection[]): string {
-  const isSpared = decision.loopback && decision.verdict === 'allow';
-  if (isSpared) return 'a pod always reaches itself: the traffic never leaves it, so no policy sees it';
+  if (decision.spared) return 'a pod always reaches itself: the traffic never leaves it, so no policy sees it';
   const denying = directions.filter(({ verdict }) => verdict === 'deny');
   if (denying.length > 0) return denying.map(({ because }) => because).join('; ');
   return directions.map(({ because }) => because).join('; ');

@@ -1,4 +1,5 @@
 /** Mistakes that are seen in one policy, or in what several say of one pod. */
+import { type Family, cidrText, contains, networkOf } from '../../model/cidr.ts';
 import { meansPod, namespaceLabels } from '../decision/match.ts';
 import { policyKey, type Peer, type Policy, type PortMatch, type Rule } from '../model/policy.ts';
 import type { World } from '../model/experiment.ts';
@@ -92,12 +93,28 @@ export function lintFamilies(world: World, policy: Policy): Finding[] {
   );
   if (!hasBoth) return [];
   return [...policy.ingress, ...policy.egress].flatMap(({ peers = [] }): Finding[] => {
-    const everywhere = peers.filter((peer) => peer.kind === 'block' && peer.cidr.prefixLen === 0);
-    const [only] = everywhere;
-    if (only?.kind !== 'block' || everywhere.some((peer) => peer.kind === 'block' && peer.cidr.ip.family !== only.cidr.ip.family)) return [];
-    const [this_, other] = only.cidr.ip.family === 4 ? ['IPv4', '::/0'] : ['IPv6', '0.0.0.0/0'];
-    return [
-      { code: 'one-family', text: `the rule means every ${this_} address, and none of the other family`, cure: `add ${other}`, ...only.source },
-    ];
+    const everywhere = peers.flatMap((peer) => (peer.kind === 'block' && peer.cidr.prefixLen === 0 ? [peer] : []));
+    const only = everywhere.find(({ except }) => except.length === 0) ?? everywhere[0];
+    if (only === undefined || everywhere.some(({ cidr }) => cidr.ip.family !== only.cidr.ip.family)) return [];
+    const [this_, family, other] = only.cidr.ip.family === 4 ? (['IPv4', 6, '::/0'] as const) : (['IPv6', 4, '0.0.0.0/0'] as const);
+    const isWhole = only.except.length === 0;
+    const meant = isWhole
+      ? `the rule means every ${this_} address`
+      : `the block means every ${this_} address but ${listed(only.except.map(cidrText))}`;
+    const cure = isWhole ? `add ${other}` : `add ${other} with ${exceptForPods(world, policy, family)}`;
+    return [{ code: 'one-family', text: `${meant}, and none of the other family`, cure, ...only.source }];
   });
+}
+
+const listed = (texts: readonly string[]): string => [texts.slice(0, -1).join(', '), ...texts.slice(-1)].filter((text) => text !== '').join(' and ');
+
+/** An except may be what keeps pods from one another: the other family must not open what it shuts. Ranges are told where all pods are in them. */
+function exceptForPods({ networks, pods }: World, policy: Policy, family: Family): string {
+  const concerned = networks.filter(({ id }, index) => policy.networks?.includes(id) ?? index === 0);
+  const ranges = concerned.flatMap(({ subnets }) => subnets.filter(({ ip }) => ip.family === family).map(networkOf));
+  const ips = pods.flatMap(({ interfaces }) => interfaces.flatMap((one) => (concerned.some(({ id }) => id === one.network) ? one.ips : [])));
+  const own = ips.filter((ip) => ip.family === family);
+  return own.length > 0 && own.every((ip) => ranges.some((range) => contains(range, ip)))
+    ? `except: [${ranges.map(cidrText).join(', ')}], which is where the pods are`
+    : `an except for the IPv${family} addresses of the pods`;
 }

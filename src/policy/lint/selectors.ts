@@ -17,7 +17,7 @@ export function lintSubject(world: World, policy: Policy): Finding[] {
     {
       code: 'selects-nothing',
       text: `${policyKey(policy)} selects ${podsText(policy.subject)}, and there are none`,
-      cure: nearest(world, policy.subject),
+      cure: rightNamespace(world, policy.subject) ?? nearest(world, policy.subject),
       ...(policy.subject.podSelector?.source ?? policy.source),
     },
   ];
@@ -37,7 +37,7 @@ export function lintPeers(world: World, policy: Policy): Finding[] {
         {
           code: 'peer-matches-nothing',
           text: `the peer means ${podsText(peer.pods)}, and there are none`,
-          cure: nearest(world, peer.pods),
+          cure: otherNamespace(world, peer.pods) ?? nearest(world, peer.pods),
           ...peer.source,
         },
       ];
@@ -45,14 +45,30 @@ export function lintPeers(world: World, policy: Policy): Finding[] {
   );
 }
 
-/** What was probably meant: a label that is nearly there, or the namespace in which such pods are. */
+/** Where to put a policy that selects by label in its own namespace, if such pods are only in others. Its podSelector cannot leave it. */
+function rightNamespace({ pods, namespaces }: World, { namespace, podSelector }: PodMatch): string | undefined {
+  if (namespace === undefined || podSelector === undefined || podSelector.requirements.length === 0) return undefined;
+  const running = pods.filter(({ ended }) => !ended);
+  const elsewhere = [...new Set(running.filter((pod) => selects(podSelector, pod.labels)).map((pod) => pod.namespace))].sort();
+  if (elsewhere.length === 0) return undefined;
+  const isEmpty = !running.some((pod) => pod.namespace === namespace);
+  const isThere =
+    pods.some((pod) => pod.namespace === namespace) || namespaces.some(({ name, source }) => name === namespace && source !== undefined);
+  return `no ${isEmpty ? '' : 'such '}pod in namespace ${namespace}${isThere ? '' : ` (there is no namespace ${namespace})`}; put the policy into namespace ${elsewhere.join(' or ')}, where such pods are`;
+}
+
+/** What a peer lacks that selects by label in the policy's own namespace, if such pods are in another. */
+function otherNamespace(world: World, { namespace, podSelector }: PodMatch): string | undefined {
+  if (namespace === undefined || podSelector === undefined) return undefined;
+  const elsewhere = world.pods.find((pod) => selects(podSelector, pod.labels));
+  return elsewhere === undefined
+    ? undefined
+    : `such pods are in namespace ${elsewhere.namespace}: a podSelector alone stays in the policy's own, add namespaceSelector`;
+}
+
+/** What was probably meant: a label that is nearly there. */
 function nearest(world: World, match: PodMatch): string {
   const { namespace, namespaceSelector, podSelector } = match;
-  if (namespace !== undefined && podSelector !== undefined) {
-    const elsewhere = world.pods.find((pod) => selects(podSelector, pod.labels));
-    if (elsewhere !== undefined)
-      return `such pods are in namespace ${elsewhere.namespace}: a podSelector alone stays in the policy's own, add namespaceSelector`;
-  }
   const namespaces = world.namespaces.filter(({ name }) => namespace === undefined || name === namespace);
   const ofNamespaces =
     namespaceSelector === undefined

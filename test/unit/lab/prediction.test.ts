@@ -1,5 +1,5 @@
 /** The predicted matrix as text and as JSON. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { matrixText } from '../../../src/lab/matrix.ts';
 import { cellJson, predictSteps, predictionText } from '../../../src/lab/prediction.ts';
 import { np, read } from '../policy/ask.ts';
@@ -73,4 +73,62 @@ test('a network of its own has a table of its own', () => {
     'main',
   );
   expect(text.match(/network \w+/g)).toEqual(['network main', 'network a', 'network b']);
+});
+
+describe('what is expected', () => {
+  const held = (expectations: string): string[] =>
+    predictSteps(read(`${first.replace(/steps: .*\n/, '')}expect: [${expectations}]`, policies)).flatMap(({ violations }) =>
+      violations.map(({ expected, cells }) => `${expected}: ${cells.map(({ from, to, flow }) => `${from} ${to} ${flow.from.ip.family}`).join(', ')}`),
+    );
+
+  test('predictions are held to it, step by step', () => {
+    expect(held('{allow: {from: x/web, to: x/db}}, {deny: {from: x/db, to: x/web}}')).toEqual([
+      'allow: x/web x/db 6',
+      'deny: x/db x/web 4, x/db x/web 4, x/db x/web 6, x/db x/web 6',
+    ]);
+    const steps = predictSteps(
+      read(`${first.replace('delete: p', 'delete: p, expect: [{deny: {to: x/db}}]')}expect: [{allow: {from: x/web, to: x/db}}]`, policies),
+    );
+    expect(steps.map(({ violations }) => violations.map(({ step, expected, file, line }) => [step, expected, file, line]))).toEqual([
+      [['start', 'allow', 'experiment.yaml', 6]],
+      [['open', 'deny', 'experiment.yaml', 5]],
+    ]);
+    expect(predictionText(steps[0] ?? expect.fail())).toContain(`\
+6 connections: 5 allowed, 1 denied, 1 expectation not met
+
+not as expected:
+  experiment.yaml:6: expected allow: x/web → x/db TCP/5432 (IPv6): predicted denied by NetworkPolicy x/p ingress
+`);
+  });
+
+  test('a long list is cut: JSON has all of it', () => {
+    const pods = Array.from({ length: 6 }, (_, index) => `{ns: x, name: p${index}, ip: 10.0.0.${index + 1}, ports: [80]}`);
+    const [step] = predictSteps(read(`pods: [${pods.join(', ')}]\nexpect: [{deny: {}}]`));
+    const text = predictionText(step ?? expect.fail());
+    expect(text.match(/expected deny/g)).toHaveLength(20);
+    expect(text).toMatch(/\n {2}… and \d+ more \(--format=json\)\n$/);
+    expect(step?.violations[0]?.cells.length).toBeGreaterThan(29);
+  });
+
+  test('who means many pods does not mean a pod to itself: that is always allowed', () => {
+    const shut = np('{podSelector: {}, policyTypes: [Ingress]}');
+    const of = (expectation: string): (readonly string[])[] =>
+      predictSteps(read(`${first.replace(/steps: .*\n/, '')}expect: [${expectation}]`, shut)).flatMap(({ violations }) =>
+        violations.map(({ cells }) => cells.map(({ from, to }) => `${from} ${to}`)),
+      );
+    for (const ends of ['from: "*", to: x/db', 'to: x/db', 'from: x/db', 'from: "x/*", to: x/db', 'from: {labels: {app: db}}, to: "*"'])
+      expect([ends, of(`{deny: {${ends}, port: 9090}}`)]).toEqual([ends, []]);
+    expect(of('{deny: {from: x/db, to: x/db, port: 9090}}')).toEqual([['x/db x/db', 'x/db x/db']]);
+    expect(of('{allow: {from: x/db, to: x/db, port: 9090}}')).toEqual([]);
+    expect(of('{deny: {from: 10.0.0.2, to: x/db, port: 9090}}')).toEqual([['x/db x/db']]);
+  });
+
+  test('no rule has a say about a pod and itself, unless it is scored by the rules', () => {
+    const shut = np('{podSelector: {}, policyTypes: [Ingress]}');
+    const rule = (switches: string): unknown =>
+      predictSteps(read(`${first}switches: {${switches}}`, shut))[0]
+        ?.cells.map(cellJson)
+        .find(({ from, to }) => from === to)?.predicted.rule;
+    expect([rule(''), rule('loopback: rules')]).toEqual([null, 'NetworkPolicy x/p ingress']);
+  });
 });

@@ -75,6 +75,23 @@ describe('the matrix', () => {
   });
 });
 
+test('one expectation, two expectations', () => {
+  const text = (violations: number): string =>
+    renderResult({ ...result([]), summary: { ...result([]).summary, violations } }, { color: false, verbose: false });
+  expect(text(0)).not.toContain('not met');
+  expect(text(1)).toContain(', 1 expectation not met\n');
+  expect(text(2)).toContain(', 2 expectations not met\n');
+});
+
+test('a pod always reaches itself: no policy is blamed for it, unless it is scored by the rules', () => {
+  const itself = (verdict: 'allow' | 'deny', rule: string | null): string => {
+    const { predicted } = cell('x/a', verdict, null);
+    return cellText(cell('x/a', verdict, null, { loopback: true, unmeasured: 'loopback', predicted: { ...predicted, rule } }));
+  };
+  expect(itself('allow', null)).toBe('x/a → x/a TCP/80: a pod always reaches itself');
+  expect(itself('deny', rules.ingress)).toBe('x/a → x/a TCP/80: predicted denied by NetworkPolicy x/p ingress[0], not measured (loopback)');
+});
+
 test('SCTP is not called more than it is', () => {
   expect(cellText(cell('x/b', 'allow', { evidence: 'delivered', rtt_us: null }, { protocol: 'SCTP' }))).toMatch(
     /measured allowed .* \(INIT delivered\)$/,

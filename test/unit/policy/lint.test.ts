@@ -38,7 +38,24 @@ egress:
     ]);
     const apps = 'pods: [{ns: x, name: f, labels: {app: frontend}}, {ns: y, name: d, labels: {app: database}}]';
     expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: fronted}}'), apps)[0]).toContain('did you mean app: frontend?');
-    expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: database}}'), apps)[0]).toContain('such pods are in namespace y');
+    expect(of('selects-nothing', policy('podSelector: {matchLabels: {app: database}}'), apps)).toEqual([
+      '5: NetworkPolicy x/p selects pods with app=database of namespace x, and there are none → no such pod in namespace x; put the policy into namespace y, where such pods are',
+    ]);
+    // spec.podSelector has no namespaceSelector beside it.
+    const astray = np('{podSelector: {matchLabels: {app: database}}}', 'p', 'z');
+    expect(of('selects-nothing', astray, `${apps}\nnamespaces: [z]`)[0]).toMatch(
+      / → no pod in namespace z; put the policy into namespace y, where such pods are$/,
+    );
+    expect(of('selects-nothing', astray, apps)[0]).toMatch(
+      / → no pod in namespace z \(there is no namespace z\); put the policy into namespace y, where /,
+    );
+    const both = 'pods: [{ns: x, name: d, labels: {app: database}}, {ns: y, name: d, labels: {app: database}}]';
+    expect(of('selects-nothing', astray, both)[0]).toContain('put the policy into namespace x or y, where such pods are');
+    // A peer has one.
+    expect(of('peer-matches-nothing', policy('ingress:\n- from:\n  - podSelector: {matchLabels: {app: database}}'), apps)[0]).toMatch(
+      /such pods are in namespace y: .* add namespaceSelector$/,
+    );
+    expect(of('selects-nothing', np('{podSelector: {}}', 'p', 'empty'))[0]).toContain('there is no pod in namespace empty');
     expect(of('selects-nothing', np('{}', 'p', 'empty'))[0]).toContain('there is no pod in namespace empty');
     expect(of('peer-matches-nothing', policy('ingress:\n- from:\n  - podSelector: {}\n  - namespaceSelector: {matchLabels: {ns: yy}}'))).toEqual([
       '8: the peer means all pods of namespaces with ns=yy, and there are none → did you mean ns: y?',
@@ -118,5 +135,20 @@ egress:
     ]);
     expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0}}, {ipBlock: {cidr: "::/0"}}'))).toEqual([]);
     expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0}}'), 'pods: [{ns: x, name: a, ip: 10.0.0.1}]')).toEqual([]);
+    // With an except, the whole of the other family would open to the pods what was kept from them.
+    const lan = 'networks: [{name: lan, subnets: [10.1.0.0/16, "fd00:1::/64"]}]\npods: [{ns: x, name: a}, {ns: x, name: b}]';
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}'), lan)).toEqual([
+      '6: the block means every IPv4 address but 10.0.0.0/8, and none of the other family → add ::/0 with except: [fd00:1::/64], which is where the pods are',
+    ]);
+    expect(of('one-family', block('{ipBlock: {cidr: "::/0", except: ["fc00::/7", "fe80::/10"]}}'), lan)).toEqual([
+      '6: the block means every IPv6 address but fc00::/7 and fe80::/10, and none of the other family → add 0.0.0.0/0 with except: [10.1.0.0/16], which is where the pods are',
+    ]);
+    // Addresses of manifests say nothing of the range that they are from.
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}'))[0]).toMatch(
+      / → add ::\/0 with an except for the IPv6 addresses of the pods$/,
+    );
+    expect(of('one-family', block('{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}, {ipBlock: {cidr: 0.0.0.0/0}}'), lan)).toEqual([
+      '6: the rule means every IPv4 address, and none of the other family → add ::/0',
+    ]);
   });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { cellJson, predictSteps } from '../../../src/lab/prediction.ts';
+import { predictSteps, stepJson } from '../../../src/lab/prediction.ts';
 import { cnp, faultsOf, grid, np, read } from './ask.ts';
 
 type Schema = Parameters<typeof z.fromJSONSchema>[0] & { properties: Record<string, unknown>; $defs: Record<string, Record<string, unknown>> };
@@ -89,8 +89,11 @@ test('what lab predict prints passes its schema', () => {
   const two = cnp('{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}', 'a');
   const rival = cnp('{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}]}', 'b');
   const { name, skipped } = read(grid);
-  const steps = predictSteps(read(grid, two + rival + np('{}'))).map((step) => ({ name: step.name, cells: step.cells.slice(0, 200).map(cellJson) }));
+  const steps = predictSteps(
+    read(`${grid}expect: [{deny: {from: x/a, to: x/a}}, {allow: {from: y/a, to: y/a, port: 9}}]`, two + rival + np('{}')),
+  ).map((step) => stepJson({ ...step, cells: step.cells.slice(0, 200) }));
   const result = z.fromJSONSchema(schema('prediction')).safeParse({ format: 'rkt-lab-prediction-1', name, skipped, steps });
   expect(result.error?.issues ?? []).toEqual([]);
   expect(steps[0]?.cells.some(({ predicted }) => predicted.ambiguous !== undefined)).toBe(true);
+  expect(steps[0]?.violations.map(({ cells }) => cells.length)).toEqual([12]);
 });
