@@ -152,8 +152,8 @@ export async function verifyImages(
     const store = openStore(dataDir);
     return references.length === 0 ? store.list() : references.map((reference) => requireRecord(store, reference));
   });
-  const refetch = async (origin: string): Promise<StoredImage> => {
-    const [image] = await fetchImages(settings, [origin], fetching);
+  const refetch = async (origin: string, pinned: readonly Digest[]): Promise<StoredImage> => {
+    const [image] = await fetchImages(settings, [origin], { ...fetching, pinned });
     if (image === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `nothing came from ${origin}`);
     return image;
   };

@@ -9,7 +9,7 @@ import type { Fetching } from './images.ts';
 import { registryAccess } from './registry-access.ts';
 
 /** @throws ERR_CONFIG_INVALID */
-export function fetchOptions(settings: Settings, store: ImageStore, { progress, pullPolicy, warn }: Fetching): FetchOptions {
+export function fetchOptions(settings: Settings, store: ImageStore, { progress, pullPolicy, warn, pinned }: Fetching): FetchOptions {
   const configuration = loadConfiguration(settings);
   const aci = aciPolicy(settings, configuration, (note) => progress({ note }));
   return {
@@ -19,6 +19,7 @@ export function fetchOptions(settings: Settings, store: ImageStore, { progress, 
     limits: configuration.limits,
     accept: acceptedBy(settings),
     ...aci,
+    pinned,
     ...(pullPolicy === 'never' ? { aciRemote: undefined } : { remote: () => registryAccess(settings, configuration, warn) }),
   };
 }

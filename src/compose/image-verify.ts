@@ -19,8 +19,8 @@ export interface VerifiedLayer {
   readonly outcome: 'repaired' | { readonly kept: string } | undefined;
 }
 
-/** Fetches from `origin`; layers that are in the store are not looked at. */
-export type Refetch = (origin: string) => Promise<StoredImage>;
+/** Fetches from `origin`, where the images `ids` came from; layers that are in the store are not looked at. */
+export type Refetch = (origin: string, ids: readonly Digest[]) => Promise<StoredImage>;
 
 /** Looks at every layer of an image, and repairs those that are damaged if `refetch` is given. */
 export async function verifyImage(dataDir: string, image: StoredImage, refetch: Refetch | undefined): Promise<VerifiedLayer[]> {
@@ -38,15 +38,17 @@ export async function verifyImage(dataDir: string, image: StoredImage, refetch: 
 }
 
 async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | { readonly kept: string }> {
-  const origins = [...new Set(store.list().flatMap(({ layers, origin }) => (origin !== undefined && layers.includes(layer) ? [origin] : [])))];
+  const origins = new Map<string, Digest[]>();
+  for (const { id, layers, origin } of store.list())
+    if (origin !== undefined && layers.includes(layer)) origins.set(origin, [...(origins.get(origin) ?? []), id]);
   using staging = openOwnStaging(store.dataDir, `repair-${newPodId()}`);
   const aside = join(staging.dir, 'rootfs');
   const taken = takeAway(store.dataDir, layer, aside);
   if (taken !== 'taken') return { kept: taken };
   const reasons: string[] = [];
-  for (const origin of origins) {
+  for (const [origin, ids] of origins) {
     try {
-      await refetch(origin);
+      await refetch(origin, ids);
       if (store.layer(layer) !== undefined) return 'repaired';
       reasons.push(`${printable(origin)} holds another image now`);
     } catch (error) {

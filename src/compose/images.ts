@@ -20,6 +20,8 @@ export interface Fetching {
   readonly warn: (text: string) => void;
   /** by the place of its image: a file with the signature (`--signature`); undefined: where it is by default */
   readonly signatureFiles?: readonly (string | undefined)[];
+  /** for a repair: the image IDs of which an ACI must have one; it needs no signature then */
+  readonly pinned?: readonly Digest[];
 }
 
 /** A fetched image can only be lost to image gc at once; one that goes again and again is not there for another reason. */
