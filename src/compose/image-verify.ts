@@ -3,8 +3,9 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { newPodId } from '../host/uuid.ts';
 import { isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
-import type { Digest } from '../model/ids.ts';
+import { shownId, type Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
+import { layersKeptBy } from '../state/images/collect.ts';
 import { imagePaths } from '../state/images/layout.ts';
 import { lockStore, openLease } from '../state/images/locks.ts';
 import { openOwnStaging } from '../state/images/staging.ts';
@@ -16,7 +17,22 @@ export interface VerifiedLayer {
   readonly layer: Digest;
   readonly damages: readonly Damage[];
   /** undefined: there was nothing to repair, or nobody asked for it */
-  readonly outcome: 'repaired' | { readonly kept: string } | undefined;
+  readonly outcome: 'repaired' | KeptDamaged | undefined;
+}
+
+/** A layer that could not be repaired. */
+export interface KeptDamaged {
+  /** why */
+  readonly kept: string;
+  /** the images that have it: it stays as long as one of them does */
+  readonly keptBy: readonly StoredImage[];
+}
+
+/** How to get rid of layers that cannot be repaired: a fetch takes what the store has, so all images that have them must go before. */
+export function removalHint(kept: readonly KeptDamaged[]): string {
+  const images = [...new Map(kept.flatMap(({ keptBy }) => keptBy.map((image) => [image.id, image]))).values()];
+  const origins = new Set(images.map(({ id, origin }) => printable(origin ?? shownId(id, false))));
+  return `rkt image rm ${images.map(({ id }) => shownId(id, false)).join(' ')}, then rkt fetch ${[...origins].join(' ')}`;
 }
 
 /** Fetches from `origin`, where the images `ids` came from; layers that are in the store are not looked at. */
@@ -37,14 +53,18 @@ export async function verifyImage(dataDir: string, image: StoredImage, refetch: 
   return verified;
 }
 
-async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | { readonly kept: string }> {
+async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | KeptDamaged> {
+  const keptAs = (kept: string): KeptDamaged => ({
+    kept,
+    keptBy: store.list().filter((image) => layersKeptBy(store.dataDir, image).includes(layer)),
+  });
   const origins = new Map<string, Digest[]>();
   for (const { id, layers, origin } of store.list())
     if (origin !== undefined && layers.includes(layer)) origins.set(origin, [...(origins.get(origin) ?? []), id]);
   using staging = openOwnStaging(store.dataDir, `repair-${newPodId()}`);
   const aside = join(staging.dir, 'rootfs');
   const taken = takeAway(store.dataDir, layer, aside);
-  if (taken !== 'taken') return { kept: taken };
+  if (taken !== 'taken') return keptAs(taken);
   const reasons: string[] = [];
   for (const [origin, ids] of origins) {
     try {
@@ -57,7 +77,7 @@ async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): 
     }
   }
   putBack(store, layer, aside);
-  return { kept: reasons.length === 0 ? 'the store does not know where it came from' : reasons.join('; ') };
+  return keptAs(reasons.length === 0 ? 'the store does not know where it came from' : reasons.join('; '));
 }
 
 /** Moves a layer's tree out of the store, unless a pod has it mounted: there it would change under the app. @returns why not */

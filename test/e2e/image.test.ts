@@ -1,5 +1,5 @@
 /** `rkt image`: every command and flag from outside, on images that umoci, skopeo and the tests made. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
@@ -380,9 +380,17 @@ describe('verify', () => {
     const gone = rkt.run(['image', 'verify', 'one:1']);
     expect(gone.status).toBe(254);
     expect(gone.stderr).toContain(`cannot be repaired: oci:${path('one')}:1: there is no directory`);
-    expect(gone.stderr).toContain(
-      'hint: put right what is in the way and verify again; or rkt image rm the images that have the layer, then fetch them again',
-    );
+    const hint = (...names: string[]): string =>
+      `rkt image rm ${names.map((name) => ids[name]?.slice(0, 39)).join(' ')}, then rkt fetch ${names.map((name) => `oci:${path(name)}:${name === 'one' ? 1 : 2}`).join(' ')}\n`;
+    expect(gone.stderr).toContain(`hint: put right what is in the way and verify again; or ${hint('one')}`);
+    // A layer that both have stays as long as one of them does.
+    rmSync(path('two'), { recursive: true });
+    const shared = readdirSync(cas('layers')).find((name) => existsSync(cas('layers', name, 'bin/busybox'))) ?? '';
+    chmodSync(cas('layers', shared, 'bin'), 0o700);
+    const both = ['one', 'two'].sort((a, b) => ((ids[a] ?? '') < (ids[b] ?? '') ? -1 : 1));
+    expect(rkt.run(['image', 'verify', 'two:2']).stderr).toContain(`; or ${hint(...both)}`);
+    expect(rkt.run(['image', 'export', 'one:1', path('never.aci')]).stderr).toContain(`says what is wrong; ${hint(...both)}`);
+    chmodSync(cas('layers', shared, 'bin'), 0o755);
     expect(readFileSync(file(), 'utf8')).toBe(`${'one'.repeat(300)}x`);
     writeLayout(path('one'), [base], { tag: '1' });
     expect(rkt.run(['image', 'verify', 'one:1']).stderr).toContain('holds another image now');
