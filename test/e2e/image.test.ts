@@ -419,6 +419,22 @@ describe('verify', () => {
   });
 });
 
+test('fetch of several: each ID as it is there, also when a later one fails; one JSON document, or none', () => {
+  image('rm', 'one:1', 'two:2');
+  const [one, two, none] = [`oci:${path('one')}:1`, `oci:${path('two')}:2`, `oci:${path('nowhere')}`];
+  const { status, stdout, stderr } = rkt.run(['fetch', '--full', two, one, none]);
+  expect([status, stdout, lines(stderr).filter((line) => line.startsWith('error:'))]).toEqual([
+    254,
+    `${ids['two']}\n${ids['one']}\n`,
+    [`error: there is no directory ${path('nowhere')} [ERR_IMAGE_NOT_FOUND]`],
+  ]);
+  // What is there already, and what is named twice.
+  expect(lines(rkt.ok('fetch', '--full', 'one:1', two, 'one:1'))).toEqual([ids['one'], ids['two'], ids['one']]);
+  const json = rkt.run(['fetch', '--format=json', one, none]);
+  expect([json.status, json.stdout]).toEqual([254, '']);
+  expect(JSON.parse(rkt.ok('fetch', '--format=json', one, two))).toHaveLength(2);
+});
+
 test('dir: what skopeo copies', () => {
   run('skopeo', 'copy', '-q', `oci:${path('one')}:1`, `dir:${path('d')}`);
   run('skopeo', 'copy', '-q', '-f', 'v2s2', `oci:${path('one')}:1`, `dir:${path('v2s2')}`);
