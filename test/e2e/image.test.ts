@@ -232,6 +232,18 @@ describe('what is told of one image', () => {
   });
 });
 
+test.each([
+  ['image', 'rm', 'sha512-0000', 'image sha512-0000 is not in the store'],
+  ['image', 'inspect', 'sha256-0000', 'image sha256-0000 is not in the store'],
+  ['fetch', '--full', 'sha256-123', 'no image IDs found for sha256-123'],
+])('%s %s of an ID that nobody has: where to look', (...words) => {
+  const { status, stderr } = rkt.run(words.slice(0, 3));
+  expect([status, lines(stderr).slice(0, 2)]).toEqual([
+    254,
+    [`error: ${words[3]} [ERR_IMAGE_NOT_FOUND]`, 'hint: rkt image list shows the images there are'],
+  ]);
+});
+
 describe('in other forms', () => {
   test('render and extract: --rootfs-only, --overwrite', () => {
     for (const verb of ['render', 'extract']) {

@@ -85,7 +85,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
       return { ...(await fetchRemote(reference, fetch)), name: reference };
     if (parsed.kind === 'id')
       throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for ${parsed.algorithm}-${parsed.hex}`, {
-        hint: 'rkt fetch puts images into the store',
+        hint: 'rkt image list shows the images there are',
       });
     return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
   } catch (error) {
