@@ -347,9 +347,16 @@ describe('from servers', () => {
   });
   test('a bare name of a domain: its discovery, then its registry, and what each said', async () => {
     const { status, stderr } = await run('fetch', 'nowhere.invalid/app');
-    expect([status, stderr]).toEqual([254, expect.stringContaining('no image named "nowhere.invalid/app" in the store, and none elsewhere')]);
+    expect([status, stderr]).toEqual([
+      254,
+      expect.stringContaining('no image named "nowhere.invalid/app" in the store, and where else it may be nobody answers [ERR_HTTP_DNS]'),
+    ]);
     expect(stderr).toContain('  - discovery finds no place of an image for nowhere.invalid/app');
     expect(stderr.match(/cannot resolve nowhere\.invalid/g)?.length).toBeGreaterThan(1);
+    // A name with a port is no ACI's.
+    const unreachable = await run('fetch', '127.0.0.1:5000/big:1');
+    expect([unreachable.status, unreachable.stderr]).toEqual([254, expect.stringContaining('nobody answers [ERR_HTTP_UNREACHABLE]')]);
+    expect(unreachable.stderr).toContain('no answer from 127.0.0.1:5000: connection refused');
   });
   test('keys that the owner of a name shows are trusted when that is wanted', async () => {
     const key = gpg.publicKey(true, alice);

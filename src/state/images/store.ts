@@ -97,7 +97,7 @@ function required(image: StoredImage | undefined, reference: string): StoredImag
     throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${reference} is not in the store`, {
       // An ID says nothing about where there might be such an image.
       hint:
-        imageIdPrefix(reference) === undefined
+        imageIdPrefix(reference) === undefined || reference.includes('@')
           ? `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`
           : 'rkt image list shows the images there are',
     });
