@@ -1,6 +1,7 @@
 /** `rkt image`: every command and flag from outside, on images that umoci, skopeo and the tests made. */
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
 import { plain, run, writeLayout } from '../netns/images/image-rig.ts';
@@ -445,6 +446,28 @@ test('fetch of several: each ID as it is there, also when a later one fails; one
   const json = rkt.run(['fetch', '--format=json', one, none]);
   expect([json.status, json.stdout]).toEqual([254, '']);
   expect(JSON.parse(rkt.ok('fetch', '--format=json', one, two))).toHaveLength(2);
+});
+
+test('fetch of a file that is no archive says so first, then where reading it ended', () => {
+  const [text, short, gz] = [path('text'), path('short'), path('text.gz')];
+  writeFileSync(text, 'root:x:0:0:root:/root:/bin/sh\n'.repeat(40));
+  writeFileSync(short, 'x');
+  writeFileSync(gz, gzipSync(readFileSync(text)));
+  for (const [file, reason] of [
+    [text, 'the header at byte 0: checksum'],
+    [short, 'is cut short'],
+    [gz, 'the header at byte 0: checksum'],
+  ] as const) {
+    const { status, stderr } = rkt.run(['fetch', file]);
+    expect([status, stderr]).toEqual([
+      254,
+      expect.stringContaining(`error: ${file} is no image (neither an ACI nor an OCI or Docker archive): ${reason}`),
+    ]);
+    expect(stderr).toContain('[ERR_IMAGE_INVALID]');
+  }
+  // It may well be one: nobody can say.
+  writeFileSync(gz, readFileSync(gz).subarray(0, -9));
+  expect(rkt.run(['fetch', gz]).stderr).toContain(`error: ${gz} is not whole gzip data`);
 });
 
 test('dir: what skopeo copies', () => {
