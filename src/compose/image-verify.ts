@@ -2,7 +2,7 @@
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { newPodId } from '../host/uuid.ts';
-import { isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
+import { isCode, isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
 import { shownId, type Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
 import { layersKeptBy } from '../state/images/collect.ts';
@@ -72,7 +72,8 @@ async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): 
       if (store.layer(layer) !== undefined) return 'repaired';
       reasons.push(`${printable(origin)} holds another image now`);
     } catch (error) {
-      if (!isRuntimeError(error)) throw error;
+      if (isCode(error, 'ERR_INTERRUPTED')) putBack(store, layer, aside);
+      if (!isRuntimeError(error) || isCode(error, 'ERR_INTERRUPTED')) throw error;
       reasons.push(`${printable(origin)}: ${messageOf(error)}`);
     }
   }

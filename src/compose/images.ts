@@ -59,19 +59,22 @@ export async function holdImages(settings: Settings, references: readonly string
     held.release();
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
     const { fetchOptions } = await import('./fetching.ts');
-    const options = fetchOptions(settings, store, fetching);
-    for (const [i, reference] of references.entries()) {
-      const stored = found[i];
-      if (stored !== undefined) {
-        tell(i, stored);
-        continue;
+    const { interruptible } = await import('../host/interruption.ts');
+    await interruptible(async (signal) => {
+      const options = fetchOptions(settings, store, fetching, signal);
+      for (const [i, reference] of references.entries()) {
+        const stored = found[i];
+        if (stored !== undefined) {
+          tell(i, stored);
+          continue;
+        }
+        const signatureFile = fetching.signatureFiles?.[i];
+        const signed = signatureFile === undefined ? {} : { signatureFile, accept: () => refuseSignature(reference) };
+        const image = await fetchImage(reference, { ...options, ...signed });
+        fetched.set(reference, image.id);
+        tell(i, image);
       }
-      const signatureFile = fetching.signatureFiles?.[i];
-      const signed = signatureFile === undefined ? {} : { signatureFile, accept: () => refuseSignature(reference) };
-      const image = await fetchImage(reference, { ...options, ...signed });
-      fetched.set(reference, image.id);
-      tell(i, image);
-    }
+    });
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',

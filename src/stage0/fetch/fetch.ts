@@ -45,6 +45,8 @@ export interface FetchOptions extends AciPolicy {
   readonly accept?: (subject: PolicySubject) => void;
   /** registries, and how they are asked; absent: they are not */
   readonly remote?: (() => RegistryAccess) | undefined;
+  /** ends downloads */
+  readonly signal?: AbortSignal | undefined;
   /** default: `new` */
   readonly policy?: PullPolicy;
 }
@@ -62,6 +64,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     embedded: join(__DIST__, 'images'),
     accept: () => undefined,
     remote: undefined,
+    signal: undefined,
     policy: 'new',
     ...options,
   };
