@@ -3,7 +3,7 @@
  * is in a room of its own.
  */
 import { appcManifest, parseTarget, renderImage as renderStored, writeImage, type RenderOptions } from './compose/image-output.ts';
-import { verifyImage, type VerifiedLayer } from './compose/image-verify.ts';
+import { removalHint, verifyImage, type VerifiedLayer } from './compose/image-verify.ts';
 import { fetchImages, type Fetching } from './compose/images.ts';
 import type { AppcImage } from './model/appc/image.ts';
 import { RuntimeError } from './model/errors.ts';
@@ -19,6 +19,7 @@ import { inStore, storeFault } from './state/images/faults.ts';
 import { openStore, requireRecord, requireStored, type ImageStore } from './state/images/store.ts';
 import { imagesOfPods } from './state/pod/images.ts';
 
+export { removalHint };
 export type { Collected, HistoryStep, ImageFacts, OciDocuments };
 
 /** Every stored image. @throws ERR_STORE_IO */
@@ -124,11 +125,11 @@ export async function renderImage(
 const requireSound = (settings: Settings, reference: string, fetching: Fetching): Promise<void> =>
   verifyImages(settings, [reference], true, fetching, ({ image, layers }) => {
     const outcomes = layers.flatMap(({ outcome }) => outcome ?? []);
-    const kept = outcomes.flatMap((outcome) => (outcome === 'repaired' ? [] : [outcome.kept]));
+    const kept = outcomes.flatMap((outcome) => (outcome === 'repaired' ? [] : [outcome]));
     if (kept.length > 0)
       throw new RuntimeError('ERR_STORE_IO', `image ${image.name} is damaged in the store`, {
-        details: kept,
-        hint: 'rkt image verify --no-repair says what is wrong; rkt image rm, then fetch it again',
+        details: kept.map((layer) => layer.kept),
+        hint: `rkt image verify --no-repair says what is wrong; ${removalHint(kept)}`,
       });
     if (outcomes.length > 0) fetching.warn(`tree cache of image ${image.name} was in a bad state and has been rebuilt`);
   });
@@ -152,8 +153,8 @@ export async function verifyImages(
     const store = openStore(dataDir);
     return references.length === 0 ? store.list() : references.map((reference) => requireRecord(store, reference));
   });
-  const refetch = async (origin: string): Promise<StoredImage> => {
-    const [image] = await fetchImages(settings, [origin], fetching);
+  const refetch = async (origin: string, pinned: readonly Digest[]): Promise<StoredImage> => {
+    const [image] = await fetchImages(settings, [origin], { ...fetching, pinned });
     if (image === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `nothing came from ${origin}`);
     return image;
   };

@@ -18,19 +18,6 @@ export interface KeyRequest {
   readonly skipReview: boolean;
 }
 
-/** Is somebody to look at the fingerprints? Not of keys that their owner shows over a connection nobody could get into, if that will do. */
-export const isReviewed = (
-  { trustKeysFromHttps, insecure }: Settings,
-  { locations, insecureHttp, skipReview }: Omit<KeyRequest, 'prefix'>,
-): boolean =>
-  !skipReview &&
-  !(
-    trustKeysFromHttps &&
-    !insecureHttp &&
-    !(['http', 'tls', 'pubkey'] as const).some((option) => insecure.has(option)) &&
-    locations.every((location) => location.startsWith('https:'))
-  );
-
 /** Makes public keys trusted. @returns what is trusted now, and the locations that the person did not believe. @throws ERR_TRUST_KEY, ERR_DISCOVERY, ERR_HTTP_*, ERR_CONFIG_INVALID */
 export async function trustPublicKeys(
   settings: Settings,

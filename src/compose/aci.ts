@@ -6,11 +6,11 @@ import { serverAccess } from '../stage0/discovery/access.ts';
 import { trustDiscoveredKeys } from '../stage0/discovery/trust-keys.ts';
 import { verifyImageSignature } from '../state/keys/verify.ts';
 
-export function aciPolicy(settings: Settings, config: Configuration, warn: (text: string) => void): AciPolicy {
+export function aciPolicy(settings: Settings, config: Configuration, warn: (text: string) => void, signal: AbortSignal): AciPolicy {
   return {
     signatures: settings.insecure.has('image') ? 'ignore' : ({ path, signature, name }) => void verifyImageSignature(path, signature, name, settings),
     aciRemote: () => {
-      const access = serverAccess(settings, config, { onWait: warn });
+      const access = serverAccess(settings, config, { onWait: warn, signal });
       return {
         access,
         ...(settings.trustKeysFromHttps

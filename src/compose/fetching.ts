@@ -8,17 +8,24 @@ import { aciPolicy } from './aci.ts';
 import type { Fetching } from './images.ts';
 import { registryAccess } from './registry-access.ts';
 
-/** @throws ERR_CONFIG_INVALID */
-export function fetchOptions(settings: Settings, store: ImageStore, { progress, pullPolicy, warn }: Fetching): FetchOptions {
+/** `signal`: ends downloads. @throws ERR_CONFIG_INVALID */
+export function fetchOptions(
+  settings: Settings,
+  store: ImageStore,
+  { progress, pullPolicy, warn, pinned }: Fetching,
+  signal: AbortSignal,
+): FetchOptions {
   const configuration = loadConfiguration(settings);
-  const aci = aciPolicy(settings, configuration, (note) => progress({ note }));
+  const aci = aciPolicy(settings, configuration, (note) => progress({ note }), signal);
   return {
     store,
     progress,
+    signal,
     policy: pullPolicy,
     limits: configuration.limits,
     accept: acceptedBy(settings),
     ...aci,
+    pinned,
     ...(pullPolicy === 'never' ? { aciRemote: undefined } : { remote: () => registryAccess(settings, configuration, warn) }),
   };
 }

@@ -2,9 +2,10 @@
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { newPodId } from '../host/uuid.ts';
-import { isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
-import type { Digest } from '../model/ids.ts';
+import { isCode, isErrno, isRuntimeError, messageOf, printable } from '../model/errors.ts';
+import { shownId, type Digest } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
+import { layersKeptBy } from '../state/images/collect.ts';
 import { imagePaths } from '../state/images/layout.ts';
 import { lockStore, openLease } from '../state/images/locks.ts';
 import { openOwnStaging } from '../state/images/staging.ts';
@@ -16,11 +17,26 @@ export interface VerifiedLayer {
   readonly layer: Digest;
   readonly damages: readonly Damage[];
   /** undefined: there was nothing to repair, or nobody asked for it */
-  readonly outcome: 'repaired' | { readonly kept: string } | undefined;
+  readonly outcome: 'repaired' | KeptDamaged | undefined;
 }
 
-/** Fetches from `origin`; layers that are in the store are not looked at. */
-export type Refetch = (origin: string) => Promise<StoredImage>;
+/** A layer that could not be repaired. */
+export interface KeptDamaged {
+  /** why */
+  readonly kept: string;
+  /** the images that have it: it stays as long as one of them does */
+  readonly keptBy: readonly StoredImage[];
+}
+
+/** How to get rid of layers that cannot be repaired: a fetch takes what the store has, so all images that have them must go before. */
+export function removalHint(kept: readonly KeptDamaged[]): string {
+  const images = [...new Map(kept.flatMap(({ keptBy }) => keptBy.map((image) => [image.id, image]))).values()];
+  const origins = new Set(images.map(({ id, origin }) => printable(origin ?? shownId(id, false))));
+  return `rkt image rm ${images.map(({ id }) => shownId(id, false)).join(' ')}, then rkt fetch ${[...origins].join(' ')}`;
+}
+
+/** Fetches from `origin`, where the images `ids` came from; layers that are in the store are not looked at. */
+export type Refetch = (origin: string, ids: readonly Digest[]) => Promise<StoredImage>;
 
 /** Looks at every layer of an image, and repairs those that are damaged if `refetch` is given. */
 export async function verifyImage(dataDir: string, image: StoredImage, refetch: Refetch | undefined): Promise<VerifiedLayer[]> {
@@ -37,25 +53,32 @@ export async function verifyImage(dataDir: string, image: StoredImage, refetch: 
   return verified;
 }
 
-async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | { readonly kept: string }> {
-  const origins = [...new Set(store.list().flatMap(({ layers, origin }) => (origin !== undefined && layers.includes(layer) ? [origin] : [])))];
+async function repairLayer(store: ImageStore, layer: Digest, refetch: Refetch): Promise<'repaired' | KeptDamaged> {
+  const keptAs = (kept: string): KeptDamaged => ({
+    kept,
+    keptBy: store.list().filter((image) => layersKeptBy(store.dataDir, image).includes(layer)),
+  });
+  const origins = new Map<string, Digest[]>();
+  for (const { id, layers, origin } of store.list())
+    if (origin !== undefined && layers.includes(layer)) origins.set(origin, [...(origins.get(origin) ?? []), id]);
   using staging = openOwnStaging(store.dataDir, `repair-${newPodId()}`);
   const aside = join(staging.dir, 'rootfs');
   const taken = takeAway(store.dataDir, layer, aside);
-  if (taken !== 'taken') return { kept: taken };
+  if (taken !== 'taken') return keptAs(taken);
   const reasons: string[] = [];
-  for (const origin of origins) {
+  for (const [origin, ids] of origins) {
     try {
-      await refetch(origin);
+      await refetch(origin, ids);
       if (store.layer(layer) !== undefined) return 'repaired';
       reasons.push(`${printable(origin)} holds another image now`);
     } catch (error) {
-      if (!isRuntimeError(error)) throw error;
+      if (isCode(error, 'ERR_INTERRUPTED')) putBack(store, layer, aside);
+      if (!isRuntimeError(error) || isCode(error, 'ERR_INTERRUPTED')) throw error;
       reasons.push(`${printable(origin)}: ${messageOf(error)}`);
     }
   }
   putBack(store, layer, aside);
-  return { kept: reasons.length === 0 ? 'the store does not know where it came from' : reasons.join('; ') };
+  return keptAs(reasons.length === 0 ? 'the store does not know where it came from' : reasons.join('; '));
 }
 
 /** Moves a layer's tree out of the store, unless a pod has it mounted: there it would change under the app. @returns why not */

@@ -20,6 +20,10 @@ export interface Fetching {
   readonly warn: (text: string) => void;
   /** by the place of its image: a file with the signature (`--signature`); undefined: where it is by default */
   readonly signatureFiles?: readonly (string | undefined)[];
+  /** for a repair: the image IDs of which an ACI must have one; it needs no signature then */
+  readonly pinned?: readonly Digest[];
+  /** hears of each image once, in order, when it is in the store: what comes after it may fail */
+  readonly onImage?: (image: StoredImage) => void;
 }
 
 /** A fetched image can only be lost to image gc at once; one that goes again and again is not there for another reason. */
@@ -30,6 +34,12 @@ export async function holdImages(settings: Settings, references: readonly string
   const { dataDir } = settings;
   const store = openStore(dataDir);
   const fetched = new Map<string, Digest>();
+  let told = 0;
+  const tell = (i: number, image: StoredImage): void => {
+    if (i < told) return;
+    told = i + 1;
+    fetching.onImage?.(image);
+  };
   for (let tries = 0; tries < maxTries; tries++) {
     const held = inStore(dataDir, 'cannot open the image store', () => store.hold());
     const found = references.map((reference) => {
@@ -40,19 +50,31 @@ export async function holdImages(settings: Settings, references: readonly string
     });
     const images = found.filter((image) => image !== undefined);
     if (images.length === references.length) {
-      for (const image of images) store.use(image);
+      for (const [i, image] of images.entries()) {
+        store.use(image);
+        tell(i, image);
+      }
       return heldImages(images, held);
     }
     held.release();
     const { fetchImage } = await import('../stage0/fetch/fetch.ts');
     const { fetchOptions } = await import('./fetching.ts');
-    const options = fetchOptions(settings, store, fetching);
-    for (const [i, reference] of references.entries()) {
-      if (found[i] !== undefined) continue;
-      const signatureFile = fetching.signatureFiles?.[i];
-      const signed = signatureFile === undefined ? {} : { signatureFile, accept: () => refuseSignature(reference) };
-      fetched.set(reference, (await fetchImage(reference, { ...options, ...signed })).id);
-    }
+    const { interruptible } = await import('../host/interruption.ts');
+    await interruptible(async (signal) => {
+      const options = fetchOptions(settings, store, fetching, signal);
+      for (const [i, reference] of references.entries()) {
+        const stored = found[i];
+        if (stored !== undefined) {
+          tell(i, stored);
+          continue;
+        }
+        const signatureFile = fetching.signatureFiles?.[i];
+        const signed = signatureFile === undefined ? {} : { signatureFile, accept: () => refuseSignature(reference) };
+        const image = await fetchImage(reference, { ...options, ...signed });
+        fetched.set(reference, image.id);
+        tell(i, image);
+      }
+    });
   }
   throw new RuntimeError('ERR_STORE_IO', 'the images are removed from the store as fast as they are fetched', {
     hint: 'is rkt image gc or image rm running all the time?',

@@ -95,6 +95,8 @@ async function decompressBy(program: keyof typeof packages, source: Chunks, sink
     maxBuffer: 65_536,
     encoding: 'buffer',
     reject: false,
+    // Execa's own would be a handler of signals in place of ours. What is left alone ends when its input does.
+    cleanup: false,
     extendEnv: false,
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
   });

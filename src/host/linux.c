@@ -5,7 +5,7 @@
  *   execve(path, argv, env, keepFds)   replace this process; returns -errno only when it failed
  *   sendDetached(fd, message) / runDetached(path, argv, env) / endWith(pidfd, text, lingerMs)
  *                         work that nobody has to wait for
- *   trapSignals(list) / pendingSignal() / raiseDefault(sig)
+ *   trapSignals(list) / pendingSignal() / releaseSignals()
  *                         remember INT/TERM/HUP instead of dying, so that synchronous work can be undone
  *
  * Children and execve are in child.c; everything typed lives in linux.ts. N-API only, so that one file loads on every Node and on Bun. */
@@ -139,6 +139,15 @@ static napi_value js_trap_signals(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
+static napi_value js_release_signals(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  for (int sig = 1; sig < NSIG; sig++)
+    if (sigismember(&trapped_signals, sig) == 1) sigaction(sig, &action, NULL);
+  sigemptyset(&trapped_signals);
+  return number(env, 0);
+}
+
 static napi_value js_pending_signal(napi_env env, napi_callback_info info) {
   (void)info;
   return number(env, pending_signal);
@@ -149,6 +158,7 @@ NAPI_MODULE_INIT() {
     {"syscall", js_syscall}, {"run", js_run}, {"execve", js_execve},
     {"sendDetached", js_send_detached}, {"runDetached", js_run_detached}, {"endWith", js_end_with},
     {"trapSignals", js_trap_signals}, {"pendingSignal", js_pending_signal},
+    {"releaseSignals", js_release_signals},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     napi_value fn;

@@ -20,6 +20,7 @@ interface Native {
   endWith(pidfd: number, text: string, lingerMs: number): number;
   trapSignals(signals: number[]): number;
   pendingSignal(): number;
+  releaseSignals(): number;
 }
 
 /** What a child process did. `errno` is set when it could not be started at all. */
@@ -374,3 +375,6 @@ export const SIGNAL = { HUP: 1, INT: 2, QUIT: 3, KILL: 9, TERM: 15 } as const;
 export const trapSignals = (...signals: number[]): void => void native.trapSignals(signals);
 /** The last trapped signal, 0 if none arrived. */
 export const pendingSignal = (): number => native.pendingSignal();
+
+/** Trapped signals end the process again; what is pending stays so. */
+export const releaseSignals = (): void => void native.releaseSignals();

@@ -10,7 +10,7 @@ export const catalogue = {
   ERR_CONFIG_INVALID: 'a configuration file is not valid',
   ERR_HOST_UNSUPPORTED: 'this machine lacks something the pod needs',
   ERR_HOST_PROGRAM_MISSING: 'a program rkt calls is not installed',
-  ERR_INTERRUPTED: 'a signal arrived while the pod was being set up',
+  ERR_INTERRUPTED: 'a signal arrived while an image was fetched or the pod was being set up',
   ERR_IMAGE_REFERENCE: 'the image reference cannot be understood',
   ERR_IMAGE_NOT_FOUND: 'no such image',
   ERR_IMAGE_INVALID: 'the image breaks its own specification',

@@ -184,6 +184,29 @@ describe('signatures', () => {
     trust('example.com/app', alice);
     expect(rkt.run(['fetch', path]).stderr).toContain('is wrong: this is not the file that was signed');
   });
+  test('a repair needs none: the image ID says what is in it; its name stays', () => {
+    // The grammar of names that stand for images has no "~": it is called as it was fetched.
+    const name = 'example.com/a~b';
+    const bytes = aci({ name }, { a: 'good' });
+    write('app.aci', bytes);
+    const listed = (): string => rkt.ok('image', 'list', '--no-legend', '--full', '--fields=id,name,names');
+    execFileSync(rktPath, rkt.arguments([unchecked, 'fetch', './app.aci']), { cwd: join(rkt.config, 'images') });
+    const before = listed();
+    expect(before).toContain('./app.aci');
+    const damage = (): void => writeFileSync(join(rkt.dataDir, 'cas/layers', sha512(bytes).slice(0, 24), 'a'), 'evil');
+    damage();
+    const { status, stdout, stderr } = rkt.run(['image', 'verify']);
+    expect([status, stderr]).toEqual([0, expect.stringContaining('a has other content')]);
+    expect(stdout).toContain('repaired image: "./app.aci"');
+    expect(listed()).toBe(before);
+    damage();
+    // Unsigned, and not what was there.
+    const other = aci({ name }, { a: 'worse' });
+    write('app.aci', other);
+    const refused = rkt.run(['image', 'verify']);
+    expect([refused.status, refused.stderr]).toEqual([254, expect.stringContaining(`is another image now: its ID is sha512-${sha512(other)}`)]);
+    expect(listed()).toBe(before);
+  });
   test('a known file is checked again when a signature is asked for', () => {
     const path = write('app.aci', aci({}));
     expect(rkt.run([unchecked, 'fetch', path]).status).toBe(0);
@@ -215,6 +238,19 @@ describe('from servers', () => {
     expect((await run('run', '--net=none', 'https://localhost/images/app.aci')).stdout).toBe('by address\n');
     web.pages.clear();
     expect((await run('run', '--net=none', 'https://localhost/images/app.aci')).stdout).toBe('by address\n');
+  });
+  test('a repair asks for no signature, but takes nothing else', async () => {
+    const bytes = aci({}, { a: 'good' });
+    web.pages.set('/app.aci', { body: bytes });
+    expect((await run(unchecked, 'fetch', 'https://localhost/app.aci')).status).toBe(0);
+    const file = join(rkt.dataDir, 'cas/layers', sha512(bytes).slice(0, 24), 'a');
+    writeFileSync(file, 'evil');
+    web.pages.set('/app.aci', { body: aci({}, { a: 'worse' }) });
+    expect((await run('image', 'verify')).stderr).toContain('is another image now');
+    web.pages.set('/app.aci', { body: bytes });
+    web.asked.length = 0;
+    expect((await run('image', 'verify')).stdout).toContain('repaired image');
+    expect([readFileSync(file, 'utf8'), web.asked]).toEqual(['good', ['GET /app.aci']]);
   });
   test('fetched again: not asked for while it is fresh, not downloaded while it is the same, else taken anew', async () => {
     const [one, two] = [aci({}), aci({}, { a: 'changed' })];
@@ -311,9 +347,16 @@ describe('from servers', () => {
   });
   test('a bare name of a domain: its discovery, then its registry, and what each said', async () => {
     const { status, stderr } = await run('fetch', 'nowhere.invalid/app');
-    expect([status, stderr]).toEqual([254, expect.stringContaining('no image named "nowhere.invalid/app" in the store, and none elsewhere')]);
+    expect([status, stderr]).toEqual([
+      254,
+      expect.stringContaining('no image named "nowhere.invalid/app" in the store, and where else it may be nobody answers [ERR_HTTP_DNS]'),
+    ]);
     expect(stderr).toContain('  - discovery finds no place of an image for nowhere.invalid/app');
     expect(stderr.match(/cannot resolve nowhere\.invalid/g)?.length).toBeGreaterThan(1);
+    // A name with a port is no ACI's.
+    const unreachable = await run('fetch', '127.0.0.1:5000/big:1');
+    expect([unreachable.status, unreachable.stderr]).toEqual([254, expect.stringContaining('nobody answers [ERR_HTTP_UNREACHABLE]')]);
+    expect(unreachable.stderr).toContain('no answer from 127.0.0.1:5000: connection refused');
   });
   test('keys that the owner of a name shows are trusted when that is wanted', async () => {
     const key = gpg.publicKey(true, alice);

@@ -1,6 +1,7 @@
 /** `rkt image`: every command and flag from outside, on images that umoci, skopeo and the tests made. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
 import { plain, run, writeLayout } from '../netns/images/image-rig.ts';
@@ -232,6 +233,18 @@ describe('what is told of one image', () => {
   });
 });
 
+test.each([
+  ['image', 'rm', 'sha512-0000', 'image sha512-0000 is not in the store'],
+  ['image', 'inspect', 'sha256-0000', 'image sha256-0000 is not in the store'],
+  ['fetch', '--full', 'sha256-123', 'no image IDs found for sha256-123'],
+])('%s %s of an ID that nobody has: where to look', (...words) => {
+  const { status, stderr } = rkt.run(words.slice(0, 3));
+  expect([status, lines(stderr).slice(0, 2)]).toEqual([
+    254,
+    [`error: ${words[3]} [ERR_IMAGE_NOT_FOUND]`, 'hint: rkt image list shows the images there are'],
+  ]);
+});
+
 describe('in other forms', () => {
   test('render and extract: --rootfs-only, --overwrite', () => {
     for (const verb of ['render', 'extract']) {
@@ -380,9 +393,17 @@ describe('verify', () => {
     const gone = rkt.run(['image', 'verify', 'one:1']);
     expect(gone.status).toBe(254);
     expect(gone.stderr).toContain(`cannot be repaired: oci:${path('one')}:1: there is no directory`);
-    expect(gone.stderr).toContain(
-      'hint: put right what is in the way and verify again; or rkt image rm the images that have the layer, then fetch them again',
-    );
+    const hint = (...names: string[]): string =>
+      `rkt image rm ${names.map((name) => ids[name]?.slice(0, 39)).join(' ')}, then rkt fetch ${names.map((name) => `oci:${path(name)}:${name === 'one' ? 1 : 2}`).join(' ')}\n`;
+    expect(gone.stderr).toContain(`hint: put right what is in the way and verify again; or ${hint('one')}`);
+    // A layer that both have stays as long as one of them does.
+    rmSync(path('two'), { recursive: true });
+    const shared = readdirSync(cas('layers')).find((name) => existsSync(cas('layers', name, 'bin/busybox'))) ?? '';
+    chmodSync(cas('layers', shared, 'bin'), 0o700);
+    const both = ['one', 'two'].sort((a, b) => ((ids[a] ?? '') < (ids[b] ?? '') ? -1 : 1));
+    expect(rkt.run(['image', 'verify', 'two:2']).stderr).toContain(`; or ${hint(...both)}`);
+    expect(rkt.run(['image', 'export', 'one:1', path('never.aci')]).stderr).toContain(`says what is wrong; ${hint(...both)}`);
+    chmodSync(cas('layers', shared, 'bin'), 0o755);
     expect(readFileSync(file(), 'utf8')).toBe(`${'one'.repeat(300)}x`);
     writeLayout(path('one'), [base], { tag: '1' });
     expect(rkt.run(['image', 'verify', 'one:1']).stderr).toContain('holds another image now');
@@ -409,6 +430,44 @@ describe('verify', () => {
     await pod.stop();
     expect(rkt.run(['image', 'verify', 'one:1']).status).toBe(0);
   });
+});
+
+test('fetch of several: each ID as it is there, also when a later one fails; one JSON document, or none', () => {
+  image('rm', 'one:1', 'two:2');
+  const [one, two, none] = [`oci:${path('one')}:1`, `oci:${path('two')}:2`, `oci:${path('nowhere')}`];
+  const { status, stdout, stderr } = rkt.run(['fetch', '--full', two, one, none]);
+  expect([status, stdout, lines(stderr).filter((line) => line.startsWith('error:'))]).toEqual([
+    254,
+    `${ids['two']}\n${ids['one']}\n`,
+    [`error: there is no directory ${path('nowhere')} [ERR_IMAGE_NOT_FOUND]`],
+  ]);
+  // What is there already, and what is named twice.
+  expect(lines(rkt.ok('fetch', '--full', 'one:1', two, 'one:1'))).toEqual([ids['one'], ids['two'], ids['one']]);
+  const json = rkt.run(['fetch', '--format=json', one, none]);
+  expect([json.status, json.stdout]).toEqual([254, '']);
+  expect(JSON.parse(rkt.ok('fetch', '--format=json', one, two))).toHaveLength(2);
+});
+
+test('fetch of a file that is no archive says so first, then where reading it ended', () => {
+  const [text, short, gz] = [path('text'), path('short'), path('text.gz')];
+  writeFileSync(text, 'root:x:0:0:root:/root:/bin/sh\n'.repeat(40));
+  writeFileSync(short, 'x');
+  writeFileSync(gz, gzipSync(readFileSync(text)));
+  for (const [file, reason] of [
+    [text, 'the header at byte 0: checksum'],
+    [short, 'is cut short'],
+    [gz, 'the header at byte 0: checksum'],
+  ] as const) {
+    const { status, stderr } = rkt.run(['fetch', file]);
+    expect([status, stderr]).toEqual([
+      254,
+      expect.stringContaining(`error: ${file} is no image (neither an ACI nor an OCI or Docker archive): ${reason}`),
+    ]);
+    expect(stderr).toContain('[ERR_IMAGE_INVALID]');
+  }
+  // It may well be one: nobody can say.
+  writeFileSync(gz, readFileSync(gz).subarray(0, -9));
+  expect(rkt.run(['fetch', gz]).stderr).toContain(`error: ${gz} is not whole gzip data`);
 });
 
 test('dir: what skopeo copies', () => {

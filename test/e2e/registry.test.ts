@@ -1,12 +1,13 @@
 /** Images from a registry, seen from outside: run, fetched by many, killed while fetching, and what people read. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { tarArchive } from '../../src/build/tar-writer.ts';
-import { gzipped, writeLayout, type LayerBytes } from '../netns/images/image-rig.ts';
+import { gzipped, plain, writeLayout, type LayerBytes } from '../netns/images/image-rig.ts';
 import { noiseLayer } from '../netns/registry/registry-rig.ts';
 import { FaultProxy } from '../rig/fault-proxy.ts';
 import { useHost } from '../rig/host.ts';
@@ -171,6 +172,79 @@ const temporaries = (): string[] => {
   const path = join(rkt.dataDir, 'cas/tmp');
   return existsSync(path) ? readdirSync(path) : [];
 };
+
+describe('stopped by a signal: all is closed in order, nothing is left', () => {
+  const leases = (): string[] => {
+    const path = join(rkt.dataDir, 'cas/leases');
+    return existsSync(path) ? readdirSync(path) : [];
+  };
+  /** Sends `signal` to all that a terminal would send it to, as soon as `isTime`. */
+  async function stopped(args: readonly string[], signal: NodeJS.Signals, isTime: () => boolean): Promise<{ status: number | null; stderr: string }> {
+    const child = spawn(rktPath, rkt.arguments(args), { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const ended = new Promise<number | null>((done) => child.once('close', done));
+    await expect.poll(() => child.exitCode !== null || isTime(), { timeout: 10_000, interval: 5 }).toBe(true);
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+    return { status: await ended, stderr };
+  }
+  const isUnpacking = (): boolean => temporaries().some((name) => name.startsWith('layer-'));
+  /** some of a layer has come through its decompressor */
+  const hasFile = (): boolean =>
+    isUnpacking() && readdirSync(join(rkt.dataDir, 'cas/tmp'), { recursive: true }).some((name) => /rootfs\/./.test(String(name)));
+  const isLeft = (): string[] => [...temporaries(), ...leases()];
+
+  test.each([
+    ['gzip', (layer: LayerBytes) => layer],
+    // A program of its own, which the terminal stops, too.
+    [
+      'zstd',
+      (layer: LayerBytes) => ({
+        ...layer,
+        blob: execFileSync('zstd', ['-q', '-c'], { input: layer.tar, maxBuffer: 1 << 24 }),
+        mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+      }),
+    ],
+  ])('a download that hangs, %s', async (kind, compressed) => {
+    const layers = [1, 2].map((seed) => compressed(noiseLayer(`hanging-${kind}-${seed}`, 400_000, 70 + seed)));
+    await registry.push(`oci:${writeLayout(join(dir, `hanging-${kind}`), layers)}:latest`, `hanging-${kind}:1`);
+    proxy.fault = ({ path }) => (path.includes('/blobs/') ? { kind: 'delay', afterBytes: 200_000, ms: Infinity } : undefined);
+    const { status, stderr } = await stopped(['fetch', `docker://${proxy.host}/hanging-${kind}:1`], 'SIGINT', () => leases().length > 0 && hasFile());
+    expect([status, stderr]).toEqual([130, expect.stringContaining('error: stopped by signal 2 [ERR_INTERRUPTED]')]);
+    expect(isLeft()).toEqual([]);
+    proxy.fault = () => undefined;
+    expect((await rkt.launch(['fetch', `docker://${proxy.host}/hanging-${kind}:1`])).status).toBe(0);
+  });
+  test('a registry that says nothing, and one that wants another attempt later', async () => {
+    for (const fault of [{ kind: 'delay', afterBytes: 0, ms: Infinity } as const, { kind: 'status', status: 503 } as const]) {
+      proxy.seen.length = 0;
+      proxy.fault = () => fault;
+      const { status, stderr } = await stopped(['fetch', `${proxy.host}/silent:1`], 'SIGTERM', () => proxy.seen.length > 0);
+      expect([status, stderr]).toEqual([143, expect.stringContaining('error: stopped by signal 15 [ERR_INTERRUPTED]')]);
+      expect(isLeft()).toEqual([]);
+    }
+  });
+  test('a local layer, whose unpacking waits for nothing', async () => {
+    const tar = tarArchive([{ name: 'noise', data: randomBytes(96 << 20) }]);
+    const layout = writeLayout(join(dir, 'local'), [plain(tar)]);
+    const { status, stderr } = await stopped(['fetch', `oci:${layout}`], 'SIGINT', isUnpacking);
+    expect([status, stderr]).toEqual([130, expect.stringContaining('[ERR_INTERRUPTED]')]);
+    expect(isLeft()).toEqual([]);
+    // At once, not when it was done.
+    expect(rkt.ok('image', 'list', '--no-legend')).toBe('');
+    expect(existsSync(join(rkt.dataDir, 'cas/layers'))).toBe(false);
+  });
+  test('a repair keeps what there was', async () => {
+    await registry.push(`oci:${writeLayout(join(dir, 'repaired'), [noiseLayer('repaired', 400_000, 80)])}:latest`, 'repaired:1');
+    expect((await rkt.launch(['fetch', `docker://${proxy.host}/repaired:1`])).status).toBe(0);
+    const layers = join(rkt.dataDir, 'cas/layers');
+    const layer = join(layers, readdirSync(layers).find((name) => !name.includes('.')) ?? '');
+    writeFileSync(join(layer, 'more'), '');
+    proxy.fault = ({ path }) => (path.includes('/blobs/') ? { kind: 'delay', afterBytes: 200_000, ms: Infinity } : undefined);
+    expect((await stopped(['image', 'verify'], 'SIGINT', isUnpacking)).status).toBe(130);
+    expect([existsSync(join(layer, 'more')), isLeft()]).toEqual([true, []]);
+  });
+});
 
 describe('many and unlucky', () => {
   test('twenty fetches of overlapping images beside image gc: all succeed, each blob is loaded once', async () => {

@@ -171,8 +171,9 @@ describe('keys the user names', () => {
     [['--prefix=Example.com', '--skip-fingerprint-review'], '"Example.com" is no prefix of image names'],
     [['--prefix=../../etc', '--skip-fingerprint-review'], '"../../etc" is no prefix of image names'],
     [['--root'], '--root needs public keys'],
-    [['--root', 'k'], 'no terminal to review the fingerprint at'],
-    [['--root', '--trust-keys-from-https', 'k'], 'no terminal to review the fingerprint at'],
+    [['--root', '/k'], 'there is no file /k'],
+    [['--root', '--trust-keys-from-https', '/k'], 'there is no file /k'],
+    [['--root', '/etc/passwd'], '/etc/passwd holds no PGP PUBLIC KEY BLOCK'],
     [['--root', '--skip-fingerprint-review', 'http://localhost/k'], 'http://localhost/k is not encrypted'],
   ])('%j is refused', async (args, message) => {
     const { status, stderr } = await run(['trust', ...args]);
@@ -180,6 +181,18 @@ describe('keys the user names', () => {
     expect(stderr).toContain(`error: ${message}`);
     expect(existsSync(join(rkt.config, 'trustedkeys'))).toBe(false);
   });
+});
+
+test('without a terminal: which key there is to look at, and nothing is trusted', async () => {
+  for (const flags of [[], ['--trust-keys-from-https']]) {
+    web.pages.set('/bob', { body: gpg.publicKey(false, bob) });
+    // The first of these needs no review with --trust-keys-from-https, and does not count without the second either.
+    const args = ['trust', '--root', 'https://localhost/bob', keyFile('alice', gpg.publicKey(false, alice))];
+    const { status, stdout, stderr } = await run([...flags, ...args]);
+    const shown = flags.length === 0 ? `${spaced(bob)}, ${spaced(alice)}` : spaced(alice);
+    expect([status, stdout, stderr.split('\n')[0]]).toEqual([254, '', `error: no terminal to review the fingerprint at: ${shown} [ERR_CLI_USAGE]`]);
+    expect(existsSync(join(rkt.config, 'trustedkeys'))).toBe(false);
+  }
 });
 
 describe('keys by discovery', () => {

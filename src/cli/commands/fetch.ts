@@ -30,13 +30,13 @@ export const command = defineCommand({
       progress: progressPrinter(),
       warn,
       signatureFiles: wanted.map((image) => image.flags.signature),
+      ...(flags.format === undefined ? { onImage: ({ id }) => out(`${shownId(id, flags.full)}\n`) } : {}),
     });
     if (flags.format !== undefined)
       outJson(
         images.map(({ id, name, layers }) => ({ id, name, layers })),
         flags.format,
       );
-    else for (const { id } of images) out(`${shownId(id, flags.full)}\n`);
     return 0;
   },
 });

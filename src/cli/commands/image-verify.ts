@@ -1,4 +1,4 @@
-import { verifyImages, type VerifiedImage } from '../../images.ts';
+import { removalHint, verifyImages, type VerifiedImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
 import { err, formatFlag, out, outJson, warn } from '../output.ts';
 import { progressPrinter } from '../progress.ts';
@@ -17,7 +17,7 @@ function tell({ image, layers }: VerifiedImage, repair: boolean): void {
     if (damages.length > most) err(`  - and ${damages.length - most} more\n`);
     if (typeof outcome === 'object')
       err(
-        `error: layer ${layer} cannot be repaired: ${outcome.kept}\nhint: put right what is in the way and verify again; or rkt image rm the images that have the layer, then fetch them again\n`,
+        `error: layer ${layer} cannot be repaired: ${outcome.kept}\nhint: put right what is in the way and verify again; or ${removalHint([outcome])}\n`,
       );
   }
   const healthy = damaged.every(({ outcome }) => outcome === 'repaired');

@@ -1,5 +1,5 @@
 import { RuntimeError } from '../../model/errors.ts';
-import { isReviewed, trustPublicKeys } from '../../trust.ts';
+import { trustPublicKeys } from '../../trust.ts';
 import { askYesNo, canAsk } from '../ask.ts';
 import { defineCommand } from '../command.ts';
 import { err, formatFlag, out, outJson, warn } from '../output.ts';
@@ -42,10 +42,15 @@ export const command = defineCommand({
       insecureHttp: flags['insecure-allow-http'],
       skipReview: flags['skip-fingerprint-review'],
     };
-    if (isReviewed(settings, request) && !canAsk())
-      throw usage('no terminal to review the fingerprint at', '--skip-fingerprint-review trusts without, when you are sure where the key comes from');
     const tell = flags.format === undefined ? out : err;
     const { trusted, refused } = await trustPublicKeys(settings, request, {
+      requireAnswers(fingerprints) {
+        if (canAsk()) return;
+        throw usage(
+          `no terminal to review the fingerprint at: ${fingerprints.join(', ')}`,
+          '--skip-fingerprint-review trusts without, when you are sure where the key comes from',
+        );
+      },
       confirm: () => askYesNo('Are you sure you want to trust this key', tell),
       say: (line) => tell(`${line}\n`),
       warn,

@@ -9,7 +9,7 @@ import { newPodId } from '../../host/uuid.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
 import { labelFault, labelOf } from '../../model/appc/labels.ts';
 import { RuntimeError, printable } from '../../model/errors.ts';
-import { hexOf, type Digest } from '../../model/ids.ts';
+import { hexOf, shownId, type Digest } from '../../model/ids.ts';
 import { canonicalImageName } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { Progress } from '../../model/options.ts';
@@ -72,6 +72,8 @@ export interface AciRequest {
   readonly wanted?: { readonly name: string; readonly labels: readonly NameValue[] };
   /** who needs it, outermost first; empty: the user */
   readonly chain: readonly Dependent[];
+  /** the image IDs of which it must have one: they say what is in it, so nobody need have signed it */
+  readonly pinned?: readonly Digest[] | undefined;
 }
 
 /** @throws ERR_IMAGE_*, ERR_LAYER_*, ERR_STORE_IO; nothing is left of a failed fetch but dependencies that were whole */
@@ -80,17 +82,18 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   const what = printable(request.written);
   using given = openFile(request.path, what);
   if (given === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no file ${what}`);
-  using copy = services.signatures !== 'ignore' && othersMayWrite(given) ? copyOf(given, store.dataDir, what) : undefined;
+  const signatures = request.pinned === undefined ? services.signatures : 'ignore';
+  using copy = signatures !== 'ignore' && othersMayWrite(given) ? copyOf(given, store.dataDir, what) : undefined;
   const file = copy ?? given;
-  if (services.signatures !== 'ignore') {
+  if (signatures !== 'ignore') {
     const { manifest } = await readAciManifest(file, limits, what);
     checkWanted(manifest, request, services, what);
     const signature = await (request.signature === undefined ? readSignatureFile(`${request.path}.asc`) : request.signature());
     // By the descriptor: another file may have the name by now.
-    services.signatures({ path: `/proc/${process.pid}/fd/${file.fd}`, signature, name: manifest.name });
+    signatures({ path: `/proc/${process.pid}/fd/${file.fd}`, signature, name: manifest.name });
   }
   const known = request.source?.stamp === undefined ? undefined : store.findSource(request.source.key);
-  if (known?.appc !== undefined) return known;
+  if (known?.appc !== undefined && request.pinned?.includes(known.id) !== false) return known;
 
   using adding = store.adding();
   void adding;
@@ -101,6 +104,8 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   const unpacked = await unpackAci(file, root, limits, what, (doneBytes) =>
     services.progress({ what: basename(request.written), doneBytes, totalBytes: file.bytes }),
   );
+  if (request.pinned?.includes(unpacked.id) === false)
+    throw new RuntimeError('ERR_IMAGE_DIGEST', `${what} is another image now: its ID is ${shownId(unpacked.id, true)}`);
   checkWanted(unpacked.manifest, request, services, what);
   // Before anything is kept: what it needs may not be there.
   const below = await dependencyLayers(store, unpacked.manifest, request.chain, services.fetchDependency);
@@ -109,8 +114,10 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
     return { tarBytes: unpacked.tarBytes, ...unpacked.layer };
   });
   const rootfs = await render(store, below, own, unpacked.manifest, limits, what);
+  // Its origin is where a repair finds it, and not what the user called it.
+  const name = (request.pinned === undefined ? undefined : store.findRecord(unpacked.id)?.name) ?? request.written;
   return await store.addImage({
-    image: { ...storedAci(unpacked, file.bytes, rootfs), layers: await mountedLayers(store, rootfs), name: request.written, origin: request.origin },
+    image: { ...storedAci(unpacked, file.bytes, rootfs), layers: await mountedLayers(store, rootfs), name, origin: request.origin },
     configDigest: digestOf(unpacked.manifestBytes),
     config: unpacked.manifestBytes,
     names: namesOf(unpacked.manifest).filter((name) => !services.reserved.includes(name)),

@@ -35,6 +35,8 @@ export interface RemoteRequest {
   readonly maxBytes?: number | undefined;
   /** instead of the one beside the image */
   readonly signature?: (() => Promise<Uint8Array>) | undefined;
+  /** see AciRequest */
+  readonly pinned?: AciRequest['pinned'];
 }
 
 /** The address of an ACI as the store knows it. @throws ERR_IMAGE_REFERENCE */
@@ -89,7 +91,8 @@ async function fetchEndpoint({ aci, signature }: AciEndpoint, wanted: AciName | 
   const known = services.store.findSource(key);
   const freshness = known === undefined ? undefined : services.store.freshness(key);
   if (known !== undefined && now().getTime() < (freshness?.untilMs ?? 0)) return known;
-  const signed = services.signatures === 'ignore' || request.signature !== undefined ? undefined : await requestSignature(signature, remote.access);
+  const isUnsigned = services.signatures === 'ignore' || request.pinned !== undefined;
+  const signed = isUnsigned || request.signature !== undefined ? undefined : await requestSignature(signature, remote.access);
   using staging = openOwnStaging(services.store.dataDir, `aci-${newPodId()}`);
   const path = join(staging.dir, 'aci');
   const arrived = await downloadTo(path, url, freshness, request);
@@ -100,6 +103,7 @@ async function fetchEndpoint({ aci, signature }: AciEndpoint, wanted: AciName | 
     origin: written,
     source: { key, stamp: undefined, ...(arrived === 'unchanged' ? {} : { freshness: arrived }) },
     chain,
+    pinned: request.pinned,
     ...(wanted === undefined ? {} : { wanted: { name: wanted.name, labels: [...wanted.labels].map(([name, value]) => ({ name, value })) } }),
     signature: request.signature ?? (signed === undefined ? undefined : () => signed.bytes()),
   };

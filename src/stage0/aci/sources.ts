@@ -1,6 +1,7 @@
 /** ACIs by whatever a user writes: paths, addresses, names. What may have to be asked of servers is opened when it is. */
 import type { AciName } from '../../model/aci-name.ts';
 import { RuntimeError, isCode } from '../../model/errors.ts';
+import type { Digest } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import type { PullPolicy } from '../../model/options.ts';
 import { readSignatureFile } from '../discovery/signature.ts';
@@ -16,6 +17,8 @@ export interface AciPolicy {
   readonly aciRemote?: (() => AciRemote) | undefined;
   /** a file with the signature, instead of the one beside the image (`--signature`) */
   readonly signatureFile?: string | undefined;
+  /** the image IDs that the ACI itself may have, which then needs no signature; what it depends on does */
+  readonly pinned?: readonly Digest[] | undefined;
 }
 /** `update`: servers are asked whether what the store has is still what they have. */
 type Base = Omit<AciServices, 'signatures' | 'fetchDependency'> & { readonly policy: PullPolicy };
@@ -52,13 +55,15 @@ export class AciSources implements Disposable {
     return signatureFile === undefined ? undefined : async () => readSignatureFile(signatureFile);
   }
 
-  file(request: Omit<AciRequest, 'chain' | 'signature'>): Promise<StoredImage> {
-    return fetchAci({ ...request, chain: [], signature: this.#signature }, this.#services);
+  file(request: Omit<AciRequest, 'chain' | 'signature' | 'pinned'>): Promise<StoredImage> {
+    return fetchAci({ ...request, chain: [], signature: this.#signature, pinned: this.#policy.pinned }, this.#services);
   }
   async url(text: string): Promise<StoredImage> {
     const url = addressOf(text);
     const known = this.#asks ? undefined : this.#services.store.findSource(sourceKey(url.href));
-    return known ?? fetchAciUrl(url, { services: this.#services, remote: this.#open(), chain: [], signature: this.#signature });
+    if (known !== undefined) return known;
+    const { pinned } = this.#policy;
+    return fetchAciUrl(url, { services: this.#services, remote: this.#open(), chain: [], signature: this.#signature, pinned });
   }
 
   /** From the store, else by discovery. @throws ERR_IMAGE_NOT_FOUND, ERR_DISCOVERY and more */

@@ -11,7 +11,12 @@ import type { ServerAccess } from './discover.ts';
 export function serverAccess(
   settings: Settings,
   config: Pick<Configuration, 'auth' | 'dockerAuth'>,
-  options: { readonly insecureHttp?: boolean; readonly insecureTls?: boolean; readonly onWait?: (text: string) => void } = {},
+  options: {
+    readonly insecureHttp?: boolean;
+    readonly insecureTls?: boolean;
+    readonly onWait?: (text: string) => void;
+    readonly signal?: AbortSignal | undefined;
+  } = {},
 ): ServerAccess {
   const insecureHttp = options.insecureHttp === true || settings.insecure.has('http');
   const insecureTls = options.insecureTls === true || settings.insecure.has('tls');
@@ -19,6 +24,7 @@ export function serverAccess(
     http: new HttpClient({
       insecure: { http: insecureHttp, tls: insecureTls },
       certificateDirs: configDirectories(settings).map((directory) => join(directory, 'certs.d')),
+      signal: options.signal,
       ...(options.onWait === undefined ? {} : { onWait: options.onWait }),
     }),
     credential: (host) => credentialsFor(config, host)[0],

@@ -26,7 +26,7 @@ const maxPageBytes = 4 << 20;
 
 /**
  * Places to fetch `wanted` from, best first; none of them was asked yet.
- * @throws ERR_DISCOVERY naming every page that was asked and what it answered
+ * @throws ERR_DISCOVERY naming every page that was asked and what it answered; `cause`: why the last one did not, if none did
  */
 export async function discoverImage(wanted: AciName, access: ServerAccess, arch: string = process.arch): Promise<AciEndpoint[]> {
   const labels = completeLabels(wanted, arch);
@@ -58,6 +58,8 @@ async function walk<T>(name: string, access: ServerAccess, what: string, choose:
   const parts = name.split('/');
   const { discoveryTags } = await import('./meta.ts');
   const attempts: string[] = [];
+  let isAnswered = false;
+  let silence: RuntimeError | undefined;
   for (let length = parts.length; length > 0; length--) {
     const place = parts.slice(0, length).join('/');
     for (const scheme of access.insecureHttp ? ['https', 'http'] : ['https']) {
@@ -70,8 +72,11 @@ async function walk<T>(name: string, access: ServerAccess, what: string, choose:
       const page = await readPage(url, access);
       if (page.html === undefined) {
         attempts.push(`${url.origin}${url.pathname}: ${page.failure}`);
+        isAnswered ||= page.error === undefined;
+        silence = page.error ?? silence;
         continue;
       }
+      isAnswered = true;
       const tags = discoveryTags(page.html);
       const chosen = choose(tags);
       if (chosen.length > 0) return chosen;
@@ -81,6 +86,7 @@ async function walk<T>(name: string, access: ServerAccess, what: string, choose:
   }
   throw new RuntimeError('ERR_DISCOVERY', `discovery finds no place of ${what} for ${printable(name)}`, {
     details: attempts.map((line) => printable(line)),
+    ...(isAnswered || silence === undefined ? {} : { cause: silence }),
     hint: access.insecureHttp ? 'is the name spelled right?' : 'is the name spelled right? A server without TLS needs --insecure-options=http',
   });
 }
@@ -88,7 +94,7 @@ async function walk<T>(name: string, access: ServerAccess, what: string, choose:
 async function readPage(
   url: URL,
   access: ServerAccess,
-): Promise<{ readonly html: string } | { readonly html?: undefined; readonly failure: string }> {
+): Promise<{ readonly html: string } | { readonly html?: undefined; readonly failure: string; readonly error?: RuntimeError }> {
   try {
     const authorized = authorizationFor(access.credential(url.host), url, now());
     const { status, body } = await access.http.document(url, {
@@ -99,6 +105,6 @@ async function readPage(
     return status === 200 ? { html: body.toString('utf8') } : { failure: `status ${status}` };
   } catch (error) {
     if (!(error instanceof RuntimeError)) throw error;
-    return { failure: messageOf(error) };
+    return { failure: messageOf(error), error };
   }
 }

@@ -21,6 +21,8 @@ export interface TrustRequest {
 
 /** The person in front of it. */
 export interface Reviewer {
+  /** Throws when there is nobody to ask about the keys with these fingerprints; called before anything is stored. */
+  requireAnswers(fingerprints: readonly string[]): void;
   /** false: no */
   confirm(): boolean;
   /** a line for a person */
@@ -66,18 +68,23 @@ export async function trustKeys(
     throw new RuntimeError('ERR_TRUST_KEY', faults.length === 1 ? (faults[0] ?? '') : `${faults.length} public keys cannot be trusted`, {
       details: faults.length === 1 ? [] : faults,
     });
+  const isReviewed = (location: string): boolean =>
+    review === 'ask' || (review === 'skip-https' && !(access.isAuthentic && location.startsWith('https:')));
+  const toReview = found
+    .filter(({ location }) => isReviewed(location))
+    .flatMap(({ keys }) => keys.map(({ fingerprint }) => fingerprintText(fingerprint)));
+  if (toReview.length > 0) reviewer.requireAnswers(toReview);
   const refused: string[] = [];
   const trusted: NewlyTrusted[] = [];
   for (const { location, keys } of found) {
     keyLines(location, prefix, keys).forEach((line) => reviewer.say(line));
-    const isReviewed = review === 'ask' || (review === 'skip-https' && !(access.isAuthentic && location.startsWith('https:')));
-    if (isReviewed && !reviewer.confirm()) {
+    if (isReviewed(location) && !reviewer.confirm()) {
       refused.push(location);
       continue;
     }
     const shown = JSON.stringify(printable(location));
     const scope = prefix === undefined ? 'for every name' : `for prefix ${JSON.stringify(prefix)}`;
-    reviewer.say(`Trusting ${shown} ${scope} ${isReviewed ? 'after' : 'without'} fingerprint review.`);
+    reviewer.say(`Trusting ${shown} ${scope} ${isReviewed(location) ? 'after' : 'without'} fingerprint review.`);
     for (const key of keys) {
       const { isMask, path } = placeOf(settings, prefix, key);
       if (isMask) reviewer.warn(`${path} masked this key; it does not any more`);

@@ -25,21 +25,27 @@ export async function openArchive(path: string, what: string, scratch: string, l
   const file = openFile(path, what);
   if (file === undefined) throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `there is no file ${path}`);
   let tar = file;
+  let seen: { entries: number } | undefined;
   try {
     const compression = compressionOf(beginningOf(file, 6));
     if (compression !== 'none') {
       tar = await uncompressed(file, join(scratch, 'archive.tar'), what, limits);
       file[Symbol.dispose]();
     }
-    const members = indexMembers(tar, what, limits);
+    seen = { entries: 0 };
+    const members = indexMembers(tar, what, limits, seen);
     return { what, open: (wanted) => openMember(tar, members, wanted, what), [Symbol.dispose]: () => tar[Symbol.dispose]() };
   } catch (error) {
     tar[Symbol.dispose]();
     // The codes speak of layers; here it is the archive around them.
-    if (isCode(error, 'ERR_LAYER_CORRUPT')) throw new RuntimeError('ERR_IMAGE_INVALID', messageOf(error), { cause: error });
+    if (isCode(error, 'ERR_LAYER_CORRUPT'))
+      throw new RuntimeError('ERR_IMAGE_INVALID', seen?.entries === 0 ? noImage(what, error) : messageOf(error), { cause: error });
     throw error;
   }
 }
+
+const noImage = (what: string, error: unknown): string =>
+  `${what} is no image (neither an ACI nor an OCI or Docker archive): ${messageOf(error).replace(what, '').replace(/^:? */, '')}`;
 
 async function uncompressed(file: ByteRange, target: string, what: string, limits: ImageLimits): Promise<ByteRange> {
   const fd = openSync(target, 'wx+', 0o600);
@@ -74,12 +80,13 @@ const normalised = (name: string): string => {
   return parts.join('/');
 };
 
-/** Reads headers only: data is stepped over, unless it is shorter than a read. */
-function indexMembers(tar: ByteRange, what: string, limits: ImageLimits): Map<string, Member> {
+/** Reads headers only: data is stepped over, unless it is shorter than a read. `seen`: how many there were. */
+function indexMembers(tar: ByteRange, what: string, limits: ImageLimits, seen: { entries: number }): Map<string, Member> {
   const members = new Map<string, Member>();
   const handler: TarHandler = {
     entry(entry: TarEntry) {
       const offset = reader.dataOffset;
+      seen.entries++;
       if (entry.type === 'file') reader.skipBody();
       // No file of an image has such a name, and many of them would fill the memory.
       if (entry.name.length + entry.linkName.length > limits.maxPathBytes) return;

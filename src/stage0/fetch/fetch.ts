@@ -45,6 +45,8 @@ export interface FetchOptions extends AciPolicy {
   readonly accept?: (subject: PolicySubject) => void;
   /** registries, and how they are asked; absent: they are not */
   readonly remote?: (() => RegistryAccess) | undefined;
+  /** ends downloads */
+  readonly signal?: AbortSignal | undefined;
   /** default: `new` */
   readonly policy?: PullPolicy;
 }
@@ -62,6 +64,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
     embedded: join(__DIST__, 'images'),
     accept: () => undefined,
     remote: undefined,
+    signal: undefined,
     policy: 'new',
     ...options,
   };
@@ -85,7 +88,7 @@ export async function fetchImage(reference: string, options: FetchOptions): Prom
       return { ...(await fetchRemote(reference, fetch)), name: reference };
     if (parsed.kind === 'id')
       throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image IDs found for ${parsed.algorithm}-${parsed.hex}`, {
-        hint: 'rkt fetch puts images into the store',
+        hint: 'rkt image list shows the images there are',
       });
     return { ...(await fetchByName(parsed.name, reference, fetch)), name: reference };
   } catch (error) {
@@ -145,36 +148,47 @@ async function fetchByName(name: string, written: string, fetch: Fetch): Promise
   if (kindOfPath(written) !== undefined) return fetchPath({ kind: 'path', transport: undefined, path: written, ref: undefined }, fetch);
   const wanted = fetch.aciRemote === undefined ? undefined : discoverable(written);
   const attempts: string[] = [];
+  /** somebody said that there is no such image */
+  let isAnswered = false;
   if (wanted !== undefined) {
     using sources = await aciSources(fetch);
-    const found = await sources.nameIfKnown(wanted, ({ message, details }) => attempts.push(message, ...details));
+    const found = await sources.nameIfKnown(wanted, ({ message, details, cause }) => {
+      attempts.push(message, ...details);
+      isAnswered = !isUnreachable(cause);
+    });
     if (found !== undefined) return found;
   }
   const fromRegistry = fetch.remote === undefined || fetch.policy === 'never' ? undefined : await fetchIfThere(written, fetch, attempts);
   if (fromRegistry?.image !== undefined) return fromRegistry.image;
   const short = (known: string): string => known.replace(/:latest$/, '');
   const meant = didYouMean(short(name), [...embedded, ...fetch.store.names()].map(short));
-  const elsewhere = attempts.length > 0 ? ', and none elsewhere' : '';
-  throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store${elsewhere}`, {
+  // Of a name without a host it is not even known that the default registry was meant.
+  const silence = !isAnswered && /^([^/]*[.:][^/]*|localhost)\//.test(written) ? fromRegistry?.silence : undefined;
+  const elsewhere = silence !== undefined ? ', and where else it may be nobody answers' : attempts.length > 0 ? ', and none elsewhere' : '';
+  throw new RuntimeError(silence?.code ?? 'ERR_IMAGE_NOT_FOUND', `no image named ${JSON.stringify(printable(written))} in the store${elsewhere}`, {
     details: attempts,
+    ...(silence === undefined ? {} : { cause: silence }),
     hint: meant === undefined ? (fromRegistry?.hint ?? 'give a path, or oci:DIR, oci-archive:FILE, docker-archive:FILE') : `did you mean ${meant}?`,
   });
 }
 
-/** The image of a bare name as a registry has it; or, when nobody there knows it or nobody answers, what to do about that. `attempts` hears what was said. */
+const isUnreachable = (error: unknown): boolean => isErrno(error, 'ERR_HTTP_DNS', 'ERR_HTTP_UNREACHABLE', 'ERR_HTTP_PROXY');
+
+/** The image of a bare name as a registry has it; or, when nobody there knows it or nobody answers (`silence`), what to do about that. `attempts` hears what was said. */
 async function fetchIfThere(
   written: string,
   fetch: Fetch,
   attempts: string[],
-): Promise<{ readonly image: StoredImage } | { readonly image?: undefined; readonly hint: string }> {
+): Promise<{ readonly image: StoredImage } | { readonly image?: undefined; readonly hint: string; readonly silence: RuntimeError | undefined }> {
   try {
     return { image: await fetchRemote(written, fetch) };
   } catch (error) {
-    const unreachable = isErrno(error, 'ERR_HTTP_DNS', 'ERR_HTTP_UNREACHABLE', 'ERR_HTTP_PROXY');
+    const unreachable = isUnreachable(error);
     // That it is not there is one thing; that one may not have it, or that what came is wrong, is another.
     if (!isRuntimeError(error) || !(unreachable || isErrno(error, 'ERR_IMAGE_NOT_FOUND', 'ERR_REGISTRY_DENIED'))) throw error;
     attempts.push(error.message, ...error.details);
     return {
+      silence: unreachable ? error : undefined,
       hint:
         (unreachable ? undefined : error.hint) ??
         'is there a network? A mirror, or another default registry, is named by a file in /etc/rkt/registries.d',

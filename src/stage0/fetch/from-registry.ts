@@ -16,6 +16,8 @@ export interface RegistryFetch extends StoreImageOptions {
   readonly platform: WantedPlatform;
   /** throws unless the image policy accepts it */
   readonly accept: (subject: PolicySubject) => void;
+  /** ends downloads */
+  readonly signal?: AbortSignal | undefined;
   /** names that an image from elsewhere may not take */
   readonly reserved: readonly string[];
 }
@@ -33,6 +35,7 @@ export async function fetchFromRegistry(written: string, fetch: RegistryFetch): 
     insecure: access.insecure,
     certificateDirs: access.certificateDirs,
     ...access.patience,
+    signal: fetch.signal,
     onWait: (note) => progress({ note }),
   });
   const bare = `${registry}/${repository}`;

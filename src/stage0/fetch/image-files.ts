@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { refuseInterrupted } from '../../host/interruption.ts';
 import { RuntimeError, isErrno, messageOf } from '../../model/errors.ts';
 
 /** Some bytes of an open file. */
@@ -22,9 +23,10 @@ export interface ImageFiles extends Disposable {
 
 const chunkBytes = 256 * 1024;
 
-/** The bytes of a range, one chunk at a time; the next one overwrites nothing of the one before. @throws ERR_IMAGE_INVALID when the file got shorter */
+/** The bytes of a range, one chunk at a time; the next one overwrites nothing of the one before. @throws ERR_IMAGE_INVALID when the file got shorter; ERR_INTERRUPTED */
 export function* chunksOf(range: ByteRange, onRead: (doneBytes: number) => void = () => undefined): Generator<Buffer> {
   for (let done = 0; done < range.bytes;) {
+    refuseInterrupted();
     const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, range.bytes - done));
     const got = readSync(range.fd, chunk, 0, chunk.length, range.offset + done);
     if (got === 0) throw new RuntimeError('ERR_IMAGE_INVALID', 'the image became shorter while it was read');

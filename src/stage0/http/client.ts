@@ -26,6 +26,8 @@ export interface HttpSettings {
   readonly silenceMs?: number;
   /** hears of each wait before another attempt */
   readonly onWait?: (text: string) => void;
+  /** ends all that is under way, and whatever is asked afterwards */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Insecure {
@@ -63,6 +65,7 @@ export class HttpClient implements Disposable {
   readonly #insecure: Insecure;
   readonly #silenceMs: number;
   readonly #onWait: (text: string) => void;
+  readonly #signal: AbortSignal | undefined;
   readonly retry: RetryPolicy;
 
   constructor({
@@ -72,11 +75,13 @@ export class HttpClient implements Disposable {
     retry = defaultRetry,
     silenceMs = 30_000,
     onWait = () => undefined,
+    signal,
   }: HttpSettings = {}) {
     this.#connections = new Connections({ env, certificateDirs: [...systemCertificateDirs, ...certificateDirs] });
     this.#insecure = insecure;
     this.#silenceMs = silenceMs;
     this.#onWait = onWait;
+    this.#signal = signal;
     this.retry = retry;
   }
 
@@ -89,7 +94,8 @@ export class HttpClient implements Disposable {
    * Asks until there is an answer that does not say "later", at most `retry.attempts` times; the last answer is handed out whatever its status.
    * @throws ERR_HTTP_DNS, ERR_HTTP_UNREACHABLE, ERR_HTTP_TLS, ERR_HTTP_PROXY, ERR_HTTP_INSECURE, ERR_HTTP_REDIRECT
    */
-  async request(url: URL, request: HttpRequest = {}): Promise<HttpResponse> {
+  async request(url: URL, asked: HttpRequest = {}): Promise<HttpResponse> {
+    const request = { ...asked, ...this.#ending(asked.signal) };
     for (let attempt = 1; ; attempt++) {
       let response: HttpResponse;
       try {
@@ -107,11 +113,18 @@ export class HttpClient implements Disposable {
     }
   }
 
+  /** As part of a request: the signals that end it. */
+  #ending(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+    const signals = [signal, this.#signal].filter((one) => one !== undefined);
+    const [first] = signals;
+    return first === undefined ? {} : { signal: signals.length === 1 ? first : AbortSignal.any(signals) };
+  }
+
   /** Waits as long as comes after `attempt` failed attempts, telling why. */
   async pause(attempt: number, why: string, askedMs?: number, signal?: AbortSignal): Promise<void> {
     const waitMs = askedMs ?? delayMs(this.retry, attempt, Math.random());
     this.#onWait(`${printable(why)}; trying again in ${(waitMs / 1000).toFixed(1)} s (attempt ${attempt + 1} of ${this.retry.attempts})`);
-    await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+    await sleep(waitMs, undefined, this.#ending(signal));
   }
 
   /**

@@ -58,6 +58,12 @@ function decideAndAct(dataDir: string, request: CollectRequest): Plan {
   return plan;
 }
 
+/** The layers that stay as long as the image does: all that its record mentions, for an ACI is put upon layers that its own mount may leave out. */
+export function layersKeptBy(dataDir: string, image: StoredImage): readonly Digest[] {
+  const paths = imagePaths(dataDir);
+  return [...digestsIn(JSON.stringify(image)), ...configDiffIds(paths.blob(image.id), paths.blob)];
+}
+
 /** Where trees wait for their deletion; made when the first one comes, emptied in the end. */
 function openTrash(dataDir: string): Disposable & { directory(): string } {
   let staging: Staging | undefined;
@@ -112,11 +118,7 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
 
   const { kept: leased, dead } = readLeases(dataDir);
   if (takeStrays) for (const lease of dead) drop(lease, true);
-  // All that a record mentions: an ACI is put upon layers that its own mount may leave out.
-  const layersOf = (image: StoredImage): readonly Digest[] => [
-    ...digestsIn(JSON.stringify(image)),
-    ...configDiffIds(paths.blob(image.id), paths.blob),
-  ];
+  const layersOf = (image: StoredImage): readonly Digest[] => layersKeptBy(dataDir, image);
   const needed = new Set([...kept.flatMap(layersOf), ...pods.layers, ...leased].map(layerId));
   const ofGoing = new Set([...going.values()].flatMap(layersOf).map(layerId));
   const layers: { name: string; bytes: number }[] = [];

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fsyncDirectory, makeDirectory, namesIn } from '../../host/files.ts';
 import { tryLockNamed } from '../../host/flock.ts';
+import { refuseInterrupted } from '../../host/interruption.ts';
 import { isErrno } from '../../host/linux.ts';
 import { removeTree } from '../../host/remove-tree.ts';
 import { imagePaths } from './layout.ts';
@@ -18,7 +19,7 @@ export interface Staging extends Disposable {
   readonly dir: string;
 }
 
-/** Opens the staging directory `name`, waiting while another process (or task of this one) has it. What a killed owner left is removed. */
+/** Opens the staging directory `name`, waiting while another process (or task of this one) has it. What a killed owner left is removed. @throws ERR_INTERRUPTED */
 export async function openStaging(dataDir: string, name: string): Promise<Staging> {
   const { temporary } = imagePaths(dataDir);
   const dir = join(temporary, name);
@@ -40,6 +41,7 @@ export async function openStaging(dataDir: string, name: string): Promise<Stagin
         },
       };
     }
+    refuseInterrupted();
     await sleep(pollMs);
   }
 }

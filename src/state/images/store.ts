@@ -95,7 +95,11 @@ export const requireRecord = (store: ImageStore, reference: string): StoredImage
 function required(image: StoredImage | undefined, reference: string): StoredImage {
   if (image === undefined)
     throw new RuntimeError('ERR_IMAGE_NOT_FOUND', `image ${reference} is not in the store`, {
-      hint: `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`,
+      // An ID says nothing about where there might be such an image.
+      hint:
+        imageIdPrefix(reference) === undefined || reference.includes('@')
+          ? `rkt fetch ${reference} puts it there and prints its ID, by which images of local directories are known`
+          : 'rkt image list shows the images there are',
     });
   return image;
 }
