@@ -33,6 +33,9 @@ const maxTries = 20;
 export async function holdImages(settings: Settings, references: readonly string[], fetching: Fetching): Promise<HeldImages> {
   const { dataDir } = settings;
   const store = openStore(dataDir);
+  // What is fetched stays until the hold.
+  using adding = store.adding();
+  void adding;
   const fetched = new Map<string, Digest>();
   let told = 0;
   const tell = (i: number, image: StoredImage): void => {

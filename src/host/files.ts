@@ -13,12 +13,12 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** Names in a directory, sorted; none when it does not exist. */
+/** Names in a directory, sorted; none when it does not exist. Throws where a file stands in its place: what cannot be listed is not empty. */
 export function namesIn(path: string): string[] {
   try {
     return readdirSync(path).sort();
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+    if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
 }

@@ -197,7 +197,7 @@ export const mutants: readonly Mutant[] = [
     replace: "const n = step.kind === 'network.attach' ? (runStep(step, actions, journal), journal.intent(step)) : journal.intent(step);",
     numbers: ['D5'],
   },
-  { file: cache, find: "if (isErrno(error, 'ENOENT')) return [];", replace: 'return [];', numbers: ['D6'] },
+  { file: 'src/host/files.ts', find: "if (isErrno(error, 'ENOENT')) return [];", replace: 'return [];', numbers: ['D6'] },
   {
     file: cache,
     find: "    throw new RuntimeError('ERR_POD_IO', `cannot write the CNI result cache",

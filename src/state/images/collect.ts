@@ -27,7 +27,7 @@ export interface PodNeeds {
 export interface CollectRequest {
   /** asked once the store is held */
   readonly needs: () => PodNeeds;
-  /** which images go; `needed`: a pod was made of it */
+  /** which images go; `needed`: a pod was made of it, or will be at once */
   readonly mayGo: (image: StoredImage, lastUsedMs: number, needed: boolean) => boolean;
   /** also what belongs to no image: layers, names, leftovers */
   readonly strays: boolean;
@@ -85,11 +85,12 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
   const paths = imagePaths(dataDir);
   const store = openStore(dataDir);
   const pods = needs();
+  const { kept: leased, dead } = readLeases(dataDir);
   const all = store.list();
   const going = new Map<Digest, StoredImage>();
   for (const image of all) {
     const lastUsedMs = store.lastUsedMs(image.id) ?? 0;
-    if (mayGo(image, lastUsedMs, pods.images.has(image.id))) going.set(image.id, image);
+    if (mayGo(image, lastUsedMs, pods.images.has(image.id) || leased.has(image.id))) going.set(image.id, image);
   }
   const kept = all.filter(({ id }) => !going.has(id));
   const strays: string[] = [];
@@ -116,7 +117,6 @@ function decide(dataDir: string, { needs, mayGo, strays: takeStrays }: CollectRe
     if (isKnown ? going.has(image.id) : takeStrays) drop(join(paths.images, file), !isKnown);
   }
 
-  const { kept: leased, dead } = readLeases(dataDir);
   if (takeStrays) for (const lease of dead) drop(lease, true);
   const layersOf = (image: StoredImage): readonly Digest[] => layersKeptBy(dataDir, image);
   const needed = new Set([...kept.flatMap(layersOf), ...pods.layers, ...leased].map(layerId));

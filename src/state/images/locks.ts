@@ -24,10 +24,10 @@ export function lockStore(dataDir: string, kind: 'shared' | 'exclusive'): Lock {
   return lock(cas, kind);
 }
 
-/** Layers that nobody may remove, though no image has them yet. */
+/** Layers that nobody may remove, though no image has them yet, and images that gc may not, though no pod has them yet. */
 export interface Lease extends Disposable {
-  /** From when this returns, the layer stays if it is there: look for it afterwards. */
-  keep(diffId: Digest): void;
+  /** From when this returns, the layer or image stays if it is there: look for it afterwards. */
+  keep(digest: Digest): void;
 }
 
 export function openLease(dataDir: string): Lease {
@@ -43,12 +43,12 @@ export function openLease(dataDir: string): Lease {
     flock(fd, LOCK.EX);
   }
   return {
-    keep(diffId) {
-      if (kept.has(diffId)) return;
+    keep(digest) {
+      if (kept.has(digest)) return;
       using store = lockStore(dataDir, 'shared');
       void store;
-      writeSync(fd, `${diffId}\n`);
-      kept.add(diffId);
+      writeSync(fd, `${digest}\n`);
+      kept.add(digest);
     },
     [Symbol.dispose]() {
       rmSync(path, { force: true });
@@ -57,7 +57,7 @@ export function openLease(dataDir: string): Lease {
   };
 }
 
-/** Layers under lease, and the leases whose owners are dead. The caller holds the store exclusively. */
+/** What is under lease, and the leases whose owners are dead. The caller holds the store exclusively. */
 export function readLeases(dataDir: string): { readonly kept: ReadonlySet<Digest>; readonly dead: readonly string[] } {
   const { leases } = imagePaths(dataDir);
   let names: string[];

@@ -171,6 +171,11 @@ export function openStore(dataDir: string): ImageStore {
       },
     };
   };
+  /** As long as somebody is adding, gc leaves what has this digest. */
+  const keep = (digest: Digest): void => {
+    lease ??= openLease(dataDir);
+    lease.keep(digest);
+  };
 
   return {
     dataDir,
@@ -202,8 +207,7 @@ export function openStore(dataDir: string): ImageStore {
     async addLayer(diffId, fill) {
       using work = adding();
       void work;
-      lease ??= openLease(dataDir);
-      lease.keep(diffId);
+      keep(diffId);
       const there = layer(diffId);
       if (there !== undefined) return there;
       using staging = await openStaging(dataDir, `layer-${layerId(diffId)}`);
@@ -243,6 +247,9 @@ export function openStore(dataDir: string): ImageStore {
     },
 
     async addImage({ image: given, manifest, configDigest, config, names, source, fetchedAs = [], namesStamp }) {
+      using work = adding();
+      void work;
+      keep(given.id);
       using staging = await openStaging(dataDir, `image-${hexOf(given.id)}`);
       using held = lockStore(dataDir, 'shared');
       void held;

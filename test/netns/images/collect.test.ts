@@ -163,6 +163,16 @@ describe('image gc', () => {
     expect(layersThere()).toEqual([]);
   });
 
+  test('an image that is fetched for somebody stays until he has it', async () => {
+    {
+      using adding = rig.store.adding();
+      void adding;
+      await fetch('web', 'a');
+      expect(gc().images).toEqual([]);
+    }
+    expect(gc().images).toHaveLength(1);
+  });
+
   test('a layer under lease stays, and so does what somebody works in', async () => {
     const image = await fetch('web', 'a', 'b');
     using lease = openLease(rig.store.dataDir);
