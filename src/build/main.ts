@@ -81,19 +81,23 @@ async function bundle(entries: readonly string[], found: Set<string>): Promise<[
   return outputFiles.map(({ path, contents }) => [basename(path), contents]);
 }
 
-/** `file` of dist: an executable that runs the bundle of `entry`. */
-function writeExecutable(file: string, entry: string): void {
+/** `file` of dist: runs the bundle of `entry`. */
+function writeLoader(file: string, entry: string, firstLine = ''): void {
   const loader = readFileSync(join(import.meta.dirname, 'loader.cjs'), 'utf8');
   const path = join(dist, file);
   const up = relative(dirname(path), dist);
-  writeFileSync(path, shebang + loader.replace('__DIST__', up === '' ? '.' : up).replace('__ENTRY__', `${bundleName(entry)}.cjs`));
-  chmodSync(path, 0o755);
+  writeFileSync(path, firstLine + loader.replace('__DIST__', up === '' ? '.' : up).replace('__ENTRY__', `${bundleName(entry)}.cjs`));
+}
+
+function writeExecutable(file: string, entry: string): void {
+  writeLoader(file, entry, shebang);
+  chmodSync(join(dist, file), 0o755);
 }
 
 /** Bundles the command line, the plugins and all they load on demand: file name → content. */
 async function bundles(): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  const found = new Set<string>([cli, ...pluginTypes.map(pluginEntry)]);
+  const found = new Set<string>([cli, layerThread, ...pluginTypes.map(pluginEntry)]);
   let pending = [...found];
   while (pending.length > 0) {
     const known = new Set(found);
@@ -115,6 +119,7 @@ async function library(): Promise<void> {
   const seal = hash.digest('hex');
   const sealPath = join(lib, 'sealed');
   writeExecutable('rkt', cli);
+  writeLoader('unpack-layers.cjs', layerThread);
   for (const type of pluginTypes) writeExecutable(`cni/${type}`, pluginEntry(type));
   writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
   if (existsSync(sealPath) && readFileSync(sealPath, 'utf8') === seal && [...files.keys()].every((name) => existsSync(join(lib, name)))) return;
@@ -191,6 +196,7 @@ function nodes(): string[] {
 }
 
 const cli = join(root, 'src/cli/main.ts');
+const layerThread = join(root, 'src/stage0/fetch/layer-thread.ts');
 const pluginFolder = join(root, 'cni-plugins');
 const pluginEntry = (type: string): string => join(pluginFolder, type, 'main.ts');
 const pluginTypes = readdirSync(pluginFolder).filter((type) => type !== 'skel' && existsSync(pluginEntry(type)));

@@ -109,8 +109,8 @@ export async function fetchAci(request: AciRequest, services: AciServices): Prom
   checkWanted(unpacked.manifest, request, services, what);
   // Before anything is kept: what it needs may not be there.
   const below = await dependencyLayers(store, unpacked.manifest, request.chain, services.fetchDependency);
-  const own = await store.addLayer(unpacked.id, async (empty) => {
-    renameSync(root, empty);
+  const own = await store.addLayer(unpacked.id, async (place) => {
+    renameSync(root, place.root);
     return { tarBytes: unpacked.tarBytes, ...unpacked.layer };
   });
   const rootfs = await render(store, below, own, unpacked.manifest, limits, what);

@@ -61,7 +61,7 @@ export async function whitelistLayer(store: ImageStore, records: readonly LayerR
   const topDown = records.toReversed();
   const roots = store.layerPaths({ layers });
   const trees = topDown.map(({ implicit, whitedOut }, i): UnpackedTree => ({ root: roots[i] ?? '', implicit, whitedOut }));
-  return store.addLayer(diffId, async (root) => {
+  return store.addLayer(diffId, async ({ root }) => {
     const { entries, bytes } = fill(root, trees, paths);
     // What the root is like says the topmost that lists it.
     const like = topDown.findIndex(({ listsRoot }) => listsRoot === true);

@@ -20,7 +20,7 @@ export async function mountedLayers(store: ImageStore, records: readonly LayerRe
   if (directories.length === 0) return layers;
   // Named by what is in it, like any layer.
   const diffId = digestOf(Buffer.from(JSON.stringify(directories)));
-  await store.addLayer(diffId, async (root) => {
+  await store.addLayer(diffId, async ({ root }) => {
     makeCorrections(root, directories);
     return { tarBytes: 0, entries: directories.length, opaqueRoot: false, implicit: [], whitedOut: [] };
   });

@@ -7,14 +7,18 @@ import type { LayerRecord, Stamp } from '../../state/images/records.ts';
 import type { ImageStore } from '../../state/images/store.ts';
 import type { ImageLimits } from '../render/limits.ts';
 import { withDiskNeed } from './disk-need.ts';
+import { LayerThreads } from './layer-threads.ts';
 import { storeLayer } from './layers.ts';
 import { mountedLayers } from './mounted-layers.ts';
 import { digestOf, type SourceImage, type SourceLayer } from './source-image.ts';
+import { Turns } from './turns.ts';
 
 /** While one layer waits for its decompressor another is written; more at once would only need more memory. */
-const layersAtOnce = 2;
+const layersAtOnce = 3;
 /** Downloads wait for the network, too. */
 const downloadsAtOnce = 3;
+/** Below, a thread's start costs more than it saves. */
+const minThreadBytes = 512 * 1024;
 
 export interface SourceFacts {
   readonly source?: { readonly key: string; readonly stamp: Stamp };
@@ -53,6 +57,7 @@ export async function storeImage(
 /** Some at a time. After a failure downloads are stopped; of several faults the lowest layer's is thrown, when all that was begun has ended. */
 async function storeLayers(layers: readonly SourceLayer[], written: string, { store, limits, progress }: StoreImageOptions): Promise<LayerRecord[]> {
   const startedMs = performance.now();
+  using threads = new LayerThreads();
   const stop = new AbortController();
   const records: LayerRecord[] = [];
   let downloadedBytes = 0;
@@ -65,11 +70,14 @@ async function storeLayers(layers: readonly SourceLayer[], written: string, { st
   const distinct = [...new Map(layers.map((layer, i) => [layer.diffId, { layer, event: eventOf(layer, i) }])).values()];
   if (isRemote) for (const { event } of distinct) progress(event);
 
+  const turns = new Turns(isRemote ? downloadsAtOnce : layersAtOnce);
   const storeOne = async ({ layer, event }: (typeof distinct)[number]): Promise<LayerRecord> => {
     let arrived = 0;
     const record = await storeLayer(store, layer, {
       limits,
       signal: stop.signal,
+      turns,
+      threadsFor: (blobBytes) => (distinct.length > 1 && blobBytes >= minThreadBytes && LayerThreads.most > 0 ? threads : undefined),
       onRead(doneBytes, totalBytes) {
         arrived = doneBytes;
         progress({ ...event, doneBytes, totalBytes });
@@ -82,20 +90,16 @@ async function storeLayers(layers: readonly SourceLayer[], written: string, { st
   };
   const byDiffId = new Map<Digest, LayerRecord>();
   const failures = new Map<number, unknown>();
-  const queue = distinct.entries();
-  const work = async (): Promise<void> => {
-    for (const [i, one] of queue) {
-      if (failures.size > 0) return;
-      try {
-        byDiffId.set(one.layer.diffId, await storeOne(one));
-      } catch (error) {
-        // What downloads throw from now on is only that they were stopped.
-        if (!stop.signal.aborted || 'open' in one.layer) failures.set(i, error);
-        stop.abort();
-      }
+  const storeOrStop = async (one: (typeof distinct)[number], i: number): Promise<void> => {
+    try {
+      byDiffId.set(one.layer.diffId, await storeOne(one));
+    } catch (error) {
+      // What downloads throw from now on, and what has not begun, is only that they were stopped.
+      if (!stop.signal.aborted || ('open' in one.layer && error !== stop.signal.reason)) failures.set(i, error);
+      stop.abort();
     }
   };
-  await Promise.all(Array.from({ length: isRemote ? downloadsAtOnce : layersAtOnce }, work));
+  await Promise.all(distinct.map(storeOrStop));
   if (failures.size > 0) throw await withDiskNeed(failures.get(Math.min(...failures.keys())), store, layers, limits);
   for (const { diffId } of layers) {
     const record = byDiffId.get(diffId);

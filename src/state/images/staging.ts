@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fsyncDirectory, makeDirectory, namesIn } from '../../host/files.ts';
 import { tryLockNamed } from '../../host/flock.ts';
 import { refuseInterrupted } from '../../host/interruption.ts';
-import { isErrno } from '../../host/linux.ts';
+import { isErrno, syncfs } from '../../host/linux.ts';
 import { removeTree } from '../../host/remove-tree.ts';
+import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { imagePaths } from './layout.ts';
 
 const pollMs = 50;
@@ -78,6 +79,18 @@ export function placeFile(staging: Staging, target: string, content: string | Ui
   makeDirectory(dirname(target));
   renameSync(temporary, target);
   fsyncDirectory(dirname(target));
+}
+
+/** Everything below `root` is on the platter when this returns: one barrier instead of one a file, for all that was made before it on that file system. */
+export function flushTree(root: string): void {
+  const fd = openSync(root, 'r');
+  try {
+    syncfs(fd);
+  } catch (error) {
+    throw new RuntimeError('ERR_STORE_IO', `cannot flush ${root}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Removes what killed processes left in the store; `dryRun`: only looks. @returns names of what was removed */

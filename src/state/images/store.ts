@@ -4,20 +4,34 @@
  * Reading a stored image costs a handful of small files; nothing heavier is loaded here, for `rkt run` passes through.
  * @see rkt.md 2.2, 2.16; DESIGN 3 (durability)
  */
-import { accessSync, chmodSync, closeSync, mkdirSync, openSync, renameSync, statSync, utimesSync } from 'node:fs';
+import { accessSync, chmodSync, mkdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { fsyncDirectory, makeDirectory, namesIn } from '../../host/files.ts';
 import type { Lock } from '../../host/flock.ts';
-import { isErrno, syncfs } from '../../host/linux.ts';
-import { RuntimeError, messageOf } from '../../model/errors.ts';
+import { isErrno } from '../../host/linux.ts';
+import { RuntimeError } from '../../model/errors.ts';
 import { digestOfHex, hexOf, type Digest } from '../../model/ids.ts';
 import { canonicalImageName, imageIdPrefix, isRegistryText, registrySourceKey, type ImageIdPrefix } from '../../model/image-name.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { imagePaths, layerId } from './layout.ts';
 import { lockStore, openLease, type Lease } from './locks.ts';
 import { readImage, readLayer, readReference, type Freshness, type LayerRecord, type Stamp } from './records.ts';
-import { openStaging, placeFile } from './staging.ts';
-import type { TreeLog } from './tree-log.ts';
+import { flushTree, openStaging, placeFile } from './staging.ts';
+import type { LogSeal } from './tree-log.ts';
+
+/** Where a layer is made, before it is one. */
+export interface LayerPlace {
+  /** an empty directory, 0755 */
+  readonly root: string;
+  /** where the log of its tree goes, if one is written meanwhile */
+  readonly logPath: string;
+}
+
+/** What was made there. */
+export type FilledLayer = Omit<LayerRecord, 'diffId' | 'tree'> & {
+  /** of the log at `logPath`; absent: there is none, and the tree is looked at */
+  readonly tree?: LogSeal;
+};
 
 /** What a fetch hands to the store; its layers are there already. */
 export interface NewImage {
@@ -55,10 +69,10 @@ export interface ImageStore {
   names(): string[];
   layer(diffId: Digest): LayerRecord | undefined;
   /**
-   * The layer's record; when it is not there, `fill` unpacks it into an empty directory, and logs what it made there; if it logs
-   * nothing, the tree is looked at afterwards. Concurrent callers wait, and one of them works.
+   * The layer's record; when it is not there, `fill` makes its tree in the empty directory of a {@link LayerPlace}. Concurrent
+   * callers wait, and one of them works. `flush`: brings the directory to the platter.
    */
-  addLayer(diffId: Digest, fill: (root: string, log: TreeLog) => Promise<Omit<LayerRecord, 'diffId' | 'tree'>>): Promise<LayerRecord>;
+  addLayer(diffId: Digest, fill: (place: LayerPlace) => Promise<FilledLayer>, flush?: (root: string) => void | Promise<void>): Promise<LayerRecord>;
   addImage(image: NewImage): Promise<StoredImage>;
   /** Makes names and references stand for an image that is there. */
   pointTo(id: Digest, references: Pick<NewImage, 'names' | 'fetchedAs'>): Promise<void>;
@@ -204,7 +218,7 @@ export function openStore(dataDir: string): ImageStore {
         .map((name) => name.replaceAll('%2F', '/'))
         .sort(),
 
-    async addLayer(diffId, fill) {
+    async addLayer(diffId, fill, flush = flushTree) {
       using work = adding();
       void work;
       keep(diffId);
@@ -216,18 +230,16 @@ export function openStore(dataDir: string): ImageStore {
       const root = join(staging.dir, 'rootfs');
       mkdirSync(root);
       chmodSync(root, 0o755); // mkdir obeys the umask
-      const { TreeLogFile, logTree } = await import('./tree.ts');
-      using log = new TreeLogFile(join(staging.dir, 'tree'));
-      const facts = await fill(root, log);
-      if (log.records === 0) logTree(root, log);
-      const record: LayerRecord = { diffId, ...facts, tree: log.seal() };
+      const logPath = join(staging.dir, 'tree');
+      const { tree = await logOf(root, logPath), ...facts } = await fill({ root, logPath });
+      const record: LayerRecord = { diffId, ...facts, tree };
+      await flush(root);
       // A tree whose record was lost goes before there is a record again, and a record comes before its tree: killed
       // in between, there is a record without a tree, which is no layer, and never a tree that a record is wrong about.
       moveAside(paths.layer(diffId), join(staging.dir, 'unrecorded'));
       makeDirectory(paths.layers);
-      renameSync(log.path, paths.layerLog(diffId));
+      renameSync(logPath, paths.layerLog(diffId));
       placeFile(staging, paths.layerRecord(diffId), JSON.stringify(record));
-      flushTree(root);
       renameSync(root, paths.layer(diffId));
       fsyncDirectory(paths.layers);
       return record;
@@ -268,16 +280,12 @@ export function openStore(dataDir: string): ImageStore {
   };
 }
 
-/** Everything below `root` is on the platter when this returns: one barrier instead of one a file. */
-function flushTree(root: string): void {
-  const fd = openSync(root, 'r');
-  try {
-    syncfs(fd);
-  } catch (error) {
-    throw new RuntimeError('ERR_STORE_IO', `cannot flush ${root}: ${messageOf(error)}`, { cause: error });
-  } finally {
-    closeSync(fd);
-  }
+/** The log of a tree that nobody logged while it was made. */
+async function logOf(root: string, logPath: string): Promise<LogSeal> {
+  const { TreeLogFile, logTree } = await import('./tree.ts');
+  using log = new TreeLogFile(logPath);
+  logTree(root, log);
+  return log.seal();
 }
 
 /** Renames what is at `path`, if anything is. */

@@ -4,7 +4,7 @@
  * no second look at the tree. Names are binary strings.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 
 /** `[name, value in hexadecimal]`, sorted by name. */
 export type LoggedXattrs = readonly (readonly [string, string])[];
@@ -44,8 +44,6 @@ export type TreeRecord =
 /** Takes the records of one tree. */
 export interface TreeLog {
   add(record: TreeRecord): void;
-  /** Forgets all records: the tree is made anew. */
-  restart(): void;
 }
 
 /** What a log came to. */
@@ -60,7 +58,7 @@ const bufferedChars = 65_536;
 /** A log that is written to a new file at `path`. */
 export class TreeLogFile implements TreeLog, Disposable {
   readonly #fd: number;
-  #hash: Hash = createHash('sha256');
+  readonly #hash: Hash = createHash('sha256');
   #lines: string[] = [];
   #chars = 0;
   #written = 0;
@@ -77,15 +75,6 @@ export class TreeLogFile implements TreeLog, Disposable {
     this.#chars += line.length;
     this.records++;
     if (this.#chars >= bufferedChars) this.#flush();
-  }
-
-  restart(): void {
-    this.#lines = [];
-    this.#chars = 0;
-    this.#hash = createHash('sha256');
-    this.#written = 0;
-    this.records = 0;
-    ftruncateSync(this.#fd);
   }
 
   #flush(): void {

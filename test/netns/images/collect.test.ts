@@ -189,7 +189,7 @@ describe('image gc', () => {
     removeImages(settings(), new Set([image.id]));
     const diffId = image.layers[0] as Digest;
     const facts = { tarBytes: 0, entries: 1, opaqueRoot: false, implicit: [], whitedOut: [] };
-    const add = () => store.addLayer(diffId, (root) => (writeFileSync(join(root, 'a'), 'a'), Promise.resolve(facts)));
+    const add = () => store.addLayer(diffId, ({ root }) => (writeFileSync(join(root, 'a'), 'a'), Promise.resolve(facts)));
     {
       using adding = store.adding();
       void adding;
