@@ -20,8 +20,9 @@ export interface Thread<Sent> {
  * @param ended - it died, which a thread that is not stopped never does by itself
  */
 export function startThread<Sent, Received>(file: string, received: (message: Received) => void, ended: (why: string) => void): Thread<Sent> {
-  // Descriptors come from our own openat2 as well: Node does not know of them, and has nothing to close.
-  const worker = new Worker(`${__DIST__}/${file}`, { trackUnmanagedFds: false });
+  // Descriptors come from our own openat2 as well: Node does not know of them, and has nothing to close. What streams through a thread
+  // is garbage at once: a large space for it is only memory.
+  const worker = new Worker(`${__DIST__}/${file}`, { trackUnmanagedFds: false, resourceLimits: { maxYoungGenerationSizeMb: 4 } });
   let isStopped = false;
   worker.on('message', received);
   worker.on('error', (error) => ended(messageOf(error)));
