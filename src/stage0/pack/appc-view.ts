@@ -138,7 +138,7 @@ function portsOf(exposed: readonly string[]): { name: string; protocol: string; 
 }
 
 /** `/var/lib/x` → `volume-var-lib-x`; of equal ones the next is numbered. */
-function mountPointsOf(volumes: readonly string[]): { name: string; path: string }[] {
+export function mountPointsOf(volumes: readonly string[]): { name: string; path: string }[] {
   const seen = new Map<string, number>();
   return byName(
     volumes
