@@ -1,4 +1,5 @@
 /** Mounts that are nowhere yet: copied in one mount namespace, put in place in another. @see open_tree(2), move_mount(2), mount_setattr(2) */
+import { readFileSync } from 'node:fs';
 import { AT_FDCWD, O, call } from './linux.ts';
 
 const AT_EMPTY_PATH = 0x1000;
@@ -22,3 +23,10 @@ export function makeTreeReadOnly(tree: number): void {
 /** Mounts a detached tree over what the descriptor `target` stands for. */
 export const attachTree = (tree: number, target: number): void =>
   void call('move_mount', `fd ${target}`, tree, '', target, '', MOVE_MOUNT_EMPTY_PATHS);
+
+/** Where something is mounted in this thread's namespace. */
+export const mountPoints = (): string[] =>
+  readFileSync('/proc/thread-self/mountinfo', 'utf8')
+    .split('\n')
+    .flatMap((line) => line.split(' ')[4] ?? [])
+    .map((path) => path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))));

@@ -26,10 +26,6 @@ export interface VolumeOptions {
 /** Nothing said: a manifest from a file has it all. */
 export const noVolumeOptions: VolumeOptions = { volumes: [], mounts: [], appMounts: [] };
 
-/** References of images that volumes are made of, in order: they have to be in the store like the apps' own. */
-export const volumeImageReferences = (volumes: readonly PodVolume[]): string[] =>
-  volumes.flatMap(({ kind, image }) => (kind === 'image' && image !== undefined ? [image] : []));
-
 /** The volumes of a command line, as far as they can be understood; faults are told by {@link withVolumes}. */
 export const declaredVolumes = (texts: readonly string[]): PodVolume[] => texts.flatMap((text) => parseVolume(text, []) ?? []);
 
