@@ -35,9 +35,7 @@ import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitF
 import { podFiles, visiblePhases } from './state/pod/layout.ts';
 import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
 
-export { copyFiles, parseCopyEnd } from './compose/copy.ts';
 export { fetchImages } from './compose/images.ts';
-export { exportPodImage } from './compose/pod-output.ts';
 export type { PodInfo };
 
 /** Runs a pod in place of this process: it returns only by throwing, and then nothing of the pod is left. */

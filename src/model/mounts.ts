@@ -1,5 +1,4 @@
 /** Where an app's volumes are mounted, and from where: what a pod's manifest comes to. Pure. @see rkt.md 2.2, 2.4, 2.8 */
-import { join, posix } from 'node:path';
 import type { PodApp, PodManifest, PodVolume } from './pod.ts';
 
 /** One mount of an app. */
@@ -15,14 +14,18 @@ export interface AppMount {
 }
 
 /** An absolute path that says what `path` says, relative ones taken from `/`: what leads above the root ends there. */
-export const cleanTarget = (path: string): string => {
-  const clean = posix.normalize(`/${path}`).replace(/\/+$/, '');
-  return clean === '' ? '/' : clean;
-};
+export function cleanTarget(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return `/${parts.join('/')}`;
+}
 
 /** Where a volume that is not the host's lives in the pod directory `dir`. */
 export const volumePath = (dir: string, name: string, app?: string): string =>
-  app === undefined ? join(dir, 'sharedVolumes', name) : join(dir, 'appVolumes', app, name);
+  app === undefined ? `${dir}/sharedVolumes/${name}` : `${dir}/appVolumes/${app}/${name}`;
 
 /**
  * The mounts of an app whose manifest is complete (every mount point of the image is among `mounts`), parents first, so that each can be made on top

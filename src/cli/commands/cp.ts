@@ -1,5 +1,5 @@
 import { RuntimeError } from '../../model/errors.ts';
-import { copyFiles, parseCopyEnd } from '../../pipeline.ts';
+import { copyFiles, parseCopyEnd } from '../../images.ts';
 import { defineCommand } from '../command.ts';
 import { warn } from '../output.ts';
 import { settingsFrom } from '../settings.ts';

@@ -1,4 +1,4 @@
-import { exportPodImage } from '../../pipeline.ts';
+import { exportPodImage } from '../../images.ts';
 import { defineCommand } from '../command.ts';
 import { imageAndTarget } from '../image-argument.ts';
 import { settingsFrom } from '../settings.ts';

@@ -2,10 +2,10 @@
  * Images and flags → pod manifest. Pure.
  * @see rkt.md 1.2 (app flags), 1.3, 2.5, 2.9; appc 0.8.11 pod schema
  */
+import { mountPointsOf } from '../../model/appc/docker-names.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { isAppName } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
-import { mountPointsOf } from '../pack/appc-view.ts';
 import { appcFaults, appcFields } from './appc-app.ts';
 import type { AppSpec, NameValue, PodApp, PodManifest, PodPort } from '../../model/pod.ts';
 
