@@ -29,6 +29,7 @@ import { graceMs, hostnameOf, stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { completeManifest, imageVolumes, recordVolumeImages } from './compose/volumes.ts';
 import { netnsOf, networkSteps, podNames, podSteps } from './stage0/prepare/steps.ts';
 import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
+import { declaredVolumes } from './stage0/prepare/volumes.ts';
 import { openStore } from './state/images/store.ts';
 import { sweepTemporary } from './state/images/staging.ts';
 import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
@@ -44,7 +45,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   if (options.podName !== undefined) refuseTakenName(settings.dataDir, options.podName);
   const id = newPodId();
   if (options.uuidFile !== undefined) writeUuidFile(options.uuidFile, id);
-  const volumeImages = imageVolumes(options.volumes);
+  const volumeImages = imageVolumes(declaredVolumes(options.volumes));
   const references = [...options.apps, ...volumeImages].map(({ reference }) => reference);
   const signatureFiles = options.apps.map(({ signature }) => signature);
   using held = await holdImages(settings, references, { ...options, signatureFiles });

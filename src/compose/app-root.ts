@@ -97,7 +97,7 @@ export function withAppRoot<T>(dataDir: string, pod: PodInfo, app: PodApp, use: 
     if (isOverlay) mountOverlay(store.layerPaths(imageOfApp(pod, app.name)), files.upper(app.name), files.work(app.name), target);
     using root = new Rootfs(isOverlay ? target : files.rootfs(app.name));
     const mounts = mountsOf(pod.manifest ?? {}, app, pod.dir).map((mount) => {
-      const image = mount.volume.kind === 'image' ? volumeImage(pod.dir, mount.volume.name) : undefined;
+      const image = mount.volume.kind === 'image' ? volumeImage(pod.dir, mount.key) : undefined;
       return { ...mount, populated: false, ...(image === undefined ? {} : { layers: store.layerPaths(image) }) };
     });
     mountVolumes(root, app.name, mounts);

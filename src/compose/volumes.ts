@@ -3,8 +3,8 @@ import { statSync } from 'node:fs';
 import { RuntimeError, isErrno, messageOf } from '../model/errors.ts';
 import type { StoredImage } from '../model/oci.ts';
 import type { RunOptions } from '../model/options.ts';
-import type { PodManifest } from '../model/pod.ts';
-import { declaredVolumes, withVolumes, type CompletedManifest } from '../stage0/prepare/volumes.ts';
+import type { PodManifest, PodVolume } from '../model/pod.ts';
+import { withVolumes, type CompletedManifest } from '../stage0/prepare/volumes.ts';
 import { writeVolumeImage } from '../state/pod/volume-images.ts';
 
 export interface ImageVolume {
@@ -13,9 +13,9 @@ export interface ImageVolume {
   readonly reference: string;
 }
 
-/** The image volumes of a command line: their images are fetched with those of the apps. */
-export const imageVolumes = (volumes: readonly string[]): ImageVolume[] =>
-  declaredVolumes(volumes).flatMap(({ kind, name, image }) => (kind === 'image' && image !== undefined ? [{ name, reference: image }] : []));
+/** The image volumes among `volumes`: their images are fetched with those of the apps. */
+export const imageVolumes = (volumes: readonly PodVolume[]): ImageVolume[] =>
+  volumes.flatMap(({ kind, name, image }) => (kind === 'image' && image !== undefined ? [{ name, reference: image }] : []));
 
 /** Which image each is of, in the pod's directory; while the images are held. */
 export function recordVolumeImages(podDir: string, volumes: readonly ImageVolume[], images: readonly StoredImage[]): void {

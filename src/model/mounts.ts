@@ -9,8 +9,8 @@ export interface AppMount {
   /** what is mounted there, on the host; an empty volume is in the pod's directory */
   readonly hostPath: string;
   readonly readOnly: boolean;
-  /** only this app has the volume */
-  readonly ofApp: boolean;
+  /** the volume's own name in its pod: `NAME`, or `APP.NAME` of one that only this app has */
+  readonly key: string;
 }
 
 /** An absolute path that says what `path` says, relative ones taken from `/`: what leads above the root ends there. */
@@ -44,7 +44,7 @@ export function mountsOf({ volumes = [] }: Pick<PodManifest, 'volumes'>, app: Po
       target,
       hostPath: volume.kind === 'host' ? (volume.source ?? '') : volumePath(dir, volume.name, appVolume === undefined ? undefined : app.name),
       readOnly: volume.kind === 'image' || (volume.readOnly ?? point?.readOnly ?? false),
-      ofApp: appVolume !== undefined,
+      key: appVolume === undefined ? volume.name : `${app.name}.${volume.name}`,
     });
   }
   return [...found.values()].sort((a, b) => a.target.split('/').length - b.target.split('/').length);

@@ -34,7 +34,7 @@ export const graceMs = 10_000;
 function stage1Mounts({ pod, manifest, layersOf }: Stage1Facts, spec: PodApp): Stage1Mount[] {
   const populated = populatedVolumes(manifest);
   return mountsOf(manifest, spec, pod.dir).map((mount) => {
-    const image = mount.volume.kind === 'image' ? volumeImage(pod.dir, mount.volume.name) : undefined;
+    const image = mount.volume.kind === 'image' ? volumeImage(pod.dir, mount.key) : undefined;
     return { ...mount, populated: populated.has(mount.volume.name), ...(image === undefined ? {} : { layers: layersOf(image) }) };
   });
 }

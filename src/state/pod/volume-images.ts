@@ -5,7 +5,7 @@ import type { StoredImage } from '../../model/oci.ts';
 import { readImage } from '../images/records.ts';
 import { podFiles } from './layout.ts';
 
-/** Records what a volume is made of; under the hold of its image. */
+/** Records what a volume (`AppMount.key`) is made of; under the hold of its image. */
 export function writeVolumeImage(dir: string, volume: string, image: StoredImage): void {
   const path = podFiles(dir).volumeImage(volume);
   makeDirectory(dirname(path));
