@@ -1,5 +1,6 @@
 /**
- * `rkt image`: the table of contents for everything that is done with stored images besides running them. Every line of work
+ * `rkt image`: the table of contents for everything that is done with stored images besides running them, and for what
+ * is taken out of pods, or put into them, as files (`export`, `cp`). Every line of work
  * is in a room of its own.
  */
 import { appcManifest, parseTarget, renderImage as renderStored, writeImage, type RenderOptions } from './compose/image-output.ts';
@@ -19,6 +20,8 @@ import { inStore, storeFault } from './state/images/faults.ts';
 import { openStore, requireRecord, requireStored, type ImageStore } from './state/images/store.ts';
 import { imagesOfPods } from './state/pod/images.ts';
 
+export { copyFiles, parseCopyEnd } from './compose/copy.ts';
+export { exportPodImage } from './compose/pod-output.ts';
 export { removalHint };
 export type { Collected, HistoryStep, ImageFacts, OciDocuments };
 

@@ -1,6 +1,7 @@
 /** Flags behind an image, for the app made of it. @see rkt.md 1.2 */
 import type { AppOptions } from '../model/options.ts';
 import type { Flags, ImageArgument } from './command.ts';
+import { mountFlag } from './volume-flags.ts';
 
 /** The flag behind an image that may have to be fetched. */
 export const signatureFlags = {
@@ -16,6 +17,7 @@ export const appFlags = {
   'working-dir': { type: 'string', value: 'DIR', help: 'working directory' },
   environment: { type: 'list', value: 'K=V', help: 'environment variable, on top of the image (repeat)' },
   'readonly-rootfs': { type: 'string', value: 'BOOL', choices: ['true', 'false'], help: 'mount the root file system read-only' },
+  mount: mountFlag,
 } as const satisfies Flags;
 
 export const appRequestFlags = ({ reference, flags, args }: ImageArgument<typeof appFlags>): AppOptions => ({
@@ -29,4 +31,5 @@ export const appRequestFlags = ({ reference, flags, args }: ImageArgument<typeof
   workingDir: flags['working-dir'],
   environment: flags.environment,
   readonlyRootfs: flags['readonly-rootfs'] === 'true',
+  mounts: flags.mount,
 });

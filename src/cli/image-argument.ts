@@ -11,9 +11,9 @@ export function imageArgument(operands: readonly string[]): string {
   return image;
 }
 
-/** An image and where it goes. @throws ERR_CLI_USAGE */
-export function imageAndTarget(operands: readonly string[], target: string): [image: string, target: string] {
+/** An image (or a pod) and where it goes. @throws ERR_CLI_USAGE */
+export function imageAndTarget(operands: readonly string[], target: string, what: 'image' | 'pod' = 'image'): [image: string, target: string] {
   const [image = '', to = ''] = operands;
-  if (image === '' || to === '') throw new RuntimeError('ERR_CLI_USAGE', image === '' ? 'which image?' : `where to? give ${target}`);
+  if (image === '' || to === '') throw new RuntimeError('ERR_CLI_USAGE', image === '' ? `which ${what}?` : `where to? give ${target}`);
   return [image, to];
 }

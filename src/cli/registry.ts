@@ -14,6 +14,8 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   enter: () => load(import('./commands/enter.ts')),
   rm: () => load(import('./commands/rm.ts')),
   gc: () => load(import('./commands/gc.ts')),
+  cp: () => load(import('./commands/cp.ts')),
+  export: () => load(import('./commands/export.ts')),
   'cat-manifest': () => load(import('./commands/cat-manifest.ts')),
   'image list': () => load(import('./commands/image-list.ts')),
   'image fetch': () => load(import('./commands/fetch.ts')),

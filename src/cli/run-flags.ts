@@ -2,10 +2,12 @@
 import type { Flags } from './command.ts';
 import { pullFlags } from './pull-flags.ts';
 import { netFlags } from './net-flags.ts';
+import { volumeFlags } from './volume-flags.ts';
 
 export const runFlags = {
   ...netFlags,
   ...pullFlags,
+  ...volumeFlags,
   'pod-name': { type: 'string', value: 'NAME', help: "the pod's name, taken wherever a UUID is; unique until gc marks the pod" },
   'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
   'net-release': {

@@ -52,7 +52,7 @@ export function appcManifest(dataDir: string, image: StoredImage, keepConfig: bo
 }
 
 /** The manifest of an archive that holds everything: nothing is missing from it any more, and nothing is to be left out. */
-function wholeManifest(dataDir: string, image: StoredImage): AppcImage {
+export function wholeManifest(dataDir: string, image: StoredImage): AppcImage {
   const { dependencies, pathWhitelist, ...manifest } = appcManifest(dataDir, image, true);
   void dependencies;
   void pathWhitelist;
@@ -78,11 +78,17 @@ export function writeImage(store: ImageStore, image: StoredImage, target: ImageT
 
 /** appc 0.8.11 spec/aci.md "Image Archives": the manifest, then everything below rootfs/. */
 function writeAci(store: ImageStore, image: StoredImage, fd: number): void {
-  const manifest = Buffer.from(JSON.stringify(wholeManifest(store.dataDir, image)));
+  const manifest = wholeManifest(store.dataDir, image);
+  withMergedView(store, image.layers, (root) => writeTreeAsAci(manifest, root, fd));
+}
+
+/** An ACI of the tree at `root`, to `fd`. */
+export function writeTreeAsAci(manifest: AppcImage, root: string, fd: number): void {
+  const bytes = Buffer.from(JSON.stringify(manifest));
   const tar = new TarWriter(fileSink(fd));
-  tar.entry({ name: 'manifest', type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, bytes: manifest.length });
-  tar.data(manifest);
-  withMergedView(store, image.layers, (root) => packTree(root, { prefix: 'rootfs/' }, tar));
+  tar.entry({ name: 'manifest', type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, bytes: bytes.length });
+  tar.data(bytes);
+  packTree(root, { prefix: 'rootfs/' }, tar);
   tar.finish();
 }
 

@@ -75,6 +75,9 @@ const numbers = {
   pidfd_send_signal: [424, 424],
   openat2: [437, 437],
   ppoll: [271, 73],
+  open_tree: [428, 428],
+  move_mount: [429, 429],
+  mount_setattr: [442, 442],
 } as const satisfies Record<string, readonly [number, number]>;
 const arch = process.arch === 'arm64' ? 1 : 0;
 
@@ -155,7 +158,8 @@ export function raw(name: keyof typeof numbers, ...args: Word[]): number {
   return native.syscall(numbers[name][arch], ...args);
 }
 
-function call(name: keyof typeof numbers, subject: string, ...args: Word[]): number {
+/** The call's result; a signal that came between begins it anew. @throws Errno */
+export function call(name: keyof typeof numbers, subject: string, ...args: Word[]): number {
   for (;;) {
     const result = raw(name, ...args);
     if (result >= 0) return result;
@@ -189,6 +193,7 @@ export const MS = {
   PRIVATE: 1 << 18,
   SLAVE: 1 << 19,
   SHARED: 1 << 20,
+  STRICTATIME: 1 << 24,
 } as const;
 export const MNT_DETACH = 2;
 export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 16 } as const;

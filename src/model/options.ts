@@ -13,6 +13,8 @@ export interface AppOptions {
   readonly workingDir: string | undefined;
   readonly environment: readonly string[];
   readonly readonlyRootfs: boolean;
+  /** `volume=NAME,target=PATH` */
+  readonly mounts: readonly string[];
 }
 
 /** Names and resolvers of a pod. */
@@ -73,6 +75,10 @@ export type PullPolicy = (typeof pullPolicies)[number];
 
 export interface RunOptions extends NetOptions {
   readonly apps: readonly AppOptions[];
+  /** `NAME,kind=KIND,…` */
+  readonly volumes: readonly string[];
+  /** of every app */
+  readonly mounts: readonly string[];
   readonly podName: string | undefined;
   readonly overlay: boolean;
   /** addresses, ports and rules are free as soon as the pod has ended; false: when gc removes it */

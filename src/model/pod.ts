@@ -26,17 +26,44 @@ export interface AppSpec {
   userAnnotations?: Record<string, string>;
   userLabels?: Record<string, string>;
 }
+/** What can be mounted into apps. Kinds `tmpfs` and `image` are rkt's, not appc's. */
+export interface PodVolume {
+  name: string;
+  kind: 'host' | 'empty' | 'tmpfs' | 'image';
+  readOnly?: boolean;
+  /** host: absolute path of a directory, file, device or socket */
+  source?: string;
+  /** host: what is mounted below the source comes along; default true */
+  recursive?: boolean;
+  /** empty, tmpfs: octal digits, default 0755 */
+  mode?: string;
+  /** empty, tmpfs: owner, default 0 */
+  uid?: number;
+  gid?: number;
+  /** tmpfs: most bytes, or a part of the memory, as tmpfs(5) has it: `64m`, `10%` */
+  size?: string;
+  /** image: its reference */
+  image?: string;
+}
+export interface PodMount {
+  volume: string;
+  path: string;
+  /** a volume of this app alone */
+  appVolume?: PodVolume;
+}
 export interface PodApp {
   name: string;
   image: { name: string; id: string; labels?: NameValue[] };
   app: AppSpec;
   readOnlyRootFS?: boolean;
+  mounts?: PodMount[];
   annotations?: NameValue[];
 }
 export interface PodManifest {
   acVersion: string;
   acKind: 'PodManifest';
   apps: PodApp[];
+  volumes?: PodVolume[];
   ports?: { name: string; hostPort: number; hostIP?: string; podPort: PodPort }[];
   annotations?: NameValue[];
 }

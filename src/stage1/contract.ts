@@ -6,6 +6,7 @@
  */
 import type { PodId } from '../model/ids.ts';
 import type { StoredImage } from '../model/oci.ts';
+import type { AppMount } from '../model/mounts.ts';
 import type { PodApp } from '../model/pod.ts';
 
 /** Version of this interface. rkt's own (exec'd entry points) ended at 6. */
@@ -14,12 +15,22 @@ export const stage1Version = 7;
 /** Defences a user can switch off one by one (rkt.md 1.1 --insecure-options). */
 export type Insecure = 'capabilities' | 'paths' | 'seccomp';
 
+/** A volume at its place in an app. */
+export interface Stage1Mount extends AppMount {
+  /** of an image volume: as of {@link Stage1App} */
+  readonly layers?: readonly string[];
+  /** an empty volume that begins as what the image has at the target, when it is made */
+  readonly populated: boolean;
+}
+
 /** One app, with where its root comes from. */
 export interface Stage1App {
   readonly spec: PodApp;
   readonly image: StoredImage;
   /** unpacked layers as overlay lower directories (whiteouts 0:0, opaque xattr), absolute, top first; at least one */
   readonly layers: readonly string[];
+  /** parents before what is mounted below them */
+  readonly mounts: readonly Stage1Mount[];
 }
 
 /** A file over the image's: its text (the app may change its copy), or a file of the host as it is, read-only. */

@@ -26,6 +26,8 @@ export const command = defineCommand({
     return runPod(settingsFrom(global), {
       apps: images.map(appRequestFlags),
       ...netOptions(chosen),
+      volumes: chosen.volume,
+      mounts: chosen.mount,
       podName: chosen['pod-name'],
       overlay: !chosen['no-overlay'],
       releaseAtExit: chosen['net-release'] !== 'gc',

@@ -1,5 +1,6 @@
 /** How a pod is shown. @see rkt.md 2.4 */
 import { portText } from '../../model/cni/types.ts';
+import { mountsJson } from '../../model/mounts.ts';
 import type { PodInfo } from '../../pipeline.ts';
 
 /** `bridge:ip4=10.1.0.2,ip6=fd00::2` for each network. */
@@ -47,6 +48,7 @@ export function podJson(pod: PodInfo): object {
       state: appState(pod, app.name),
       ...(pod.exitCodes.has(app.name) ? { exit_code: pod.exitCodes.get(app.name) } : {}),
       image_id: app.image.id,
+      ...(pod.manifest === undefined || (app.mounts ?? []).length === 0 ? {} : { mounts: mountsJson(pod.manifest, app, pod.dir) }),
     })),
     ...(pod.createdMs === undefined ? {} : { created_at: Math.floor(pod.createdMs / 1000) }),
     ...(pod.startedMs === undefined ? {} : { started_at: Math.floor(pod.startedMs / 1000) }),

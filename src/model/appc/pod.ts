@@ -23,21 +23,38 @@ import {
 import { isolators } from './isolators.ts';
 import { labels } from './labels.ts';
 
-/** Fields that only one kind of volume has. */
-const ownFields: Readonly<Record<string, readonly string[]>> = { host: ['source', 'recursive'], empty: ['mode', 'uid', 'gid'] };
+/** Fields that not every kind of volume has. */
+const ownFields: Readonly<Record<string, readonly string[]>> = {
+  host: ['source', 'recursive'],
+  empty: ['mode', 'uid', 'gid'],
+  tmpfs: ['mode', 'uid', 'gid', 'size'],
+  image: ['image'],
+};
+const someFields = [...new Set(Object.values(ownFields).flat())];
+const ownersOf = (field: string): string =>
+  Object.entries(ownFields)
+    .flatMap(([kind, fields]) => (fields.includes(field) ? [kind] : []))
+    .join(' and ');
 const mode = 'an octal mode like "0755"';
+const size = 'a size like "64m" or "10%"';
+
+/** What tmpfs(5) takes as its size, and nothing that would be another option. */
+const isTmpfsSize = (text: string): boolean => /^[1-9]\d{0,15}[kmg]?$/i.test(text) || /^([1-9]\d?|100)%$/.test(text);
 
 const volume = z
   .object(
     {
       name: acName,
-      kind: z.enum(['host', 'empty'], { error: must('"host" or "empty"') }),
+      // rkt differs: appc has the first two only.
+      kind: z.enum(['host', 'empty', 'tmpfs', 'image'], { error: must('"host", "empty", "tmpfs" or "image"') }),
       source: z.nullish(text),
       readOnly: z.nullish(flag),
       recursive: z.nullish(flag),
       mode: z.nullish(z.string({ error: must(mode) }).check(z.refine((value) => /^[0-7]{1,5}$/.test(value), { error: must(mode) }))),
       uid: z.nullish(unixId),
       gid: z.nullish(unixId),
+      size: z.nullish(z.string({ error: must(size) }).check(z.refine(isTmpfsSize, { error: must(size) }))),
+      image: z.nullish(requiredText),
     },
     { error: must('an object with name and kind') },
   )
@@ -49,11 +66,12 @@ const volume = z
         if (source == null || source === '') report(['source'], 'is missing; a volume of kind host needs an absolute path');
         else if (fault !== undefined && typeof source === 'string') report(['source'], fault);
       }
-      for (const [owner, fields] of Object.entries(ownFields)) {
-        if (owner === kind || (kind !== 'host' && kind !== 'empty')) continue;
-        for (const field of fields) {
-          if (value[field] != null && value[field] !== '') report([field], `must be left out: it is of volumes of kind ${owner}`);
-        }
+      if (kind === 'image' && value['image'] == null) report(['image'], 'is missing; a volume of kind image needs one');
+      const own = typeof kind === 'string' ? ownFields[kind] : undefined;
+      if (own === undefined) return;
+      for (const field of someFields) {
+        if (!own.includes(field) && value[field] != null && value[field] !== '')
+          report([field], `must be left out: it is of volumes of kind ${ownersOf(field)}`);
       }
     }),
   );

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AppcApp } from '../../model/appc/app.ts';
 import type { AppcImage } from '../../model/appc/image.ts';
 import { appcArchitecture } from '../../model/appc/labels.ts';
+import { acIdentifierOf, mountPointsOf } from '../../model/appc/docker-names.ts';
 import { isCode } from '../../model/errors.ts';
 import { checkConfig } from '../../model/oci-schema.ts';
 import type { ImageConfig, StoredImage } from '../../model/oci.ts';
@@ -99,17 +100,6 @@ function splitName(name: string): { registry: string; repository: string; tag: s
   };
 }
 
-/** What docker2aci's SanitizeACIdentifier does: everything that may not stand in one becomes a dash. */
-export function acIdentifierOf(text: string): string {
-  const cleaned = text
-    .toLowerCase()
-    .replace(/[^a-z0-9._~/-]+/g, '-')
-    .replace(/([-._~/])[-._~/]+/g, '$1')
-    .replace(/^[-._~/]+|[-._~/]+$/g, '');
-  return cleaned === '' ? 'image' : cleaned;
-}
-const acNameOf = (text: string): string => acIdentifierOf(text).replace(/[._~/-]+/g, '-');
-
 /** docker2aci's rule: nobody is root, and a user alone is its own group. */
 function userAndGroup(user: string): { user: string; group: string } {
   const [name = '', group = ''] = user.split(':');
@@ -135,21 +125,6 @@ function portsOf(exposed: readonly string[]): { name: string; protocol: string; 
     return port === '' || number < 1 || number > 65_535 ? [] : [{ name: `${number}-${protocol}`, protocol, port: number }];
   });
   return byName([...new Map(ports.map((port) => [port.name, port])).values()]);
-}
-
-/** `/var/lib/x` → `volume-var-lib-x`; of equal ones the next is numbered. */
-function mountPointsOf(volumes: readonly string[]): { name: string; path: string }[] {
-  const seen = new Map<string, number>();
-  return byName(
-    volumes
-      .filter((path) => path.startsWith('/') && !path.split('/').includes('..'))
-      .map((path) => {
-        const name = acNameOf(`volume/${path}`);
-        const count = seen.get(name) ?? 0;
-        seen.set(name, count + 1);
-        return { name: count === 0 ? name : `${name}-${count}`, path };
-      }),
-  );
 }
 
 const byName = <T extends { readonly name: string }>(list: T[]): T[] => list.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -2,11 +2,12 @@
  * Images and flags → pod manifest. Pure.
  * @see rkt.md 1.2 (app flags), 1.3, 2.5, 2.9; appc 0.8.11 pod schema
  */
+import { mountPointsOf } from '../../model/appc/docker-names.ts';
 import { RuntimeError } from '../../model/errors.ts';
 import { isAppName } from '../../model/ids.ts';
 import type { StoredImage } from '../../model/oci.ts';
 import { appcFaults, appcFields } from './appc-app.ts';
-import type { NameValue, PodApp, PodManifest, PodPort } from '../../model/pod.ts';
+import type { AppSpec, NameValue, PodApp, PodManifest, PodPort } from '../../model/pod.ts';
 
 /** One app as the command line asks for it. */
 export interface AppRequest {
@@ -69,11 +70,15 @@ function podApp(request: AppRequest, faults: string[]): PodApp {
       group: request.group ?? group,
       ...((request.workingDir ?? config.workingDir) === '' ? {} : { workingDirectory: request.workingDir ?? config.workingDir }),
       environment: mergeEnvironment(name, [...config.env, ...request.environment], faults),
-      ...(appc === undefined ? { ports: config.exposedPorts.flatMap(imagePort) } : appcFields(appc)),
+      ...(appc === undefined ? { ports: config.exposedPorts.flatMap(imagePort), ...mountPointFields(config.volumes) } : appcFields(appc)),
     },
     ...(request.readonlyRootfs === true ? { readOnlyRootFS: true } : {}),
   };
 }
+
+/** Docker's and OCI's VOLUMEs are mount points, named as docker2aci names them. */
+const mountPointFields = (volumes: readonly string[]): Pick<AppSpec, 'mountPoints'> =>
+  volumes.length === 0 ? {} : { mountPoints: mountPointsOf(volumes) };
 
 const splitUser = (text: string): string[] => text.split(':');
 

@@ -27,12 +27,14 @@ function readOnce(dataDir: string, wants: (pod: PodEntry) => boolean): PodImages
   for (const pod of listPods(dataDir, visiblePhases)) {
     if (!wants(pod)) continue;
     const { dir } = pod;
-    const apps = dirname(dirname(podFiles(dir).image('any')));
-    for (const app of namesIn(apps)) {
-      const image = readImage(join(apps, app, 'image.json'));
-      if (image === undefined) continue;
-      images.add(image.id);
-      for (const layer of image.layers) layers.add(layer);
+    const files = podFiles(dir);
+    for (const records of [files.image('any'), files.volumeImage('any')].map((path) => dirname(dirname(path)))) {
+      for (const name of namesIn(records)) {
+        const image = readImage(join(records, name, 'image.json'));
+        if (image === undefined) continue;
+        images.add(image.id);
+        for (const layer of image.layers) layers.add(layer);
+      }
     }
     if (!existsSync(dir) && listPods(dataDir, visiblePhases, basename(dir)).length > 0) return undefined;
   }

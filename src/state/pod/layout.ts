@@ -38,5 +38,7 @@ export const podFiles = (dir: string) => ({
   /** exit code text per app; mtime = end */
   status: (app: string): string => join(dir, 'stage1/rootfs/rkt/status', app),
   statusDir: join(dir, 'stage1/rootfs/rkt/status'),
+  /** the image of a volume of kind image */
+  volumeImage: (volume: string): string => join(dir, 'volumesinfo', volume, 'image.json'),
   image: (app: string): string => join(dir, 'appsinfo', app, 'image.json'),
 });

@@ -202,7 +202,7 @@ describe('file system', () => {
       through: ['env', `POD=${dir}`, 'unshare', '-m', '--propagation', 'shared', 'sh', '-c', script, 'sh'],
       apps: [{ run: ['/bin/sleep', '1000'] }],
     });
-    expect((await pod.ended).stdout).toBe('0\n2\n');
+    expect((await pod.ended).stdout).toBe('0\n3\n');
   });
 });
 

@@ -44,6 +44,7 @@ function main(): never {
     apps: input.apps.map(({ spec, layers, stopSignal }) => ({
       spec,
       layers,
+      mounts: [],
       image: { config: { stopSignal }, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } as StoredImage,
     })),
   };

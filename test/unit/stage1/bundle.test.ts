@@ -17,6 +17,7 @@ const app = (spec: Partial<AppSpec> = {}, name = 'web', stopSignal = ''): Stage1
   spec: { name, image: { name: 'web', id: 'sha256-0' }, app: { exec: ['/bin/web', '--fast'], user: '0', group: '', ...spec } },
   image: { architecture: 'amd64', config: { stopSignal } } as StoredImage,
   layers: ['/cas/layers/a'],
+  mounts: [],
 });
 const pod = (change: Partial<Stage1Pod> = {}): Stage1Pod => ({
   id: '5f3c0000-0000-4000-8000-000000000001' as PodId,
@@ -38,6 +39,7 @@ const facts: BundleFacts = {
   user: { uid: 0, gid: 0, additionalGids: [] },
   etcFiles: [{ name: 'hostname' }, { name: 'hosts' }],
   ownCapabilities: (1n << 41n) - 1n,
+  volumeDevices: [],
   ownOomScoreAdj: 0,
   terminal: undefined,
 };

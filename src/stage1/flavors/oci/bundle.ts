@@ -7,7 +7,7 @@ import type { PodApp } from '../../../model/pod.ts';
 import type { Stage1App, Stage1Pod } from '../../contract.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { fromBundle, namespaceFds, podCgroup } from './layout.ts';
-import type { OciDevice, OciMount, OciSpec, OciUser } from './oci-spec.ts';
+import type { OciDevice, OciDeviceRule, OciMount, OciSpec, OciUser } from './oci-spec.ts';
 import { defaultSeccomp } from './seccomp.ts';
 
 /** A file of /etc: ours, in the pod's directory, or the host's at `hostPath`, read-only. */
@@ -21,6 +21,8 @@ export interface BundleFacts {
   readonly user: OciUser;
   /** files that go over the image's */
   readonly etcFiles: readonly EtcMount[];
+  /** devices that are volumes */
+  readonly volumeDevices: readonly OciDeviceRule[];
   /** capabilities this process may hand on: a bit mask */
   readonly ownCapabilities: bigint;
   /** this process's oom_score_adj: without CAP_SYS_RESOURCE it cannot be lowered */
@@ -69,10 +71,13 @@ const maskedPaths = [
 const tun: OciDevice = { path: '/dev/net/tun', type: 'c', major: 10, minor: 200, fileMode: 0o666, uid: 0, gid: 0 };
 
 /** @throws ERR_POD_MANIFEST for isolators that make no sense */
-export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: BundleFacts): OciSpec {
+export function bundleConfig(pod: Stage1Pod, { spec, image, mounts }: Stage1App, facts: BundleFacts): OciSpec {
   const capabilities = capabilitiesOf(spec.name, spec.app, pod.insecure.has('capabilities'), facts.ownCapabilities);
   const filtered = !pod.insecure.has('seccomp');
   const oomScoreAdj = oomScoreOf(spec, facts.ownOomScoreAdj);
+  const targets = mounts.map(({ target }) => target);
+  // What is hidden would hide the volume, which somebody asked for by name.
+  const spared = (path: string): boolean => !targets.some((target) => target === path || target.startsWith(`${path}/`));
   return {
     ociVersion: '1.0.2',
     process: {
@@ -88,8 +93,9 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
     },
     root: { path: fromBundle.rootfs, readonly: spec.readOnlyRootFS === true },
     mounts: [
-      ...systemMounts,
-      shared('/dev/shm', fromBundle.shm, ['nosuid', 'nodev', 'noexec']),
+      ...[...systemMounts, shared('/dev/shm', fromBundle.shm, ['nosuid', 'nodev', 'noexec'])].filter(({ destination }) =>
+        targets.every((target) => target !== destination && (destination !== '/sys' || !target.startsWith('/sys/'))),
+      ),
       ...facts.etcFiles.map((file) => etcMount(file, spec)),
     ],
     linux: {
@@ -106,11 +112,12 @@ export function bundleConfig(pod: Stage1Pod, { spec, image }: Stage1App, facts: 
         devices: [
           { allow: false, access: 'rwm' },
           { allow: true, type: 'c', major: tun.major, minor: tun.minor, access: 'rwm' },
+          ...facts.volumeDevices,
         ],
       },
       ...(filtered ? { seccomp: defaultSeccomp(new Set(capabilities), image.architecture) } : {}),
-      maskedPaths: pod.insecure.has('paths') ? [] : maskedPaths,
-      readonlyPaths: pod.insecure.has('paths') ? [] : readonlyPaths,
+      maskedPaths: pod.insecure.has('paths') ? [] : maskedPaths.filter(spared),
+      readonlyPaths: pod.insecure.has('paths') ? [] : readonlyPaths.filter(spared),
     },
   };
 }
@@ -120,9 +127,9 @@ const namespaceOf = (pod: Stage1Pod, type: keyof typeof namespaceFds): { type: s
   path: `/proc/${pod.pid}/fd/${namespaceFds[type]}`,
 });
 
+/** Without /dev, which is mounted already when the runtime comes, so that volumes can be below it. */
 const systemMounts: readonly OciMount[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
   { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },

@@ -55,6 +55,20 @@ export function mountOverlay(layers: readonly string[], upper: string, work: str
   }
 }
 
+/** An overlay of at least two `layers` (absolute, top first) that nothing can be written to, at `target`. @throws ERR_STAGE1_LAUNCH */
+export function overlayReadOnly(layers: readonly string[], target: string): void {
+  const { directory, options } = overlayOptions(layers);
+  const before = process.cwd();
+  process.chdir(directory);
+  try {
+    mount('overlay', target, 'overlay', MS.RDONLY | MS.NODEV | MS.NOSUID, options);
+  } catch (error) {
+    throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot mount the image at ${target}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    process.chdir(before);
+  }
+}
+
 /** The kernel mounts an overlay read-only, and succeeds, when it cannot make what it needs in the work directory. */
 function requireWritable(target: string, upper: string): void {
   try {
@@ -68,13 +82,14 @@ function requireWritable(target: string, upper: string): void {
 }
 
 /** Pure: the directory to mount from, and mount(2)'s options. @throws ERR_STAGE1_LAUNCH for more layers than a mount can name */
-export function overlayOptions(layers: readonly string[], upper: string, work: string): { directory: string; options: string } {
+export function overlayOptions(layers: readonly string[], upper?: string, work?: string): { directory: string; options: string } {
   const [first] = layers;
   if (first === undefined) throw new RuntimeError('ERR_STAGE1_LAUNCH', 'an image without layers has no root');
   const directory = dirname(first);
   const names = layers.map((layer) => (dirname(layer) === directory ? basename(layer) : layer));
   // A name that begins with a dash or colon is fine here; backslash, colon and comma are the separators of overlay's parser.
-  const options = `lowerdir=${names.map(escaped).join(':')},upperdir=${escaped(upper)},workdir=${escaped(work)}`;
+  const writable = upper === undefined || work === undefined ? '' : `,upperdir=${escaped(upper)},workdir=${escaped(work)}`;
+  const options = `lowerdir=${names.map(escaped).join(':')}${writable}`;
   if (Buffer.byteLength(options) > maxOptionBytes) {
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `${layers.length} layers are more than one mount can name`, {
       hint: '--no-overlay copies the image instead',
@@ -87,6 +102,9 @@ const escaped = (path: string): string => path.replace(/[\\:,]/g, '\\$&');
 
 /** Covers the cgroup2 mount at `path` by an empty directory: a mount rather than an unmount, for crun makes directories in what it finds there. */
 export const coverCgroup = (path: string): void => mount('rkt', path, 'tmpfs', MS.NOSUID | MS.NODEV | MS.NOEXEC, 'mode=755,size=1m');
+
+/** The /dev of an app, in which the runtime makes the standard devices. `fd`: the directory it goes over. */
+export const mountDev = (fd: number): void => mount('tmpfs', `/proc/self/fd/${fd}`, 'tmpfs', MS.NOSUID | MS.STRICTATIME, 'mode=755,size=65536k');
 
 /** The pod's /dev/shm. */
 export const mountShm = (path: string): void => mount('shm', path, 'tmpfs', MS.NOSUID | MS.NODEV | MS.NOEXEC, 'mode=1777,size=65536k');

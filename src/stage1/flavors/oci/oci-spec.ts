@@ -23,7 +23,7 @@ export interface OciDevice {
 export interface OciDeviceRule {
   readonly allow: boolean;
   readonly access: string;
-  readonly type?: 'c';
+  readonly type?: 'b' | 'c';
   readonly major?: number;
   readonly minor?: number;
 }

@@ -1,5 +1,5 @@
 /** Steps 'app.prepare' and 'rootfs.mount' of the oci flavor. */
-import { readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { makeDirectory, writeAtomic } from '../../../host/files.ts';
 import { hostsText } from '../../../model/hosts-file.ts';
 import { podFiles } from '../../../state/pod/layout.ts';
@@ -8,10 +8,12 @@ import { bundleConfig, type BundleFacts, type EtcMount } from './bundle.ts';
 import { currentCgroupLayout } from './cgroup.ts';
 import { copyLayers } from './copy-layers.ts';
 import { ociFiles } from './layout.ts';
-import { coverCgroup, enterPrivateMounts, mountOverlay, mountShm } from './mounts.ts';
+import { coverCgroup, enterPrivateMounts, mountDev, mountOverlay, mountShm } from './mounts.ts';
+import type { OciDeviceRule } from './oci-spec.ts';
 import { Rootfs, completeRootfs } from './rootfs.ts';
 import { wantedTerminal } from './terminal.ts';
 import { resolveUser } from './users.ts';
+import { mountVolumes } from './volumes.ts';
 
 /** Directories of one app below the pod directory; with `--no-overlay` also its copied tree. */
 export function prepareApp(pod: Stage1Pod, app: Stage1App): void {
@@ -42,19 +44,37 @@ export function mountRootfs(pod: Stage1Pod): void {
   }
 }
 
+/** An app's own /dev and its volumes, below its mounted root. @returns which devices it may use */
+function mountBelow(root: Rootfs, { spec, mounts }: Stage1App): OciDeviceRule[] {
+  const dev = root.openTarget('dev', true);
+  try {
+    mountDev(dev);
+  } finally {
+    closeSync(dev);
+  }
+  root.linkIfMissing('dev', 'log', '/run/systemd/journal/dev-log');
+  return mountVolumes(root, spec.name, mounts);
+}
+
 function writeBundle(pod: Stage1Pod, app: Stage1App): void {
   const files = ociFiles(pod.dir);
   const { name, app: spec } = app.spec;
   using root = new Rootfs(files.rootfs(name));
   completeRootfs(root, spec.workingDirectory ?? '/');
+  const volumeDevices = mountBelow(root, app);
   const config = bundleConfig(pod, app, {
     user: resolveUser(name, spec, root.fd),
-    etcFiles: writeEtcFiles(pod, root),
+    etcFiles: writeEtcFiles(pod, root).filter(({ name: file }) => goesOver(root, app, file)),
+    volumeDevices,
     ...processFacts(),
     terminal: wantedTerminal(pod),
   });
   writeAtomic(files.config(name), JSON.stringify(config));
 }
+
+/** A volume at the very place of a file of ours is what the user wants there; in one at /etc nothing is made. */
+const goesOver = (root: Rootfs, { mounts }: Stage1App, file: string): boolean =>
+  !mounts.some(({ target }) => target === `/etc/${file}`) && (!mounts.some(({ target }) => target === '/etc') || root.has(`etc/${file}`));
 
 /** @returns which files go over those of this app's image (rkt.md 2.6) */
 function writeEtcFiles(pod: Stage1Pod, root: Rootfs): EtcMount[] {

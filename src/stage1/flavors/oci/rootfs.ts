@@ -1,7 +1,7 @@
 /** An app's mounted root, made ready: what rkt promises to be there, without ever following a link out of it. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { O, RESOLVE, fchmodat, isErrno, mkdirat, openat2, symlinkat } from '../../../host/linux.ts';
-import { RuntimeError } from '../../../model/errors.ts';
+import { closeSync, fchmodSync, fstatSync, openSync, readSync } from 'node:fs';
+import { O, RESOLVE, isErrno, mkdirat, openat2, symlinkat } from '../../../host/linux.ts';
+import { RuntimeError, messageOf } from '../../../model/errors.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
 
@@ -18,6 +18,16 @@ export class Rootfs implements Disposable {
       return true;
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return false;
+      throw error;
+    }
+  }
+
+  /** A descriptor (O_PATH) of a directory; undefined when there is none. */
+  openDirectory(path: string): number | undefined {
+    try {
+      return openat2(this.fd, path, O.PATH | O.DIRECTORY, 0, inRoot);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
       throw error;
     }
   }
@@ -64,12 +74,40 @@ export class Rootfs implements Disposable {
     }
     try {
       mkdirat(parent, name, mode);
-      fchmodat(parent, name, mode); // mkdir obeys the umask
+      // mkdir obeys the umask. By descriptor: an app that shares a volume may put a link in the place of what was just made.
+      const made = openat2(parent, name, O.RDONLY | O.DIRECTORY, 0, RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS);
+      try {
+        fchmodSync(made, mode);
+      } finally {
+        closeSync(made);
+      }
     } catch (error) {
       // EEXIST: a link that leads nowhere. Nothing good can be made of it.
       throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make directory /${whole} in the image`, { cause: error });
     }
     return openat2(this.fd, whole, O.PATH | O.DIRECTORY, 0, inRoot);
+  }
+
+  /**
+   * What a volume is mounted over: `path`, made when it is missing, as a directory or as an empty file, and the directories above it too.
+   * @returns a descriptor (O_PATH). @throws ERR_STAGE1_LAUNCH when it is of the other kind
+   */
+  openTarget(path: string, isDirectory: boolean): number {
+    const relative = path.replace(/^\/+/, '');
+    if (isDirectory) this.makeDirectory(relative);
+    else {
+      const slash = relative.lastIndexOf('/');
+      if (slash > 0) this.makeDirectory(relative.slice(0, slash));
+    }
+    try {
+      if (!isDirectory && !this.has(relative)) closeSync(openat2(this.fd, relative, O.WRONLY | O.CREAT | O.EXCL, 0o644, inRoot));
+      const fd = openat2(this.fd, relative, O.PATH | (isDirectory ? O.DIRECTORY : 0), 0, inRoot);
+      if (isDirectory || !fstatSync(fd).isDirectory()) return fd;
+      closeSync(fd);
+    } catch (cause) {
+      throw new RuntimeError('ERR_STAGE1_LAUNCH', `nothing can be mounted at ${path} in the image: ${messageOf(cause)}`, { cause });
+    }
+    throw new RuntimeError('ERR_STAGE1_LAUNCH', `${path} is a directory in the image, the volume is a file`);
   }
 
   /** Makes a symbolic link if nothing has its name. */
@@ -101,7 +139,7 @@ export class Rootfs implements Disposable {
  */
 export function completeRootfs(root: Rootfs, workingDirectory: string): void {
   root.makeDirectory('tmp', 0o1777);
-  for (const path of ['dev', 'etc', 'proc', 'sys', 'run']) root.makeDirectory(path);
+  for (const path of ['dev', 'etc', 'proc', 'sys', 'run/systemd/journal']) root.makeDirectory(path);
   root.linkIfMissing('etc', 'mtab', '../proc/self/mounts');
   root.makeDirectory(workingDirectory);
 }
