@@ -5,7 +5,7 @@
  * Nobody is looked for by ARP or neighbour discovery: every entry is made, and stays. A full mesh of 33 pods would use up the
  * machine's table (policy.md 2d), and the first packet to a new pod would be lost.
  */
-import { addAddress, addRoute, createBridge, createVeth, ensureRoute, setNoLinkLocal, setUp } from '../host/netlink/rtnetlink.ts';
+import { addAddress, addRoute, createBridge, createVeth, ensureRoute, setBridgePort, setNoLinkLocal, setUp } from '../host/netlink/rtnetlink.ts';
 import { bridgeEntry, permanentNeighbour } from '../host/netlink/neighbours.ts';
 import type { Request } from '../host/netlink/socket.ts';
 import { type Cidr, type Family, type Ip, hostCidr, ipFromValue, networkOf } from '../model/cidr.ts';
@@ -14,8 +14,12 @@ import type { Flow } from '../policy/model/flow.ts';
 import { type Pod, podKey } from '../policy/model/values.ts';
 import { type ProbeLine, type ProberPlan, spaceFd } from './plan.ts';
 
-/** How a network's pods are joined. `bridge` needs br_netfilter, or the rules do not see what is bridged; `routed` needs nothing. */
-export type Joining = 'bridge' | 'routed';
+/**
+ * How a network's pods are joined. `bridge` needs br_netfilter, or the rules do not see what is bridged. `isolated`: ports of a bridge that do
+ * not hear each other; the bridge answers for all (as with proxy_arp_pvlan) and the host routes. `routed`: a link each, as ptp makes.
+ */
+export const joinings = ['bridge', 'isolated', 'routed'] as const;
+export type Joining = (typeof joinings)[number];
 
 /** 169.254.1.1 and fe80::1, and one more for each network: next hops of what is not on a link. No interface has them, and all know their MAC. */
 const nextHop = (family: Family, network: number): Ip => ipFromValue(family, BigInt(network) + (family === 4 ? 0xa9fe0101n : (0xfe80n << 112n) | 1n));
@@ -47,6 +51,7 @@ const familiesOf = (ips: readonly Ip[]): Family[] => ([4, 6] as const).filter((f
 export class Fixture {
   readonly #plan: ProberPlan;
   readonly #joining: Joining;
+  readonly #hasBridgeFilter: boolean;
   readonly #networks: readonly Network[];
   /** addresses reached through the router: its own, and those outside */
   readonly #beyond: readonly Ip[];
@@ -56,9 +61,10 @@ export class Fixture {
   #nextSpace = firstPod;
   #nextEndpoint = 0;
 
-  /** Networks, nodes and who is outside stay what they are in `world`. */
-  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean) {
+  /** Networks, nodes and who is outside stay what they are in `world`. `hasBridgeFilter`: the kernel has br_netfilter. */
+  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean, hasBridgeFilter = true) {
     this.#plan = plan;
+    this.#hasBridgeFilter = hasBridgeFilter;
     this.#joining = joining;
     this.#networks = world.networks;
     const own = world.nodes.filter(({ local }) => local).flatMap(({ ips }) => ips);
@@ -71,9 +77,12 @@ export class Fixture {
   #addRouter(own: readonly Ip[], filterBridged: boolean): void {
     this.#plan.sysctl(router, 'net/ipv4/ip_forward', '1');
     this.#plan.sysctl(router, 'net/ipv6/conf/all/forwarding', '1');
-    const bridges = this.#joining === 'bridge' ? this.#networks : [];
-    if (bridges.length > 0)
-      for (const tables of ['iptables', 'ip6tables']) this.#plan.sysctl(router, `net/bridge/bridge-nf-call-${tables}`, filterBridged ? '1' : '0');
+    const bridges = this.#joining === 'routed' ? [] : this.#networks;
+    // Nobody is told of a shorter way than through the rules.
+    if (this.#joining === 'isolated') for (const of of ['all', 'default']) this.#plan.sysctl(router, `net/ipv4/conf/${of}/send_redirects`, '0');
+    if (bridges.length > 0 && (this.#joining === 'bridge' || this.#hasBridgeFilter))
+      for (const tables of ['iptables', 'ip6tables'])
+        this.#plan.sysctl(router, `net/bridge/bridge-nf-call-${tables}`, filterBridged && this.#joining === 'bridge' ? '1' : '0');
     this.#plan.route(router, router, [
       setUp(loopback, 'lo'),
       ...bridges.flatMap((_, k) => [createBridge(`br${k}`, { index: bridgeLink(k), mac: mac(2, 0, k) }), setNoLinkLocal(bridgeLink(k))]),
@@ -168,6 +177,8 @@ export class Fixture {
     for (const placed of added) {
       this.#pods.set(podKey(placed.pod), placed);
       this.#plan.space(placed.space);
+      // IPv6 has no setting for who sends redirects. What links inherit is set before they are there.
+      if (this.#joining === 'isolated') this.#plan.sysctl(placed.space, 'net/ipv6/conf/default/accept_redirects', '0');
     }
     this.#plan.route(
       router,
@@ -183,7 +194,7 @@ export class Fixture {
     // All links first: they come up at the same time, and an IPv6 address waits for its own.
     for (const { space, interfaces } of added) for (const { network } of interfaces) this.#awaitLink(space, network);
     for (const { space, interfaces } of added) for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
-    if (this.#joining !== 'bridge') return;
+    if (this.#joining === 'routed') return;
     for (const network of this.#networks.keys()) {
       this.#introduce(network, added, [...this.#neighbours(network, [...before, ...added]), ...this.#routerAsNeighbour(network)]);
       this.#introduce(network, before, this.#neighbours(network, added));
@@ -210,9 +221,10 @@ export class Fixture {
         setNoLinkLocal(link),
         setUp(link, name),
       ];
-      return this.#joining === 'bridge'
+      return this.#joining !== 'routed'
         ? [
             ...make({ master: bridgeLink(network) }),
+            ...(this.#joining === 'isolated' ? [setBridgePort(link, { isolated: true })] : []),
             bridgeEntry(link, mac(0, space, network)),
             ...this.#towards(bridgeLink(network), space, network, ips),
           ]
@@ -233,7 +245,9 @@ export class Fixture {
     placed.flatMap(({ space, interfaces }) =>
       interfaces
         .filter((one) => one.network === network)
-        .flatMap(({ ips }) => ips.map((ip) => permanentNeighbour(ownLink(network), ip, mac(0, space, network)))),
+        .flatMap(({ ips }) =>
+          ips.map((ip) => permanentNeighbour(ownLink(network), ip, this.#joining === 'isolated' ? mac(2, 0, network) : mac(0, space, network))),
+        ),
     );
   #routerAsNeighbour = (network: number): Request[] =>
     network === 0 ? this.#beyond.map((ip) => permanentNeighbour(ownLink(0), ip, mac(2, 0, 0))) : [];

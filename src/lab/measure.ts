@@ -62,7 +62,7 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
       exitCode: 4,
     });
   const plan = new ProberPlan();
-  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true);
+  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true, existsSync(brNetfilter));
   const rules = stages.map(({ world, flows, enforced = world }) => {
     const compiled = compilePolicies(enforced, { evidenceFlows: flows.length });
     // Rules are keyed by address and can be there before the pods: one that is created is isolated from its first packet (R43).

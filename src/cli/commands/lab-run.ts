@@ -3,7 +3,7 @@ import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { exitStatus, renderResult, runExperiment } from '../../lab/lab.ts';
 import { lintExperiment, openExperiment } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
-import { folderOf, tellFindings } from '../lab-folder.ts';
+import { backendFlag, backendOf, folderOf, tellFindings } from '../lab-folder.ts';
 import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
@@ -15,6 +15,7 @@ export const command = defineCommand({
     ['rkt lab run --format=json ./k8s', 'every cell with its evidence and the rule that decided'],
   ],
   flags: {
+    backend: backendFlag,
     format: formatFlag,
     out: { type: 'string', value: 'FILE', help: 'write the result to FILE as JSON, too' },
     verbose: { type: 'boolean', help: 'lists in full' },
@@ -23,7 +24,7 @@ export const command = defineCommand({
   run({ flags, operands }) {
     const folder = folderOf('run', operands);
     const experiment = openExperiment(folder);
-    const result = runExperiment(experiment);
+    const result = runExperiment(experiment, backendOf(flags.backend));
     if (flags.out !== undefined) write(flags.out, JSON.stringify(result));
     if (flags.format === undefined) {
       out(renderResult(result, { color: process.stdout.isTTY && process.env['NO_COLOR'] === undefined, verbose: flags.verbose }));
