@@ -40,3 +40,9 @@ export const backendFlag = {
 /** What {@link backendFlag} says; nothing where it was not given. */
 export const backendOf = (name: string | undefined): { readonly joining?: Joining } =>
   name === 'bridge' || name === 'isolated' ? { joining: name } : name === 'ptp' ? { joining: 'routed' } : {};
+
+export const enforcerFlag = {
+  type: 'string',
+  value: 'COMMAND',
+  help: "what enforces the policies instead of rkt's own rules: gets JSON on standard input, in the pods' router (src/lab/README.md)",
+} as const satisfies Flag;

@@ -35,6 +35,8 @@ const bridgeLink = (network: number): number => 10 + network;
 const hostLink = (space: number, network: number): number => 1000 + space * maxNetworks + network;
 export const maxNetworks = 32;
 
+const hostLinkName = (space: number, network: number): string => `pod${space}eth${network}`;
+
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
 /** `side`: 0 in the pod, 1 in the router, 2 a bridge. */
 const mac = (side: number, space: number, network: number): string => `02:72:${hex(side)}:${hex(network)}:${hex(space >> 8)}:${hex(space & 0xff)}`;
@@ -215,7 +217,7 @@ export class Fixture {
   #hostEnds({ space, interfaces }: Placed): Request[] {
     return interfaces.flatMap(({ network, ips }) => {
       const link = hostLink(space, network);
-      const name = `pod${space}eth${network}`;
+      const name = hostLinkName(space, network);
       const make = (fields: { master: number } | { mac: string }): Request[] => [
         createVeth(name, { index: link, ...fields }, this.#peer(space, network)),
         setNoLinkLocal(link),
@@ -256,6 +258,13 @@ export class Fixture {
     const number = this.#endpoints.get(address);
     if (number === undefined) throw new Error(`nobody is at ${address}`);
     return number;
+  }
+
+  /** Names of a pod's links on the host, by network. */
+  hostLinksOf(pod: Pod): Readonly<Record<string, string>> {
+    const placed = this.#pods.get(podKey(pod));
+    if (placed === undefined) return {};
+    return Object.fromEntries(placed.interfaces.map(({ network }) => [this.#networks[network]?.id ?? '', hostLinkName(placed.space, network)]));
   }
 
   /** What the prober is to try; targets that do not listen yet will. */

@@ -64,9 +64,10 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
       user: process.geteuid?.() === 0 ? 'root' : 'ordinary',
       joining,
       sctp: 'INIT delivered',
+      ...(options.enforcer === undefined ? {} : { enforcer: options.enforcer }),
     },
     steps: judged,
-    rulesNeverHit: neverHit(worlds, judged),
+    rulesNeverHit: options.enforcer === undefined ? neverHit(worlds, judged) : [],
     skipped,
     notes: [...notes, ...unmeasuredParts(experiment)].map(({ text, cure, source: { file, line } }) => ({ text, cure, file, line })),
     summary: {

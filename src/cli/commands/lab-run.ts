@@ -3,7 +3,7 @@ import { RuntimeError, messageOf } from '../../model/errors.ts';
 import { exitStatus, renderResult, runExperiment } from '../../lab/lab.ts';
 import { lintExperiment, openExperiment } from '../../lab/offline.ts';
 import { defineCommand } from '../command.ts';
-import { backendFlag, backendOf, folderOf, tellFindings } from '../lab-folder.ts';
+import { backendFlag, backendOf, enforcerFlag, folderOf, tellFindings } from '../lab-folder.ts';
 import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
@@ -16,6 +16,7 @@ export const command = defineCommand({
   ],
   flags: {
     backend: backendFlag,
+    enforcer: enforcerFlag,
     format: formatFlag,
     out: { type: 'string', value: 'FILE', help: 'write the result to FILE as JSON, too' },
     verbose: { type: 'boolean', help: 'lists in full' },
@@ -24,7 +25,7 @@ export const command = defineCommand({
   run({ flags, operands }) {
     const folder = folderOf('run', operands);
     const experiment = openExperiment(folder);
-    const result = runExperiment(experiment, backendOf(flags.backend));
+    const result = runExperiment(experiment, { ...backendOf(flags.backend), ...(flags.enforcer === undefined ? {} : { enforcer: flags.enforcer }) });
     if (flags.out !== undefined) write(flags.out, JSON.stringify(result));
     if (flags.format === undefined) {
       out(renderResult(result, { color: process.stdout.isTTY && process.env['NO_COLOR'] === undefined, verbose: flags.verbose }));

@@ -18,8 +18,8 @@ import { Groups } from './groups.ts';
 import { type Line, type Scene, families, linesOf, setOf } from './match.ts';
 import { type Place, Selection } from './select.ts';
 
-/** Bits of the number that a rule records with a flow; the rest is its place in {@link CompiledPolicies.rules}, from 1. */
-export const recorded = { denies: 0x80000000, ingress: 0x40000000, number: 0x3fffffff } as const;
+/** Bits of the number that a rule records with a flow (0x20000000 is for rules that only look on); the rest is its place in {@link CompiledPolicies.rules}, from 1. */
+export const recorded = { denies: 0x80000000, ingress: 0x40000000, number: 0x1fffffff } as const;
 export const tableName = 'rkt-policy';
 /** Sets of flows and what decided them: source . destination . protocol . source port . port . number. */
 export const evidenceSets = ['evidence4', 'evidence6'] as const;
