@@ -81,7 +81,7 @@ export class Fixture {
     this.#plan.sysctl(router, 'net/ipv6/conf/all/forwarding', '1');
     const bridges = this.#joining === 'routed' ? [] : this.#networks;
     // Nobody is told of a shorter way than through the rules.
-    if (this.#joining === 'isolated') for (const of of ['all', 'default']) this.#plan.sysctl(router, `net/ipv4/conf/${of}/send_redirects`, '0');
+    if (this.#joining === 'isolated') for (const links of ['all', 'default']) this.#plan.sysctl(router, `net/ipv4/conf/${links}/send_redirects`, '0');
     if (bridges.length > 0 && (this.#joining === 'bridge' || this.#hasBridgeFilter))
       for (const tables of ['iptables', 'ip6tables'])
         this.#plan.sysctl(router, `net/bridge/bridge-nf-call-${tables}`, filterBridged && this.#joining === 'bridge' ? '1' : '0');

@@ -176,6 +176,34 @@ test('a pod sends with its own address only', async () => {
   rkt.gc();
 });
 
+test('pods that send from their first instruction: nothing gets past, and what would is seen', async () => {
+  const count = process.env['RKT_SOAK'] === undefined ? 20 : 1000;
+  const sink = start('sink', ['app=sink'], '--namespace=shop');
+  const inSink = (...words: string[]): string =>
+    execFileSync('nsenter', [`--net=/run/netns/rkt-${sink.uuid}`, 'nft', ...words], { encoding: 'utf8' });
+  inSink('add table inet seen; add chain inet seen in { type filter hook input priority 0; }; add rule inet seen in tcp dport 9 counter');
+  const leaked = (): number => Number(/packets (\d+)/.exec(inSink('list', 'chain', 'inet', 'seen', 'in'))?.[1]);
+  const race = async (pods: number, ...flags: string[]): Promise<void> => {
+    const send = ['busybox', '--exec=/bin/sh', '--', '-c', `busybox nc -w 1 ${sink.ip} 9 2>/dev/null </dev/null; true`];
+    for (let begun = 0; begun < pods; begun += 10) {
+      const batch = Array.from({ length: Math.min(10, pods - begun) }, () =>
+        rkt.launch(['run', '--net=bridge', '--namespace=shop', ...flags, ...send]),
+      );
+      for (const { status, stderr } of await Promise.all(batch)) expect([status, stderr]).toEqual([0, '']);
+    }
+    rkt.gc();
+  };
+  // Late on purpose: the policy is for when they have gone.
+  await race(4);
+  expect(leaked()).toBe(4);
+  const file = write('deny.yaml', policy('racers', { podSelector: { matchLabels: { app: 'racer' } }, policyTypes: ['Egress'] }));
+  await race(count, '--label=app=racer', `--policy=${file}`);
+  expect(leaked()).toBe(4);
+  expect(nft()).not.toContain('racers');
+  await sink.stop();
+  rkt.gc();
+});
+
 test('what cannot be is refused before anything is touched, every fault at once', () => {
   const { status, stderr } = rkt.run(['run', '--net=host', '--label=x', '--namespace=A', '--named-port=80', 'busybox']);
   expect(status).toBe(254);
