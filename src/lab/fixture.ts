@@ -8,8 +8,9 @@
 import { addAddress, addRoute, createBridge, createVeth, ensureRoute, setBridgePort, setNoLinkLocal, setUp } from '../host/netlink/rtnetlink.ts';
 import { bridgeEntry, permanentNeighbour } from '../host/netlink/neighbours.ts';
 import type { Request } from '../host/netlink/socket.ts';
+import { addTokenBucket } from '../host/netlink/traffic-control.ts';
 import { type Cidr, type Family, type Ip, hostCidr, ipFromValue, networkOf } from '../model/cidr.ts';
-import type { Network, World } from '../policy/model/experiment.ts';
+import type { Link, Network, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import { type Pod, podKey } from '../policy/model/values.ts';
 import { type ProbeLine, type ProberPlan, spaceFd } from './plan.ts';
@@ -54,6 +55,7 @@ export class Fixture {
   readonly #plan: ProberPlan;
   readonly #joining: Joining;
   readonly #hasBridgeFilter: boolean;
+  readonly #rates: readonly Link[];
   readonly #networks: readonly Network[];
   /** addresses reached through the router: its own, and those outside */
   readonly #beyond: readonly Ip[];
@@ -64,8 +66,9 @@ export class Fixture {
   #nextEndpoint = 0;
 
   /** Networks, nodes and who is outside stay what they are in `world`. `hasBridgeFilter`: the kernel has br_netfilter. */
-  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean, hasBridgeFilter = true) {
+  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean, hasBridgeFilter = true, links: readonly Link[] = []) {
     this.#plan = plan;
+    this.#rates = links.filter(({ rateBitsPerSecond }) => rateBitsPerSecond !== undefined);
     this.#hasBridgeFilter = hasBridgeFilter;
     this.#joining = joining;
     this.#networks = world.networks;
@@ -187,9 +190,10 @@ export class Fixture {
       router,
       added.flatMap((placed) => this.#hostEnds(placed)),
     );
-    for (const { space, interfaces } of added) {
+    for (const { pod, space, interfaces } of added) {
       this.#plan.route(space, space, [
         ...interfaces.flatMap(({ network, ips }) => this.#awake(network, ips)),
+        ...interfaces.flatMap(({ network }) => this.#shape(ownLink(network), pod, network)),
         ...interfaces.flatMap(({ network, ips }) => this.#ways(space, network, ips)),
       ]);
     }
@@ -214,7 +218,16 @@ export class Fixture {
     }
   }
 
-  #hostEnds({ space, interfaces }: Placed): Request[] {
+  /** The rate that a pod's link was given, on one end of it; `links` of a pod mean its first network. */
+  #shape(link: number, pod: Pod, network: number): Request[] {
+    const given = this.#rates.find((one) => (network === 0 && one.pod === podKey(pod)) || one.network === this.#networks[network]?.id);
+    if (given?.rateBitsPerSecond === undefined) return [];
+    const rate = given.rateBitsPerSecond / 8;
+    const burst = Math.max(5_000, Math.ceil(rate / 250));
+    return [addTokenBucket(link, { rate, burst, limit: burst + Math.max(30_000, Math.ceil(rate / 20)) })];
+  }
+
+  #hostEnds({ pod, space, interfaces }: Placed): Request[] {
     return interfaces.flatMap(({ network, ips }) => {
       const link = hostLink(space, network);
       const name = hostLinkName(space, network);
@@ -222,6 +235,7 @@ export class Fixture {
         createVeth(name, { index: link, ...fields }, this.#peer(space, network)),
         setNoLinkLocal(link),
         setUp(link, name),
+        ...this.#shape(link, pod, network),
       ];
       return this.#joining !== 'routed'
         ? [

@@ -5,12 +5,13 @@ import { encodeTable } from '../host/nftables/whole-table.ts';
 import { runProgram } from '../host/run-program.ts';
 import { RuntimeError } from '../model/errors.ts';
 import { compilePolicies, evidenceSets, tableName } from '../policy/compile/compile.ts';
-import type { World } from '../policy/model/experiment.ts';
+import type { Link, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import type { Direction } from '../policy/model/values.ts';
 import { type Answer, readAnswers } from './answers.ts';
 import { enforcerInput, observation } from './enforcer.ts';
 import { Fixture, type Joining } from './fixture.ts';
+import { lossOf } from './links.ts';
 import { type ProbeLine, ProberPlan } from './plan.ts';
 
 declare const __DIST__: string;
@@ -43,12 +44,16 @@ export interface MeasureOptions {
   readonly patienceMs?: number;
   /** false: bridged packets go past the rules (bridge-nf-call off), which a test must notice */
   readonly filterBridged?: boolean;
+  /** what links are like; else they lose and delay nothing */
+  readonly links?: readonly Link[];
   /** a shell command that enforces policies in place of rkt's own compiler; see enforcer.ts */
   readonly enforcer?: string;
 }
 
 const brNetfilter = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 const defaultPatienceMs = 3_000;
+/** TCP sends again after 1, 3, 7, 15 s. */
+const lossyPatienceMs = 20_000;
 /** Without records of what was dropped, not to arrive takes this long: ten rounds of sending, none of them heard. */
 const foreignPatienceMs = 300;
 
@@ -69,7 +74,7 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
       exitCode: 4,
     });
   const plan = new ProberPlan();
-  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true, existsSync(brNetfilter));
+  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true, existsSync(brNetfilter), options.links);
   const rules = stages.map(({ world, flows, enforced = world }, index) => {
     const compiled = compilePolicies(enforced, { evidenceFlows: flows.length });
     // Rules are keyed by address and can be there before the pods: one that is created is isolated from its first packet (R43).
@@ -77,8 +82,13 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
     plan.evidence(tableName, evidenceSets);
     fixture.follow(world);
     if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput(index === 0 ? 'ADD' : 'UPDATE', enforced, fixture));
+    const loss = lossOf(options.links ?? [], world);
+    if (loss !== undefined) plan.quietFilter(encodeTable(loss));
     const { probes, places } = distinct(fixture.probes(flows));
-    plan.probe(probes, options.patienceMs ?? (options.enforcer === undefined ? defaultPatienceMs : foreignPatienceMs));
+    plan.probe(
+      probes,
+      options.patienceMs ?? (options.enforcer !== undefined ? foreignPatienceMs : loss === undefined ? defaultPatienceMs : lossyPatienceMs),
+    );
     return { keys: compiled.rules, places };
   });
   if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput('DEL', stages.at(-1)?.world ?? first.world, fixture));
@@ -147,6 +157,7 @@ function failureOf(failure: string, said: string): RuntimeError {
     return feature('the policies are too large for one transaction of an ordinary user', 'run as root, or raise net.core.wmem_max');
   if (/^(filter|netlink 12|evidence|flush)/.test(failure))
     return feature('nftables cannot be used', 'the kernel needs nf_tables with inet tables, and nf_conntrack');
+  if (/^route .*No such file/.test(failure)) return feature('a rate cannot be set', 'the kernel needs tbf (NET_SCH_TBF)');
   if (/^route .*Operation not supported/.test(failure)) return feature('links cannot be made', 'the kernel needs bridge and veth');
   if (failure.startsWith('sysctl ')) return feature('a network setting cannot be made', '/proc/sys must be writable');
   if (failure.startsWith('enforcer '))

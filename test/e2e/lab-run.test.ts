@@ -194,6 +194,23 @@ test('pods that send as soon as they have a link: nothing leaks; with rules that
   expect(late.leaks).toContain('shop/other → shop/db TCP/80');
 });
 
+test('links: what loses packets is slower and no other; what carries none gives no evidence; what is not done is said', () => {
+  shop();
+  const links = (...all: unknown[]): LabResult => {
+    write('experiment.yaml', JSON.stringify({ links: all }));
+    return runExperiment(readExperiment(openFolder(dir)), all.length > 2 ? { patienceMs: 300 } : {});
+  };
+  const lossy = links({ pod: 'shop/web', loss: '10%', seed: 7 }, { pod: 'shop/db', loss: 'every 5', rate: '1mbit' });
+  expect([lossy.summary, lossy.notes]).toEqual([expect.objectContaining({ measured: 12, mismatches: 0, noEvidence: 0, otherRule: 0 }), []]);
+  // What is sent twice at least came to nothing once.
+  expect(lossy.steps[0]?.probe_ms).toBeGreaterThan(5);
+  const cut = links({ pod: 'shop/other', partition: true }, { network: 'pods', delay: '5ms' }, { network: 'pods', rate: '100mbit' });
+  expect(
+    cut.steps[0]?.cells.filter(({ measured }) => measured?.verdict === 'no-evidence').map(({ from, to }) => [from, to].includes('shop/other')),
+  ).toEqual(Array.from({ length: 8 }, () => true));
+  expect(cut.notes.map(({ text, line }) => [text, line])).toEqual([[expect.stringContaining('without the delay of this link'), 1]]);
+});
+
 test('bad input: every fault with its line, exit 2', () => {
   shop();
   write('bad.yaml', policy('x', { podSelectr: {}, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/99' } }] }] }));

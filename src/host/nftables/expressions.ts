@@ -13,6 +13,7 @@ const FIB_DADDR = 2;
 const FIB_RESULT_ADDRTYPE = 3;
 const NAT_DNAT = 1;
 const LOOKUP_INVERTED = 1;
+const NUMBERS_IN_TURN = 0;
 /** Type of a counter among named objects. */
 export const OBJECT_COUNTER = 1;
 const nfproto = { 4: 2, 6: 10 } as const;
@@ -53,6 +54,8 @@ export function encodeExpression(e: Expression): Buffer {
       );
     case 'lookup-not':
       return named('lookup', u32(2, register(e.reg)), text(1, e.set), u32(5, LOOKUP_INVERTED));
+    case 'number':
+      return named('numgen', u32(1, register(e.reg)), u32(2, e.modulus), u32(3, NUMBERS_IN_TURN));
     case 'count':
       return named('objref', u32(1, OBJECT_COUNTER), text(2, e.counter));
     case 'immediate':

@@ -24,6 +24,8 @@ export type Expression =
   | { readonly op: 'lookup'; readonly set: string; readonly reg: number; readonly into?: number | 'verdict' }
   /** goes on only when the key at `reg` is not in `set` */
   | { readonly op: 'lookup-not'; readonly set: string; readonly reg: number }
+  /** 0, 1, … modulus-1, 0, …: one on with each packet */
+  | { readonly op: 'number'; readonly modulus: number; readonly reg: number }
   /** the named counter of the table counts the packet */
   | { readonly op: 'count'; readonly counter: string }
   /** loads `data` */
