@@ -105,10 +105,23 @@ export function leavePolicies(dataDir: string, id: string): void {
   if (!isPoliced(dataDir, id) && policedPods(dataDir).length > 0) return;
   using held = lockPolicies(dataDir);
   void held;
-  const pod = policedPods(dataDir).find((one) => one.id === id);
-  removePolicedPod(dataDir, id);
-  enforce(dataDir);
+  const pods = policedPods(dataDir);
+  const pod = pods.find((one) => one.id === id);
+  enforce(
+    dataDir,
+    pods.filter((one) => one !== pod),
+  );
   if (pod !== undefined) forgetAddresses(pod);
+  // Last: who is killed before it is asked again.
+  removePolicedPod(dataDir, id);
+}
+
+/** Puts right what a kill, or somebody else, left otherwise. Nothing where no pod takes part. */
+export function settlePolicies(dataDir: string): void {
+  if (policedPods(dataDir).length === 0) return;
+  using held = lockPolicies(dataDir);
+  void held;
+  enforce(dataDir);
 }
 
 /** A running pod leaves one of its networks. */
@@ -140,8 +153,7 @@ export const policyRelease = (dataDir: string, id: string): ReleaseOp => ({
 });
 
 /** Makes the kernel what the files say. Call with the lock. */
-function enforce(dataDir: string): void {
-  const pods = policedPods(dataDir);
+function enforce(dataDir: string, pods: readonly PolicedPod[] = policedPods(dataDir)): void {
   const table = tableOf(dataDir);
   if (pods.length === 0) replaceTables(table.name, []);
   else replaceTables(table.name, runningTables(worldOf(dataDir, pods), pods, table, readCounters(table.name)).tables);

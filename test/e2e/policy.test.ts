@@ -204,6 +204,24 @@ test('pods that send from their first instruction: nothing gets past, and what w
   rkt.gc();
 });
 
+test('gc puts back rules that somebody took away; rm --force of a pod whose journal is lost leaves none', async () => {
+  const file = write('db.yaml', policy('db', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Ingress'] }));
+  const [web, db] = [start('web', ['app=web'], '--namespace=shop'), start('db', ['app=db'], '--namespace=shop', `--policy=${file}`)];
+  expect(await reaches(web, db, 80)).toBe(false);
+  execFileSync('nft', ['flush', 'ruleset']);
+  expect(await reaches(web, db, 80)).toBe(true);
+  rkt.ok('gc');
+  expect(await reaches(web, db, 80)).toBe(false);
+  await db.stop('SIGKILL');
+  writeFileSync(join(db.dir, 'journal'), 'damage\n');
+  expect(nft()).toContain('shop/db');
+  rkt.ok('rm', '--force', db.uuid);
+  expect(nft()).not.toContain('shop/db');
+  await web.stop();
+  rkt.gc();
+  expect(nft()).not.toContain('rkt-policy');
+});
+
 test('what cannot be is refused before anything is touched, every fault at once', () => {
   const { status, stderr } = rkt.run(['run', '--net=host', '--label=x', '--namespace=A', '--named-port=80', 'busybox']);
   expect(status).toBe(254);
