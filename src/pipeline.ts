@@ -5,9 +5,10 @@
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
 import { holdImages } from './compose/images.ts';
+import { memberOf } from './compose/policy-member.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
 import { applySteps, orUndo, releaseOf } from './effects/execute.ts';
-import { attachedNetworks } from './effects/attachments.ts';
+import { attachedNetworks, liveAttachments } from './effects/attachments.ts';
 import { Journal } from './effects/journal.ts';
 import type { Actions } from './effects/steps.ts';
 import type { GcPolicy } from './gc/mark.ts';
@@ -53,6 +54,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const { manifest, warnings } = completeManifest(podManifest(withImages(options.apps, images)), images, options);
   for (const warning of warnings) options.warn(warning);
   const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));
+  const member = await memberOf(options, id, manifest, plan);
   for (const warning of plan.warnings) options.warn(warning);
   for (const port of chosenPorts(options.ports, declaredPorts(manifest), plan)) options.note(port);
 
@@ -80,11 +82,12 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     launching: {
       pod: () => stage1Pod({ ...facts, ...settings, etc: etc() }),
       lockFd: pod.lock.fd,
+      attached: () => liveAttachments(journal.entries),
       release: () => (options.releaseAtExit ? releaseOf(journal, actions) : undefined),
     },
   });
   try {
-    applySteps(networkSteps(id, plan, podNames(manifest, options.podName)), actions, journal, pendingSignal);
+    applySteps(networkSteps(id, plan, podNames(manifest, options.podName), member), actions, journal, pendingSignal);
     orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
     for (const warning of etc().warnings) options.warn(warning);
     applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);

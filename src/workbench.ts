@@ -35,6 +35,8 @@ import { openStore, requireStored } from './state/images/store.ts';
 import { supervisorLives } from './state/pod/changes.ts';
 import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
 
+export { applyPolicies, explainRunning, listPolicies, removePolicy } from './compose/policy-changes.ts';
+export { explanationsText } from './policy/decision/explain.ts';
 export { listNetworks } from './net/plan-pod.ts';
 export { renderPlan } from './net/plan/render.ts';
 export { inspectNetwork, type InspectedNetwork } from './compose/inspect.ts';

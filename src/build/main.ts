@@ -97,7 +97,7 @@ function writeExecutable(file: string, entry: string): void {
 /** Bundles the command line, the plugins and all they load on demand: file name → content. */
 async function bundles(): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  const found = new Set<string>([cli, layerThread, ...pluginTypes.map(pluginEntry)]);
+  const found = new Set<string>([cli, layerThread, policyLeave, ...pluginTypes.map(pluginEntry)]);
   let pending = [...found];
   while (pending.length > 0) {
     const known = new Set(found);
@@ -120,6 +120,8 @@ async function library(): Promise<void> {
   const sealPath = join(lib, 'sealed');
   writeExecutable('rkt', cli);
   writeLoader('unpack-layers.cjs', layerThread);
+  mkdirSync(join(dist, 'policy'), { recursive: true });
+  writeExecutable('policy/leave', policyLeave);
   for (const type of pluginTypes) writeExecutable(`cni/${type}`, pluginEntry(type));
   writeFileSync(join(dist, 'package.json'), '{"type":"commonjs"}\n');
   if (existsSync(sealPath) && readFileSync(sealPath, 'utf8') === seal && [...files.keys()].every((name) => existsSync(join(lib, name)))) return;
@@ -197,6 +199,7 @@ function nodes(): string[] {
 
 const cli = join(root, 'src/cli/main.ts');
 const layerThread = join(root, 'src/stage0/fetch/layer-thread.ts');
+const policyLeave = join(root, 'src/compose/policy-leave.ts');
 const pluginFolder = join(root, 'cni-plugins');
 const pluginEntry = (type: string): string => join(pluginFolder, type, 'main.ts');
 const pluginTypes = readdirSync(pluginFolder).filter((type) => type !== 'skel' && existsSync(pluginEntry(type)));

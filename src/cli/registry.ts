@@ -45,6 +45,7 @@ export const commands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   'net diagram': () => load(import('./commands/net-diagram.ts')),
   'net capture': () => load(import('./commands/net-capture.ts')),
   'net repair': () => load(import('./commands/net-repair.ts')),
+  'net policy': () => load(import('./commands/net-policy.ts')),
   'net conform': () => load(import('./commands/net-conform.ts')),
   'lab predict': () => load(import('./commands/lab-predict.ts')),
   'lab explain': () => load(import('./commands/lab-explain.ts')),

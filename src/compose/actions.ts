@@ -8,6 +8,7 @@ import { allowLowPorts } from '../host/sysctl.ts';
 import type { Actions } from '../effects/steps.ts';
 import { RuntimeError } from '../model/errors.ts';
 import { encodeRelease, type ReleaseOp } from '../model/release.ts';
+import { type LiveAttachment } from '../effects/attachments.ts';
 import { removeCache } from '../net/cni/cache.ts';
 import { addList, delList } from '../net/cni/list.ts';
 import { releaseList } from '../net/cni/release.ts';
@@ -16,11 +17,14 @@ import { createPodCgroup, releasePodCgroup, removePodCgroup } from '../stage1/fl
 import type { Stage1, Stage1App, Stage1Pod } from '../stage1/contract.ts';
 import { lockNetwork, recordNetwork } from '../state/network/record.ts';
 import { namingHolders } from './holders.ts';
+import { joinPolicies, leaveNetworkOfPolicies, leavePolicies, policyRelease } from './policy.ts';
 
 /** What the run of a pod knows and its undo does not need. */
 export interface Launching {
   pod(): Stage1Pod;
   readonly lockFd: number;
+  /** what the pod is on by now */
+  attached(): readonly LiveAttachment[];
   /** what the pod's end frees by itself; undefined: nothing, gc does */
   release(): readonly ReleaseOp[] | undefined;
 }
@@ -86,10 +90,21 @@ export function actionsFor(context: StepContext): Actions {
       undo: ({ network, ...attachment }, output, sameBoot) => {
         using held = lockNetwork(dataDir, network.name);
         void held;
+        // Before the address is free for others, who must not inherit its rules (R42).
+        if (context.podStays === true) leaveNetworkOfPolicies(dataDir, attachment.containerId, network.ifName);
         delList(network, { ...attachment, netns: sameBoot ? attachment.netns : '' }, detaching, output?.result);
       },
       abandon: ({ network, ...attachment }) => removeCache(cni.cacheDir, network, attachment),
       release: ({ network, ...attachment }, { result }) => releaseList(network, attachment, cni, result),
+    },
+    'policy.attach': {
+      durable: false,
+      run: ({ containerId, member }) => {
+        joinPolicies(dataDir, containerId, member, launching().attached());
+        return null;
+      },
+      undo: ({ containerId }) => leavePolicies(dataDir, containerId),
+      release: ({ containerId }) => [policyRelease(dataDir, containerId)],
     },
     'app.prepare': {
       durable: false,

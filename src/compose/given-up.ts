@@ -5,6 +5,7 @@ import { readText } from '../host/files.ts';
 import { isObject } from '../model/cni/known-key.ts';
 import type { NetInfo } from '../model/net-info.ts';
 import type { NetPlan } from '../model/plan.ts';
+import type { PolicyMember } from '../model/policy-member.ts';
 import { attachmentText } from '../model/ruleset.ts';
 import { readHoldings } from '../net/observe/holdings.ts';
 import { networkSteps } from '../stage0/prepare/steps.ts';
@@ -19,7 +20,7 @@ export function plannedSteps(podDir: string, id: string): { steps: Step[]; unkno
   const joined = Array.isArray(info) ? info : [];
   const later = joined.filter(({ netName, ifName }) => !known.networks.some((network) => network.name === netName && network.ifName === ifName));
   return {
-    steps: [...networkSteps(id, known, []), { kind: 'cgroup.create', path: `rkt/${id}` }],
+    steps: [...networkSteps(id, known, [], nobody), { kind: 'cgroup.create', path: `rkt/${id}` }],
     unknown: [
       ...(known === plan ? [] : [`${files.netPlan} cannot be read: which networks the pod was planned to join is not known`]),
       ...later.map(
@@ -29,6 +30,9 @@ export function plannedSteps(podDir: string, id: string): { steps: Step[]; unkno
     ],
   };
 }
+
+/** Who takes part in no policies has nothing to undo of them. */
+const nobody: PolicyMember = { namespace: '', name: '', labels: {}, ports: [], brought: '' };
 
 function parsed(path: string): unknown {
   try {

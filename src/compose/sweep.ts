@@ -4,6 +4,7 @@ import type { SweepEvent, SweepServices } from '../gc/sweep.ts';
 import { bootId, now } from '../host/clock.ts';
 import { pendingSignal } from '../host/linux.ts';
 import { plannedSteps, leftOf } from './given-up.ts';
+import { messageOf } from '../model/errors.ts';
 import type { Settings } from '../model/settings.ts';
 import { gcList } from '../net/cni/list.ts';
 import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
@@ -11,6 +12,7 @@ import { podFiles } from '../state/pod/layout.ts';
 import { actionsFor } from './actions.ts';
 import { cniServices } from './cni.ts';
 import { ownersOf } from './owners.ts';
+import { settlePolicies } from './policy.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
   const actionsOf = (podDir: string, podStays = false) =>
@@ -18,8 +20,14 @@ export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent)
   return { dataDir, actionsOf, stepsOf: plannedSteps, leftOf, boot: bootId(), nowMs: now().getTime(), interrupted: pendingSignal, report };
 }
 
+/** And the rules of pods that go on are put right, if need be. */
 export function clearUnusedNetworks({ dataDir }: Settings, report: (event: SweepEvent) => void): void {
   const services = cniServices(undefined);
+  try {
+    settlePolicies(dataDir);
+  } catch (error) {
+    report({ kind: 'failed', what: 'network policies of running pods', reasons: [messageOf(error)] });
+  }
   sweepNetworks(
     dataDir,
     (network) => gcList(network, [], services),

@@ -4,6 +4,7 @@
  */
 import type { CniResult } from '../model/cni/types.ts';
 import type { PlannedNetwork } from '../model/plan.ts';
+import type { PolicyMember } from '../model/policy-member.ts';
 import type { ReleaseOp } from '../model/release.ts';
 
 /** What each step needs. Everything that undo needs too must be here or in {@link StepOutputs}. */
@@ -12,6 +13,8 @@ export interface StepInputs {
   'netns.create': { path: string };
   /** libcni's ADD over one list; undone by DEL in reverse with these very bytes. `names`: what pod and apps are called, for name servers */
   'network.attach': { network: PlannedNetwork; containerId: string; netns: string; names?: readonly string[] };
+  /** the pod takes part in network policies, as subject and as peer; after its networks, before its first instruction (R43) */
+  'policy.attach': { containerId: string; member: PolicyMember };
   /** the cgroup `path` (relative, e.g. `rkt/<uuid>`) in every hierarchy, parent of the apps' cgroups */
   'cgroup.create': { path: string };
   /** upper, work and mount point directories of an app, and the bundle crun reads; all below the pod directory */
@@ -26,6 +29,7 @@ export interface StepInputs {
 export interface StepOutputs {
   'netns.create': null;
   'network.attach': { result: CniResult };
+  'policy.attach': null;
   'cgroup.create': { hierarchies: string[] };
   'app.prepare': null;
   'rootfs.mount': null;

@@ -3,9 +3,10 @@ import type { Direction } from '../policy/model/values.ts';
 
 /**
  * Why a verdict was given. `handshake` (TCP), `reply` (UDP), `delivered` (SCTP: the target saw the INIT, no association is made; UDP: it
- * arrived, its answer did not): allowed. `drop-record`: the kernel noted the flow where it dropped it. `none`: nothing is known.
+ * arrived, its answer did not): allowed. `drop-record`: the kernel noted the flow where it dropped it. `not-delivered`
+ * (rules of another enforcer): it was seen on its way, again and again, and never arrived. `none`: nothing is known.
  */
-export type Evidence = 'handshake' | 'reply' | 'delivered' | 'drop-record' | 'none';
+export type Evidence = 'handshake' | 'reply' | 'delivered' | 'drop-record' | 'not-delivered' | 'none';
 export type MeasuredVerdict = 'allowed' | 'denied' | 'no-evidence';
 
 export interface Answer {
@@ -34,6 +35,7 @@ const meanings: Readonly<Record<string, readonly [MeasuredVerdict, Evidence]>> =
   I: ['allowed', 'delivered'],
   d: ['allowed', 'delivered'],
   X: ['denied', 'drop-record'],
+  S: ['denied', 'not-delivered'],
   '?': ['no-evidence', 'none'],
 };
 

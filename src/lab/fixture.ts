@@ -5,17 +5,22 @@
  * Nobody is looked for by ARP or neighbour discovery: every entry is made, and stays. A full mesh of 33 pods would use up the
  * machine's table (policy.md 2d), and the first packet to a new pod would be lost.
  */
-import { addAddress, addRoute, createBridge, createVeth, ensureRoute, setNoLinkLocal, setUp } from '../host/netlink/rtnetlink.ts';
+import { addAddress, addRoute, createBridge, createVeth, ensureRoute, setBridgePort, setNoLinkLocal, setUp } from '../host/netlink/rtnetlink.ts';
 import { bridgeEntry, permanentNeighbour } from '../host/netlink/neighbours.ts';
 import type { Request } from '../host/netlink/socket.ts';
+import { addTokenBucket } from '../host/netlink/traffic-control.ts';
 import { type Cidr, type Family, type Ip, hostCidr, ipFromValue, networkOf } from '../model/cidr.ts';
-import type { Network, World } from '../policy/model/experiment.ts';
+import type { Link, Network, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import { type Pod, podKey } from '../policy/model/values.ts';
 import { type ProbeLine, type ProberPlan, spaceFd } from './plan.ts';
 
-/** How a network's pods are joined. `bridge` needs br_netfilter, or the rules do not see what is bridged; `routed` needs nothing. */
-export type Joining = 'bridge' | 'routed';
+/**
+ * How a network's pods are joined. `bridge` needs br_netfilter, or the rules do not see what is bridged. `isolated`: ports of a bridge that do
+ * not hear each other; the bridge answers for all (as with proxy_arp_pvlan) and the host routes. `routed`: a link each, as ptp makes.
+ */
+export const joinings = ['bridge', 'isolated', 'routed'] as const;
+export type Joining = (typeof joinings)[number];
 
 /** 169.254.1.1 and fe80::1, and one more for each network: next hops of what is not on a link. No interface has them, and all know their MAC. */
 const nextHop = (family: Family, network: number): Ip => ipFromValue(family, BigInt(network) + (family === 4 ? 0xa9fe0101n : (0xfe80n << 112n) | 1n));
@@ -30,6 +35,8 @@ const ownLink = (network: number): number => 2 + network;
 const bridgeLink = (network: number): number => 10 + network;
 const hostLink = (space: number, network: number): number => 1000 + space * maxNetworks + network;
 export const maxNetworks = 32;
+
+const hostLinkName = (space: number, network: number): string => `pod${space}eth${network}`;
 
 const hex = (value: number): string => value.toString(16).padStart(2, '0');
 /** `side`: 0 in the pod, 1 in the router, 2 a bridge. */
@@ -47,6 +54,8 @@ const familiesOf = (ips: readonly Ip[]): Family[] => ([4, 6] as const).filter((f
 export class Fixture {
   readonly #plan: ProberPlan;
   readonly #joining: Joining;
+  readonly #hasBridgeFilter: boolean;
+  readonly #rates: readonly Link[];
   readonly #networks: readonly Network[];
   /** addresses reached through the router: its own, and those outside */
   readonly #beyond: readonly Ip[];
@@ -56,9 +65,11 @@ export class Fixture {
   #nextSpace = firstPod;
   #nextEndpoint = 0;
 
-  /** Networks, nodes and who is outside stay what they are in `world`. */
-  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean) {
+  /** Networks, nodes and who is outside stay what they are in `world`. `hasBridgeFilter`: the kernel has br_netfilter. */
+  constructor(plan: ProberPlan, joining: Joining, world: World, filterBridged: boolean, hasBridgeFilter = true, links: readonly Link[] = []) {
     this.#plan = plan;
+    this.#rates = links.filter(({ rateBitsPerSecond }) => rateBitsPerSecond !== undefined);
+    this.#hasBridgeFilter = hasBridgeFilter;
     this.#joining = joining;
     this.#networks = world.networks;
     const own = world.nodes.filter(({ local }) => local).flatMap(({ ips }) => ips);
@@ -71,9 +82,12 @@ export class Fixture {
   #addRouter(own: readonly Ip[], filterBridged: boolean): void {
     this.#plan.sysctl(router, 'net/ipv4/ip_forward', '1');
     this.#plan.sysctl(router, 'net/ipv6/conf/all/forwarding', '1');
-    const bridges = this.#joining === 'bridge' ? this.#networks : [];
-    if (bridges.length > 0)
-      for (const tables of ['iptables', 'ip6tables']) this.#plan.sysctl(router, `net/bridge/bridge-nf-call-${tables}`, filterBridged ? '1' : '0');
+    const bridges = this.#joining === 'routed' ? [] : this.#networks;
+    // Nobody is told of a shorter way than through the rules.
+    if (this.#joining === 'isolated') for (const links of ['all', 'default']) this.#plan.sysctl(router, `net/ipv4/conf/${links}/send_redirects`, '0');
+    if (bridges.length > 0 && (this.#joining === 'bridge' || this.#hasBridgeFilter))
+      for (const tables of ['iptables', 'ip6tables'])
+        this.#plan.sysctl(router, `net/bridge/bridge-nf-call-${tables}`, filterBridged && this.#joining === 'bridge' ? '1' : '0');
     this.#plan.route(router, router, [
       setUp(loopback, 'lo'),
       ...bridges.flatMap((_, k) => [createBridge(`br${k}`, { index: bridgeLink(k), mac: mac(2, 0, k) }), setNoLinkLocal(bridgeLink(k))]),
@@ -168,22 +182,25 @@ export class Fixture {
     for (const placed of added) {
       this.#pods.set(podKey(placed.pod), placed);
       this.#plan.space(placed.space);
+      // IPv6 has no setting for who sends redirects. What links inherit is set before they are there.
+      if (this.#joining === 'isolated') this.#plan.sysctl(placed.space, 'net/ipv6/conf/default/accept_redirects', '0');
     }
     this.#plan.route(
       router,
       router,
       added.flatMap((placed) => this.#hostEnds(placed)),
     );
-    for (const { space, interfaces } of added) {
+    for (const { pod, space, interfaces } of added) {
       this.#plan.route(space, space, [
         ...interfaces.flatMap(({ network, ips }) => this.#awake(network, ips)),
+        ...interfaces.flatMap(({ network }) => this.#shape(ownLink(network), pod, network)),
         ...interfaces.flatMap(({ network, ips }) => this.#ways(space, network, ips)),
       ]);
     }
     // All links first: they come up at the same time, and an IPv6 address waits for its own.
     for (const { space, interfaces } of added) for (const { network } of interfaces) this.#awaitLink(space, network);
     for (const { space, interfaces } of added) for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
-    if (this.#joining !== 'bridge') return;
+    if (this.#joining === 'routed') return;
     for (const network of this.#networks.keys()) {
       this.#introduce(network, added, [...this.#neighbours(network, [...before, ...added]), ...this.#routerAsNeighbour(network)]);
       this.#introduce(network, before, this.#neighbours(network, added));
@@ -201,18 +218,29 @@ export class Fixture {
     }
   }
 
-  #hostEnds({ space, interfaces }: Placed): Request[] {
+  /** The rate that a pod's link was given, on one end of it; `links` of a pod mean its first network. */
+  #shape(link: number, pod: Pod, network: number): Request[] {
+    const given = this.#rates.find((one) => (network === 0 && one.pod === podKey(pod)) || one.network === this.#networks[network]?.id);
+    if (given?.rateBitsPerSecond === undefined) return [];
+    const rate = given.rateBitsPerSecond / 8;
+    const burst = Math.max(5_000, Math.ceil(rate / 250));
+    return [addTokenBucket(link, { rate, burst, limit: burst + Math.max(30_000, Math.ceil(rate / 20)) })];
+  }
+
+  #hostEnds({ pod, space, interfaces }: Placed): Request[] {
     return interfaces.flatMap(({ network, ips }) => {
       const link = hostLink(space, network);
-      const name = `pod${space}eth${network}`;
+      const name = hostLinkName(space, network);
       const make = (fields: { master: number } | { mac: string }): Request[] => [
         createVeth(name, { index: link, ...fields }, this.#peer(space, network)),
         setNoLinkLocal(link),
         setUp(link, name),
+        ...this.#shape(link, pod, network),
       ];
-      return this.#joining === 'bridge'
+      return this.#joining !== 'routed'
         ? [
             ...make({ master: bridgeLink(network) }),
+            ...(this.#joining === 'isolated' ? [setBridgePort(link, { isolated: true })] : []),
             bridgeEntry(link, mac(0, space, network)),
             ...this.#towards(bridgeLink(network), space, network, ips),
           ]
@@ -233,7 +261,9 @@ export class Fixture {
     placed.flatMap(({ space, interfaces }) =>
       interfaces
         .filter((one) => one.network === network)
-        .flatMap(({ ips }) => ips.map((ip) => permanentNeighbour(ownLink(network), ip, mac(0, space, network)))),
+        .flatMap(({ ips }) =>
+          ips.map((ip) => permanentNeighbour(ownLink(network), ip, this.#joining === 'isolated' ? mac(2, 0, network) : mac(0, space, network))),
+        ),
     );
   #routerAsNeighbour = (network: number): Request[] =>
     network === 0 ? this.#beyond.map((ip) => permanentNeighbour(ownLink(0), ip, mac(2, 0, 0))) : [];
@@ -242,6 +272,13 @@ export class Fixture {
     const number = this.#endpoints.get(address);
     if (number === undefined) throw new Error(`nobody is at ${address}`);
     return number;
+  }
+
+  /** Names of a pod's links on the host, by network. */
+  hostLinksOf(pod: Pod): Readonly<Record<string, string>> {
+    const placed = this.#pods.get(podKey(pod));
+    if (placed === undefined) return {};
+    return Object.fromEntries(placed.interfaces.map(({ network }) => [this.#networks[network]?.id ?? '', hostLinkName(placed.space, network)]));
   }
 
   /** What the prober is to try; targets that do not listen yet will. */

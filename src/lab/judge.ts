@@ -18,9 +18,16 @@ export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCe
 }
 
 /** Packets meet egress first: where one was dropped there, nothing was recorded of ingress. */
-function measuredCell({ verdict, evidence, rules, rttUs }: MeasuredFlow): MeasuredCell {
+function measuredCell({ verdict, evidence, rules, rttUs, unattributed }: MeasuredFlow): MeasuredCell {
   const { egress = null, ingress = null } = rules;
-  return { verdict: verdictOf(verdict), evidence, rule: ingress ?? egress, rules: { egress, ingress }, rtt_us: rttUs ?? null };
+  return {
+    verdict: verdictOf(verdict),
+    evidence,
+    rule: ingress ?? egress,
+    rules: { egress, ingress },
+    ...(unattributed === true ? { unattributed } : {}),
+    rtt_us: rttUs ?? null,
+  };
 }
 
 export interface JudgedFlow {

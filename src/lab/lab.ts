@@ -9,6 +9,7 @@ import { policyKey, ruleKey, type Policy } from '../policy/model/policy.ts';
 import type { Joining } from './fixture.ts';
 import { violationsOf } from './expectations.ts';
 import { type JudgedFlow, judge, outcomesOf, whyUnmeasured } from './judge.ts';
+import { unsupportedOf } from './links.ts';
 import { defaultJoining, measure, type MeasureOptions } from './measure.ts';
 import { type LabResult, type ResultStep, isMismatch, isOtherRule, isWithoutEvidence } from './results.ts';
 
@@ -37,7 +38,7 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
       flows: (flows[index] ?? []).flatMap(({ flow, unmeasured }) => (unmeasured === undefined ? [flow] : [])),
       ...(options.enforce === undefined ? {} : { enforced: options.enforce(at) }),
     })),
-    { ...options, joining },
+    { links: experiment.links, ...options, joining },
   );
   const judged = worlds.map((at, index): ResultStep => {
     const step = index === 0 ? { name: firstStep, expect } : (steps[index - 1] ?? { name: '', expect: [] });
@@ -64,9 +65,10 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
       user: process.geteuid?.() === 0 ? 'root' : 'ordinary',
       joining,
       sctp: 'INIT delivered',
+      ...(options.enforcer === undefined ? {} : { enforcer: options.enforcer }),
     },
     steps: judged,
-    rulesNeverHit: neverHit(worlds, judged),
+    rulesNeverHit: options.enforcer === undefined ? neverHit(worlds, judged) : [],
     skipped,
     notes: [...notes, ...unmeasuredParts(experiment)].map(({ text, cure, source: { file, line } }) => ({ text, cure, file, line })),
     summary: {
@@ -93,7 +95,17 @@ function joiningOf({ networks }: World): Joining {
 
 /** What was read and is not part of what was measured. */
 const unmeasuredParts = ({ links }: Experiment): Note[] =>
-  links.map(({ source }) => ({ text: 'packets were measured without the impairments of this link', cure: 'take it out of links', source }));
+  links.flatMap((link) => {
+    const missing = unsupportedOf(link);
+    if (missing.length === 0) return [];
+    return [
+      {
+        text: `packets were measured without the ${missing.join(' and ')} of this link, which is not supported`,
+        cure: 'take it out of links',
+        source: link.source,
+      },
+    ];
+  });
 
 /** Rules of all policies that were ever in force and that no packet was decided by: policy text that was not tried. */
 function neverHit(worlds: readonly World[], steps: readonly ResultStep[]): string[] {

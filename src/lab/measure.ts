@@ -5,11 +5,13 @@ import { encodeTable } from '../host/nftables/whole-table.ts';
 import { runProgram } from '../host/run-program.ts';
 import { RuntimeError } from '../model/errors.ts';
 import { compilePolicies, evidenceSets, tableName } from '../policy/compile/compile.ts';
-import type { World } from '../policy/model/experiment.ts';
+import type { Link, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import type { Direction } from '../policy/model/values.ts';
 import { type Answer, readAnswers } from './answers.ts';
+import { enforcerInput, observation } from './enforcer.ts';
 import { Fixture, type Joining } from './fixture.ts';
+import { lossOf } from './links.ts';
 import { type ProbeLine, ProberPlan } from './plan.ts';
 
 declare const __DIST__: string;
@@ -24,6 +26,8 @@ export interface Stage {
 export interface MeasuredFlow extends Omit<Answer, 'recorded'> {
   /** keys (ruleKey) of the rules that the kernel recorded, where rules decided */
   readonly rules: Readonly<Partial<Record<Direction, string>>>;
+  /** another enforcer's: nothing is known of its rules */
+  readonly unattributed?: true;
 }
 export interface MeasuredStage {
   /** in the order of the stage's flows */
@@ -40,10 +44,18 @@ export interface MeasureOptions {
   readonly patienceMs?: number;
   /** false: bridged packets go past the rules (bridge-nf-call off), which a test must notice */
   readonly filterBridged?: boolean;
+  /** what links are like; else they lose and delay nothing */
+  readonly links?: readonly Link[];
+  /** a shell command that enforces policies in place of rkt's own compiler; see enforcer.ts */
+  readonly enforcer?: string;
 }
 
 const brNetfilter = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 const defaultPatienceMs = 3_000;
+/** TCP sends again after 1, 3, 7, 15 s. */
+const lossyPatienceMs = 20_000;
+/** Without records of what was dropped, not to arrive takes this long: ten rounds of sending, none of them heard. */
+const foreignPatienceMs = 300;
 
 /** How pods are joined where nothing else is asked for. */
 export const defaultJoining = (): Joining => (existsSync(brNetfilter) ? 'bridge' : 'routed');
@@ -62,21 +74,31 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
       exitCode: 4,
     });
   const plan = new ProberPlan();
-  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true);
-  const rules = stages.map(({ world, flows, enforced = world }) => {
+  const fixture = new Fixture(plan, joining, first.world, options.filterBridged ?? true, existsSync(brNetfilter), options.links);
+  const rules = stages.map(({ world, flows, enforced = world }, index) => {
     const compiled = compilePolicies(enforced, { evidenceFlows: flows.length });
     // Rules are keyed by address and can be there before the pods: one that is created is isolated from its first packet (R43).
-    plan.filter(encodeTable(compiled.table));
+    plan.filter(encodeTable(options.enforcer === undefined ? compiled.table : observation(flows.length)));
     plan.evidence(tableName, evidenceSets);
     fixture.follow(world);
+    if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput(index === 0 ? 'ADD' : 'UPDATE', enforced, fixture));
+    const loss = lossOf(options.links ?? [], world);
+    if (loss !== undefined) plan.quietFilter(encodeTable(loss));
     const { probes, places } = distinct(fixture.probes(flows));
-    plan.probe(probes, options.patienceMs ?? defaultPatienceMs);
+    plan.probe(
+      probes,
+      options.patienceMs ?? (options.enforcer !== undefined ? foreignPatienceMs : loss === undefined ? defaultPatienceMs : lossyPatienceMs),
+    );
     return { keys: compiled.rules, places };
   });
-  const { batches, filterMs } = run(plan);
+  if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput('DEL', stages.at(-1)?.world ?? first.world, fixture));
+  const { batches, filterMs } = run(plan, options.enforcer !== undefined);
   return batches.map(({ answers, probeMs }, index) => {
     const { keys = [], places = [] } = rules[index] ?? {};
-    const flows = answers.map(({ recorded, ...answer }): MeasuredFlow => ({ ...answer, rules: rulesOf(recorded, keys) }));
+    const flows = answers.map(({ recorded, ...answer }): MeasuredFlow => ({
+      ...answer,
+      ...(options.enforcer === undefined ? { rules: rulesOf(recorded, keys) } : { rules: {}, unattributed: true }),
+    }));
     return { flows: places.flatMap((place) => flows[place] ?? []), applyMs: filterMs[index] ?? 0, probeMs };
   });
 }
@@ -99,20 +121,32 @@ function rulesOf(recorded: Answer['recorded'], rules: readonly string[]): Measur
   return { ...(egress === undefined ? {} : { egress }), ...(ingress === undefined ? {} : { ingress }) };
 }
 
-function run(plan: ProberPlan): Required<Omit<ReturnType<typeof readAnswers>, 'failure'>> {
+/** What somebody's command finds its programs by. */
+const ownEnvironment = (): Record<string, string> =>
+  Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+
+/** `isForeign`: it runs somebody's commands. */
+function run(plan: ProberPlan, isForeign: boolean): Required<Omit<ReturnType<typeof readAnswers>, 'failure'>> {
   const path = join(__DIST__, 'lab/rkt-prober');
-  const outcome = runProgram({ path, argv: [path], env: {}, stdin: plan.bytes(), timeoutMs: 3_600_000, maxBytes: 1 << 30 });
+  const outcome = runProgram({
+    path,
+    argv: [path],
+    env: isForeign ? ownEnvironment() : {},
+    stdin: plan.bytes(),
+    timeoutMs: 3_600_000,
+    maxBytes: 1 << 30,
+  });
   if (outcome.kind === 'interrupted') throw new RuntimeError('ERR_INTERRUPTED', 'the experiment was interrupted', { exitCode: 130 });
   if (outcome.kind === 'not-started') throw new RuntimeError('ERR_LAB_PROBER', `cannot start ${path}: ${outcome.reason}`);
   const { failure, ...answers } = readAnswers(outcome.stdout.toString());
-  if (failure !== undefined) throw failureOf(failure);
+  if (failure !== undefined) throw failureOf(failure, outcome.stderr.toString());
   if (outcome.kind !== 'exited' || outcome.status !== 0)
     throw new RuntimeError('ERR_LAB_PROBER', `the prober ended early (${outcome.kind})`, { details: [outcome.stderr.toString().trim()] });
   return answers;
 }
 
 /** What the prober's complaint means to who reads it. */
-function failureOf(failure: string): RuntimeError {
+function failureOf(failure: string, said: string): RuntimeError {
   const feature = (what: string, hint: string): RuntimeError => new RuntimeError('ERR_LAB_FEATURE', `${what}: ${failure}`, { hint, exitCode: 4 });
   if (failure.startsWith('unshare') || failure.startsWith('user '))
     return feature(
@@ -123,7 +157,17 @@ function failureOf(failure: string): RuntimeError {
     return feature('the policies are too large for one transaction of an ordinary user', 'run as root, or raise net.core.wmem_max');
   if (/^(filter|netlink 12|evidence|flush)/.test(failure))
     return feature('nftables cannot be used', 'the kernel needs nf_tables with inet tables, and nf_conntrack');
+  if (/^route .*No such file/.test(failure)) return feature('a rate cannot be set', 'the kernel needs tbf (NET_SCH_TBF)');
   if (/^route .*Operation not supported/.test(failure)) return feature('links cannot be made', 'the kernel needs bridge and veth');
   if (failure.startsWith('sysctl ')) return feature('a network setting cannot be made', '/proc/sys must be writable');
+  if (failure.startsWith('enforcer '))
+    return new RuntimeError('ERR_LAB_PROBER', failure, {
+      details: said
+        .trim()
+        .split('\n')
+        .slice(-20)
+        .filter((line) => line !== ''),
+      hint: 'it must end with status 0 once the rules are in force; src/lab/README.md has the protocol',
+    });
   return new RuntimeError('ERR_LAB_PROBER', `the prober failed: ${failure}`);
 }

@@ -39,6 +39,16 @@ export class ProberPlan {
   filter(bytes: Buffer): void {
     this.#blob('filter', bytes);
   }
+  /** The same without an answer that tells how long it took. */
+  quietFilter(bytes: Buffer): void {
+    this.#blob('quiet', bytes);
+  }
+  /** Runs a shell command in namespace 0 with `input`. */
+  enforce(command: string, input: string): void {
+    const [first, second] = [Buffer.from(command), Buffer.from(input)];
+    this.#line(`enforce ${first.length} ${second.length}`);
+    this.#parts.push(first, second);
+  }
   /** Until the link carries packets. */
   await(number: number, link: number): void {
     this.#line(`await ${number} ${link}`);

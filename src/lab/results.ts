@@ -9,6 +9,8 @@ export interface MeasuredCell {
   readonly evidence: Evidence;
   readonly rule: string | null;
   readonly rules: Both<string | null>;
+  /** another enforcer's rules record nothing: which of them decided is not known */
+  readonly unattributed?: true;
   /** TCP's own measure; null without a handshake */
   readonly rtt_us: number | null;
 }
@@ -54,6 +56,8 @@ export interface Environment {
   /** how pods were joined */
   readonly joining: string;
   readonly sctp: 'INIT delivered';
+  /** whose rules were measured, when they are not rkt's own */
+  readonly enforcer?: string;
 }
 
 /** Whether packets did other than was predicted. Without evidence nothing is said. */
@@ -63,7 +67,7 @@ export const isWithoutEvidence = ({ measured }: ResultCell): boolean => measured
 
 /** Whether another rule than the predicted one decided, with the same outcome. A direction that packets did not reach is not asked. */
 export function isOtherRule({ predicted, measured }: ResultCell): boolean {
-  if (measured === null || measured.verdict !== predicted.verdict) return false;
+  if (measured === null || measured.unattributed === true || measured.verdict !== predicted.verdict) return false;
   if (measured.verdict === 'deny') return measured.rule !== predicted.rule;
   return measured.rules.egress !== predicted.rules.egress || measured.rules.ingress !== predicted.rules.ingress;
 }

@@ -67,6 +67,8 @@ export const catalogue = {
   ERR_APP_USER: 'the user or group of an app does not exist in its image',
   ERR_APP_NOT_FOUND: 'the pod has no such app',
   ERR_LAB_FEATURE: 'the kernel lacks what an experiment needs',
+  ERR_POLICY_POD: 'the pod cannot take part in network policies as asked',
+  ERR_POLICY_NOT_FOUND: 'no such network policy is in force',
   ERR_LAB_PROBER: 'the prober of an experiment failed',
 } as const satisfies Record<string, string>;
 

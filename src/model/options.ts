@@ -73,7 +73,20 @@ export interface Progress {
 export const pullPolicies = ['never', 'new', 'update'] as const;
 export type PullPolicy = (typeof pullPolicies)[number];
 
+/** How a pod takes part in network policies; one that says nothing takes no part. */
+export interface PolicyOptions {
+  readonly namespace: string | undefined;
+  /** `KEY=VALUE` */
+  readonly labels: readonly string[];
+  /** folders or files of manifests */
+  readonly policies: readonly string[];
+  /** `NAME=PORT[/PROTOCOL]` */
+  readonly namedPorts: readonly string[];
+}
+
 export interface RunOptions extends NetOptions {
+  /** undefined: it takes no part */
+  readonly policy?: PolicyOptions | undefined;
   readonly apps: readonly AppOptions[];
   /** `NAME,kind=KIND,…` */
   readonly volumes: readonly string[];

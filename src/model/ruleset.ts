@@ -52,7 +52,8 @@ export interface AttachmentKey {
 
 /** Userdata of an element holds at most 255 bytes with the NUL, so very long names are cut and told apart by a hash. */
 const longest = 110;
-function bounded(text: string): string {
+/** `text`, or what it begins with and a hash when it is long. */
+export function bounded(text: string): string {
   if (text.length <= longest) return text;
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);

@@ -19,10 +19,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/policy': ['src/model'],
   'src/lab': [...below, 'src/policy'],
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
-  'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
+  'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/policy', 'src/compose'],
   'src/images.ts': [...below, 'src/compose'],
   'src/trust.ts': [...below, 'src/stage0', 'src/compose'],
-  'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'cni-plugins/*'],
+  'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/policy', 'src/lab', 'cni-plugins/*'],
   'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/images.ts', 'src/trust.ts', 'src/lab', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };

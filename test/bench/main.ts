@@ -13,6 +13,7 @@ import { enterHost } from '../rig/namespaces.ts';
 import { alternate, median, sample, type Sample } from './measure.ts';
 import { makeCrunPeer } from './peers.ts';
 import { measurePodman } from './podman.ts';
+import { measurePolicies } from './policies.ts';
 import { measureRegistry } from './registry.ts';
 import { measureRelease } from './release.ts';
 
@@ -268,6 +269,19 @@ async function attachments(): Promise<void> {
   compare(`ADD with ${others} other attachments`, crowdedMs, aloneMs, 1.1, { ours: ms(crowdedMs), theirs: ms(aloneMs), peer: 'ADD with one' });
 }
 
+/** Policies: put in place at once, and as cheap for 1000 pods as for ten (policy.md 2d). */
+function policies(): void {
+  const [ten, hundred, thousand] = measurePolicies([10, 100, 1000], 5);
+  if (ten === undefined || hundred === undefined || thousand === undefined) throw new Error('three sizes');
+  compare('network policies of 1000 pods put in place', thousand.loadMs, 500, 1, { ours: ms(thousand.loadMs), theirs: '', peer: 'bar 500 ms' });
+  for (const { pods, flowUs } of [hundred, thousand])
+    compare(`new UDP flow past policies of ${pods} pods`, flowUs, ten.flowUs, 1.25, {
+      ours: `${flowUs.toFixed(1)} us`,
+      theirs: `${ten.flowUs.toFixed(1)} us`,
+      peer: 'of 10',
+    });
+}
+
 /** The image bars: 100 MB in 7000 files and 5 layers, from a registry on loopback. */
 function registries(): void {
   const below = join(work, 'registry');
@@ -365,6 +379,7 @@ try {
   plans();
   executables();
   await attachments();
+  policies();
   podmanOnPlugins();
   registries();
   print();

@@ -34,3 +34,5 @@ export const pooledExcepts = withPeers((peer, all) =>
 );
 /** R27 broken. */
 export const endPortIgnored = withPorts((port) => (port.kind === 'range' ? { ...port, last: port.first } : port));
+/** R51 broken: who passes a tier by is let through at once. */
+export const passFinal = withRules((rule) => (rule.action === 'Pass' ? { ...rule, action: 'Accept' } : rule));

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { readExperiment } from '../../src/policy/manifests/experiment.ts';
 import { openFolder } from '../../src/lab/folder.ts';
 import { runExperiment } from '../../src/lab/lab.ts';
+import { startRace, type RaceResult } from '../../src/lab/race.ts';
 import { exitStatus, type LabResult } from '../../src/lab/results.ts';
 import { asUser } from '../rig/as-user.ts';
 import { useHost } from '../rig/host.ts';
@@ -176,6 +177,38 @@ test('a pod always reaches itself: * leaves it out, and who names it on both end
   expect([shut('*').status, shut('*').stdout]).toEqual([0, expect.not.stringContaining('not as expected')]);
   const { status, stdout } = shut('shop/other');
   expect([status, stdout]).toEqual([1, expect.stringContaining('expected deny: shop/other → shop/other TCP/9090: a pod always reaches itself\n')]);
+});
+
+test('pods that send as soon as they have a link: nothing leaks; with rules that come late it does', () => {
+  shop();
+  const starts = process.env['RKT_SOAK'] === undefined ? 20 : 1000;
+  for (const backend of ['bridge', 'isolated', 'ptp']) {
+    const { status, stdout } = run(`--start-race=${starts}`, '--format=json', `--backend=${backend}`);
+    const result = JSON.parse(stdout) as RaceResult;
+    expect(result).toMatchObject({ starts, leaked: 0, noEvidence: 0, leaks: [] });
+    expect(result.tried).toBeGreaterThan(starts);
+    expect(status).toBe(0);
+  }
+  const late = startRace(readExperiment(openFolder(dir)), 6, { late: true });
+  expect(late.leaked).toBeGreaterThan(2);
+  expect(late.leaks).toContain('shop/other → shop/db TCP/80');
+});
+
+test('links: what loses packets is slower and no other; what carries none gives no evidence; what is not done is said', () => {
+  shop();
+  const links = (...all: unknown[]): LabResult => {
+    write('experiment.yaml', JSON.stringify({ links: all }));
+    return runExperiment(readExperiment(openFolder(dir)), all.length > 2 ? { patienceMs: 300 } : {});
+  };
+  const lossy = links({ pod: 'shop/web', loss: '10%', seed: 7 }, { pod: 'shop/db', loss: 'every 5', rate: '1mbit' });
+  expect([lossy.summary, lossy.notes]).toEqual([expect.objectContaining({ measured: 12, mismatches: 0, noEvidence: 0, otherRule: 0 }), []]);
+  // What is sent twice at least came to nothing once.
+  expect(lossy.steps[0]?.probe_ms).toBeGreaterThan(5);
+  const cut = links({ pod: 'shop/other', partition: true }, { network: 'pods', delay: '5ms' }, { network: 'pods', rate: '100mbit' });
+  expect(
+    cut.steps[0]?.cells.filter(({ measured }) => measured?.verdict === 'no-evidence').map(({ from, to }) => [from, to].includes('shop/other')),
+  ).toEqual(Array.from({ length: 8 }, () => true));
+  expect(cut.notes.map(({ text, line }) => [text, line])).toEqual([[expect.stringContaining('without the delay of this link'), 1]]);
 });
 
 test('bad input: every fault with its line, exit 2', () => {

@@ -25,17 +25,18 @@ const seed = Number(process.env['RKT_SEED'] ?? Date.now() % 1_000_000);
 const order: Readonly<Record<StepKind, number>> = {
   'netns.create': 0,
   'network.attach': 1,
-  'cgroup.create': 2,
-  'app.prepare': 3,
-  'rootfs.mount': 4,
-  'pod.launch': 5,
+  'policy.attach': 2,
+  'cgroup.create': 3,
+  'app.prepare': 4,
+  'rootfs.mount': 5,
+  'pod.launch': 6,
 };
 const stepKinds = Object.keys(order) as StepKind[];
 const aimsPerKind = 40;
 
 const random = new Random(seed);
 
-const pod = ['run', '--net=bridge,default', '--port=8080:80', 'busybox', '--exec=/bin/sleep', '--', '0.05'];
+const pod = ['run', '--label=app=web', '--net=bridge,default', '--port=8080:80', 'busybox', '--exec=/bin/sleep', '--', '0.05'];
 /** One whose exit leaves all of its undoing to gc. */
 const kept = ['run', '--net-release=gc', ...pod.slice(1)];
 const start = (args: readonly string[]): ChildProcess => spawn(rktPath, rkt.arguments(args), { stdio: 'ignore' });

@@ -1,6 +1,7 @@
 import { RuntimeError } from '../../model/errors.ts';
 import { openSuite, runSuite } from '../../lab/suite.ts';
 import { defineCommand } from '../command.ts';
+import { backendFlag, backendOf, enforcerFlag } from '../lab-folder.ts';
 import { formatFlag, out, outJson } from '../output.ts';
 
 export const command = defineCommand({
@@ -9,12 +10,14 @@ export const command = defineCommand({
   usage: '[flags] FILE',
   examples: [['rkt lab suite cyclonus.json.gz', "every case that Cyclonus' generator made, in seconds"]],
   flags: {
+    backend: backendFlag,
+    enforcer: enforcerFlag,
     format: formatFlag,
   },
   maxOperands: 1,
   run({ flags, operands: [path] }) {
     if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE' });
-    const result = runSuite(openSuite(path));
+    const result = runSuite(openSuite(path), { ...backendOf(flags.backend), ...(flags.enforcer === undefined ? {} : { enforcer: flags.enforcer }) });
     if (flags.format !== undefined) outJson(result, flags.format);
     else out(textOf(result));
     return result.mismatches + result.predictionMismatches > 0 ? 1 : result.noEvidence > 0 ? 3 : 0;

@@ -5,7 +5,7 @@ import { progressPrinter } from '../progress.ts';
 import { settingsFrom } from '../settings.ts';
 import { netOptions } from '../net-flags.ts';
 import { pullPolicyOf } from '../pull-flags.ts';
-import { runFlags } from '../run-flags.ts';
+import { policyOptions, runFlags } from '../run-flags.ts';
 import { runPod } from '../../pipeline.ts';
 
 export const command = defineCommand({
@@ -17,6 +17,7 @@ export const command = defineCommand({
     ['rkt run --net=bridge busybox --exec /bin/sh -- -c "ip addr"', 'the embedded image on a bridge'],
     ['rkt run --net=bridge --port=8080:80 oci:./web', 'publish port 80 of the pod as 8080'],
     ['rkt run --net=bridge --port=80-tcp:8080 docker://nginx', 'an image of docker.io, fetched when it is not in the store'],
+    ['rkt run --net=bridge --namespace=shop --label=app=db --policy=./k8s busybox -- sleep 99', 'network policies hold from its first instruction'],
     ['rkt run --net=none --interactive busybox', 'a shell without network'],
     ['rkt run busybox --name=a -- sleep 9 --- busybox --name=b -- ps', 'two apps in one pod'],
   ],
@@ -28,6 +29,7 @@ export const command = defineCommand({
       ...netOptions(chosen),
       volumes: chosen.volume,
       mounts: chosen.mount,
+      policy: policyOptions(chosen),
       podName: chosen['pod-name'],
       overlay: !chosen['no-overlay'],
       releaseAtExit: chosen['net-release'] !== 'gc',

@@ -38,3 +38,18 @@ export const permanentNeighbour = (index: number, ip: Ip, mac: string): Request 
 /** Frames to `mac` leave the bridge through its port with `index`: none is flooded while the bridge has yet to learn. */
 export const bridgeEntry = (index: number, mac: string): Request =>
   request([header(AF_BRIDGE, index, NUD_NOARP, NTF_MASTER), attribute(NDA_LLADDR, macBytes(mac))], `set bridge entry ${mac}`);
+
+const RTM_DELNEIGH = 29;
+const NTF_PROXY = 8;
+const proxyBody = (index: number, ip: Ip): Buffer =>
+  Buffer.concat([header(ip.family === 4 ? 2 : 10, index, 0, NTF_PROXY), attribute(NDA_DST, ipBytes(ip))]);
+/** The host answers for `ip` on the link with `index` (with proxy_ndp). */
+export const proxyNeighbour = (index: number, ip: Ip): Request => request([proxyBody(index, ip)], `answer for ${ip.text}`);
+/** The reverse; nothing when it did not. */
+export const noProxyNeighbour = (index: number, ip: Ip): Request => ({
+  type: RTM_DELNEIGH,
+  flags: 0,
+  body: proxyBody(index, ip),
+  what: `stop answering for ${ip.text}`,
+  mayFail: ['ENOENT'],
+});

@@ -4,6 +4,7 @@ import { Errno, close, raw, setsockopt, socket } from '../linux.ts';
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
@@ -28,6 +29,13 @@ export function openNetlink(family: number, receiveBufferBytes: number): number 
     close(fd);
     throw error;
   }
+}
+
+/** Room for one datagram of `bytes`, where the socket has less: a computed table is one. Best effort, as above. */
+export function allowLargeSends(fd: number, bytes: number): void {
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(bytes);
+  raw('setsockopt', fd, SOL_SOCKET, SO_SNDBUFFORCE, size, size.length);
 }
 
 interface Answer {

@@ -27,6 +27,8 @@ export const MSG = {
   DELSETELEM: 14,
   NEWGEN: 15,
   GETGEN: 16,
+  NEWOBJ: 18,
+  GETOBJ: 19,
 } as const;
 const SUBSYS_NFTABLES = 10;
 const SUBSYS_CTNETLINK = 1;

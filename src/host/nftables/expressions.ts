@@ -2,7 +2,7 @@
 import type { Expression } from '../../model/ruleset/expressions.ts';
 import { attribute, nest, text, u32 } from './attributes.ts';
 
-const metaKey = { iifname: 6, iiftype: 8, nfproto: 15, l4proto: 16 } as const;
+const metaKey = { protocol: 1, iifname: 6, oifname: 7, iiftype: 8, nfproto: 15, l4proto: 16 } as const;
 const ctKey = { state: 0, status: 2 } as const;
 const payloadBase = { network: 1, transport: 2 } as const;
 /** netfilter verdicts, and the virtual machine's own (negative) */
@@ -12,6 +12,10 @@ const DYNSET_ADD = 0;
 const FIB_DADDR = 2;
 const FIB_RESULT_ADDRTYPE = 3;
 const NAT_DNAT = 1;
+const LOOKUP_INVERTED = 1;
+const NUMBERS_IN_TURN = 0;
+/** Type of a counter among named objects. */
+export const OBJECT_COUNTER = 1;
 const nfproto = { 4: 2, 6: 10 } as const;
 
 /** The kernel's number of word register `reg`: the four 128 bit registers have names of their own. */
@@ -48,6 +52,12 @@ export function encodeExpression(e: Expression): Buffer {
         text(1, e.set),
         ...(e.into === undefined ? [] : [u32(3, e.into === 'verdict' ? 0 : register(e.into))]),
       );
+    case 'lookup-not':
+      return named('lookup', u32(2, register(e.reg)), text(1, e.set), u32(5, LOOKUP_INVERTED));
+    case 'number':
+      return named('numgen', u32(1, register(e.reg)), u32(2, e.modulus), u32(3, NUMBERS_IN_TURN));
+    case 'count':
+      return named('objref', u32(1, OBJECT_COUNTER), text(2, e.counter));
     case 'immediate':
       return named('immediate', u32(1, register(e.reg)), value(2, e.data));
     case 'record':

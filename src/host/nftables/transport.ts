@@ -10,7 +10,7 @@ import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
 import { Errno, close, receiveNow, send } from '../linux.ts';
 import { currentNetns } from '../netns.ts';
 import { NLMSG, NLM_F } from '../netlink/flags.ts';
-import { detailOf, errnoOf, openNetlink } from '../netlink/protocol.ts';
+import { allowLargeSends, detailOf, errnoOf, openNetlink } from '../netlink/protocol.ts';
 import { type Message, type Operation, batchBegin, batchEnd, encodeOperation } from './codec.ts';
 
 const NETLINK_NETFILTER = 12;
@@ -19,6 +19,8 @@ const ENOBUFS = 105;
 const EPROTONOSUPPORT = 93;
 const receiveBytes = 64 * 1024;
 const receiveBufferBytes = 1 << 20;
+/** What any socket sends at once. */
+const largeBytes = 100 << 10;
 
 let cached: { fd: number; namespace: string } | undefined;
 let sequence = 1;
@@ -101,7 +103,9 @@ function transmit(fd: number, messages: readonly Message[]): number {
   if (sequence > 0x7fff0000) sequence = 1;
   const first = sequence;
   sequence += messages.length;
-  send(fd, Buffer.concat(messages.flatMap((message, index) => frame(message, first + index))));
+  const datagram = Buffer.concat(messages.flatMap((message, index) => frame(message, first + index)));
+  if (datagram.length > largeBytes) allowLargeSends(fd, 2 * datagram.length);
+  send(fd, datagram);
   return first;
 }
 

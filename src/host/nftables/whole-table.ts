@@ -1,9 +1,10 @@
-/** A computed table to the bytes of one transaction. Pure. @see linux/netfilter/nf_tables.h */
+/** Computed tables to the bytes of one transaction. Pure. @see linux/netfilter/nf_tables.h */
 import { formatMessage } from 'netlink/dist/structs.js';
-import type { KeyField, TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
+import type { KeyField, TableCounter, TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
 import { NLM_F } from '../netlink/flags.ts';
-import { attribute, nest, text, u32 } from './attributes.ts';
+import { attribute, fields, nest, stringOf, text, u32 } from './attributes.ts';
 import { MSG, NFPROTO_INET, type Message, batchBegin, batchEnd, encodeOperation, header, nftType } from './codec.ts';
+import { OBJECT_COUNTER } from './expressions.ts';
 
 /** nft's data type numbers and lengths in bytes. */
 const fieldTypes: Readonly<Record<KeyField, { type: number; length: number }>> = {
@@ -58,6 +59,37 @@ function* elementMessages(table: string, { name, elements }: TableSet): Generato
     );
 }
 
+const u64 = (type: number, value: bigint): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(value);
+  return attribute(type, bytes);
+};
+const encodeCounter = (table: string, { name, packets, bytes }: TableCounter): Message =>
+  message(MSG.NEWOBJ, NLM_F.CREATE, text(1, table), text(2, name), u32(3, OBJECT_COUNTER), nest(4, u64(1, bytes), u64(2, packets)));
+/** Asks for the counters of a table. */
+export const dumpCountersRequest = (table: string): Message => message(MSG.GETOBJ, NLM_F.DUMP, text(1, table), u32(3, OBJECT_COUNTER));
+/** A counter in the body of a NEWOBJ message. */
+export function decodeCounter(body: Buffer): TableCounter {
+  const found = fields(body.subarray(4));
+  const data = fields(found.get(4) ?? Buffer.alloc(0));
+  const value = (type: number): bigint => data.get(type)?.readBigUInt64BE(0) ?? 0n;
+  return { name: stringOf(found.get(2) ?? Buffer.alloc(0)), packets: value(2), bytes: value(1) };
+}
+
+const NFPROTO_BRIDGE = 7;
+/** Messages of a table of `family`: it is the first byte of each. */
+const ofFamily = ({ type, flags, body }: Message, family: TableValue['family']): Message => {
+  if (family === 'bridge') body[0] = NFPROTO_BRIDGE;
+  return { type, flags, body };
+};
+
+/** Asks whether there is a table. */
+export const getTableOf = (family: TableValue['family'], table: string): Message => ofFamily(message(MSG.GETTABLE, 0, text(1, table)), family);
+/** What removes a table, there or not. */
+export const removalMessages = (family: TableValue['family'], table: string): Message[] =>
+  [message(MSG.NEWTABLE, NLM_F.CREATE, text(1, table), u32(2, 0)), message(MSG.DELTABLE, 0, text(1, table))].map((one) => ofFamily(one, family));
+export const tableMessages = (value: TableValue): Message[] => [...messagesOf(value)].map((one) => ofFamily(one, value.family));
+
 /** What puts `value` in the place of the table of its name, in an order in which each part only names parts before it. */
 function* messagesOf(value: TableValue): Generator<Message> {
   const table = value.name;
@@ -65,6 +97,7 @@ function* messagesOf(value: TableValue): Generator<Message> {
   yield message(MSG.NEWTABLE, NLM_F.CREATE, text(1, table), u32(2, 0));
   yield message(MSG.DELTABLE, 0, text(1, table));
   yield encodeOperation({ op: 'create-table', table, comment: value.comment });
+  for (const counter of value.counters ?? []) yield encodeCounter(table, counter);
   for (const [index, set] of value.sets.entries()) yield encodeSet(table, set, index + 1);
   for (const chain of value.chains) yield encodeOperation({ op: 'create-chain', table, chain });
   for (const chain of value.chains)
@@ -74,7 +107,7 @@ function* messagesOf(value: TableValue): Generator<Message> {
 
 /** One transaction for the nfnetlink socket: all of `value`, or nothing; the last message asks for an answer. */
 export function encodeTable(value: TableValue): Buffer {
-  const parts = [batchBegin(), ...messagesOf(value), batchEnd()];
+  const parts = [batchBegin(), ...tableMessages(value), batchEnd()];
   const witness = parts.length - 2;
   return Buffer.concat(
     parts.flatMap(({ type, flags, body }, index) =>

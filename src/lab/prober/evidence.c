@@ -12,7 +12,9 @@
 /* Bits of a recorded rule: see src/policy/compile. */
 #define RULE_DENIES 0x80000000u
 #define RULE_INGRESS 0x40000000u
-#define RULE_NUMBER 0x3fffffffu
+/* Only seen on its way, by a rule that decides nothing. */
+#define RULE_SEEN 0x20000000u
+#define RULE_NUMBER 0x1fffffffu
 
 static char table[64], sets[2][64];
 
@@ -59,6 +61,10 @@ static void note(const uint8_t *key, size_t length, uint16_t source_port) {
   if (probe == NULL) return;
   uint32_t rule;
   memcpy(&rule, rest + 12, sizeof rule);
+  if ((rule & RULE_SEEN) != 0) {
+    probe->seen = true;
+    return;
+  }
   probe->rule[(rule & RULE_INGRESS) != 0] = rule & RULE_NUMBER;
   if ((rule & RULE_DENIES) != 0) probe->denied = true;
 }

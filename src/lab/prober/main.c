@@ -60,7 +60,7 @@ static uint8_t *blob(FILE *plan, size_t length) {
 static void perform(FILE *plan, const char *line) {
   char a[64], b[256], c[64];
   unsigned n, m;
-  size_t length;
+  size_t length, command;
   long patience_ms;
   if (sscanf(line, "space %u", &n) == 1) make_space(n);
   else if (sscanf(line, "drop %u", &n) == 1) drop_space(n);
@@ -73,6 +73,14 @@ static void perform(FILE *plan, const char *line) {
     send_requests("filter", 0, NETLINK_NETFILTER, blob(plan, length), length);
     printf("filter %lld\n", (long long)(now_ns() - start) / 1000);
   }
+  else if (sscanf(line, "enforce %zu %zu", &command, &length) == 2) {
+    const char *bytes = (const char *)blob(plan, command + length);
+    char *copy = strndup(bytes, command);
+    if (copy == NULL) fail("memory");
+    run_enforcer(copy, (const uint8_t *)bytes + command, length);
+    free(copy);
+  }
+  else if (sscanf(line, "quiet %zu", &length) == 1) send_requests("filter", 0, NETLINK_NETFILTER, blob(plan, length), length);
   else if (sscanf(line, "await %u %u", &n, &m) == 2) await_link(n, m);
   else if (sscanf(line, "sysctl %u %255s %63s", &n, b, a) == 3) set_sysctl(n, b, a);
   else if (sscanf(line, "endpoint %u %u %63s", &n, &m, a) == 3) add_endpoint(n, m, a);

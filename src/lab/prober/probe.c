@@ -237,7 +237,7 @@ static size_t open_probes(void) {
 
 static char letter(const struct probe *it) {
   if (is_allowed(it)) return it->handshake ? 'H' : it->replied ? 'R' : it->protocol == SCTP ? 'I' : 'd';
-  return it->denied ? 'X' : '?';
+  return it->denied ? 'X' : it->seen ? 'S' : '?';
 }
 
 void run_batch(FILE *plan, size_t count, long patience_ms) {

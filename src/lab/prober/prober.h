@@ -31,6 +31,8 @@ void await_link(unsigned number, unsigned link);
 void await_address(unsigned number, const struct in6_addr *address);
 void set_sysctl(unsigned number, const char *path, const char *value);
 void flush_conntrack(void);
+/* Runs `command` (sh) in namespace 0 with `input` on its standard input, to its end. */
+void run_enforcer(const char *command, const uint8_t *input, size_t length);
 
 /* ---- endpoint.c: addresses that send and listen */
 enum protocol { TCP = 6, UDP = 17, SCTP = 132 };
@@ -81,6 +83,7 @@ struct probe {
   uint16_t port;
   int fd; /* TCP while it is tried, else -1 */
   bool handshake, delivered, replied, denied;
+  bool seen; /* it left its source */
   uint32_t rule[2]; /* recorded by the kernel: egress, ingress; 0: none */
   uint32_t rtt_us;  /* TCP */
 };

@@ -11,8 +11,10 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static unsigned here;
@@ -209,4 +211,26 @@ void flush_conntrack(void) {
                           .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
                           .nlmsg_seq = 1}};
   send_requests("flush", 0, NETLINK_NETFILTER, (const uint8_t *)&request, sizeof request);
+}
+
+void run_enforcer(const char *command, const uint8_t *input, size_t length) {
+  int fd = memfd_create("input", MFD_CLOEXEC);
+  if (fd < 0 || write(fd, input, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) != 0) fail("enforcer input: %s", strerror(errno));
+  enter_space(0);
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid < 0) fail("enforcer: %s", strerror(errno));
+  if (pid == 0) {
+    /* Our standard output is for answers only, and the plan is not for anybody else. */
+    if (dup2(fd, 0) < 0 || dup2(2, 1) < 0) _exit(126);
+    for (int open = 3; open < SPACE_FD + MAX_SPACES; open++) fcntl(open, F_SETFD, FD_CLOEXEC);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+  }
+  int status;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) fail("enforcer: %s", strerror(errno));
+  close(fd);
+  if (WIFSIGNALED(status)) fail("enforcer was ended by signal %d", WTERMSIG(status));
+  if (WEXITSTATUS(status) != 0) fail("enforcer ended with status %d", WEXITSTATUS(status));
 }

@@ -6,7 +6,7 @@
 import { type Cidr, type Family, ipBytes, lastOf, networkOf } from '../cidr.ts';
 
 /** Names are what `nft` prints; numbers are in the codec. */
-export type MetaKey = 'nfproto' | 'l4proto' | 'iifname' | 'iiftype';
+export type MetaKey = 'protocol' | 'nfproto' | 'l4proto' | 'iifname' | 'oifname' | 'iiftype';
 export type CtKey = 'state' | 'status';
 export type Verdict = 'accept' | 'drop' | 'return' | 'jump' | 'goto';
 export type Test = 'eq' | 'neq' | 'lte' | 'gte';
@@ -22,6 +22,12 @@ export type Expression =
   | { readonly op: 'cmp'; readonly test: Test; readonly reg: number; readonly data: Uint8Array }
   /** goes on only when the key at `reg` is in `set`; with `into` the map's value is loaded there ('verdict': it is obeyed) */
   | { readonly op: 'lookup'; readonly set: string; readonly reg: number; readonly into?: number | 'verdict' }
+  /** goes on only when the key at `reg` is not in `set` */
+  | { readonly op: 'lookup-not'; readonly set: string; readonly reg: number }
+  /** 0, 1, … modulus-1, 0, …: one on with each packet */
+  | { readonly op: 'number'; readonly modulus: number; readonly reg: number }
+  /** the named counter of the table counts the packet */
+  | { readonly op: 'count'; readonly counter: string }
   /** loads `data` */
   | { readonly op: 'immediate'; readonly reg: number; readonly data: Uint8Array }
   /** adds the key at `reg` to the set; ends the rule when there is no room */

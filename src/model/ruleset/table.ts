@@ -20,8 +20,19 @@ export interface TableElement {
   readonly chain?: string;
 }
 
-export interface TableValue {
+/** What a rule has counted; rules name it (`count`). */
+export interface TableCounter {
   readonly name: string;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface TableValue {
+  /** `bridge` sees what a bridge forwards, whatever is above it; conntrack is not to be had there. Absent: `inet` */
+  readonly family?: 'inet' | 'bridge';
+  readonly name: string;
+  /** where they begin */
+  readonly counters?: readonly TableCounter[];
   readonly comment: string;
   readonly sets: readonly TableSet[];
   readonly chains: readonly Chain[];

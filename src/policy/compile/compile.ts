@@ -10,6 +10,7 @@ import { type Family, ipBytes } from '../../model/cidr.ts';
 import { type Expression, ctState, destination, isFamily, jump, obey, source, verdict, word, words } from '../../model/ruleset/expressions.ts';
 import type { Chain, HookName } from '../../model/ruleset/skeleton.ts';
 import type { TableElement, TableSet, TableValue } from '../../model/ruleset/table.ts';
+import { bounded } from '../../model/ruleset.ts';
 import type { Network, World } from '../model/experiment.ts';
 import { type Policy, type Rule, type Tier, ruleKey, tiers } from '../model/policy.ts';
 import { type Direction, podKey } from '../model/values.ts';
@@ -17,8 +18,8 @@ import { Groups } from './groups.ts';
 import { type Line, type Scene, families, linesOf, setOf } from './match.ts';
 import { type Place, Selection } from './select.ts';
 
-/** Bits of the number that a rule records with a flow; the rest is its place in {@link CompiledPolicies.rules}, from 1. */
-export const recorded = { denies: 0x80000000, ingress: 0x40000000, number: 0x3fffffff } as const;
+/** Bits of the number that a rule records with a flow (0x20000000 is for rules that only look on); the rest is its place in {@link CompiledPolicies.rules}, from 1. */
+export const recorded = { denies: 0x80000000, ingress: 0x40000000, number: 0x1fffffff } as const;
 export const tableName = 'rkt-policy';
 /** Sets of flows and what decided them: source . destination . protocol . source port . port . number. */
 export const evidenceSets = ['evidence4', 'evidence6'] as const;
@@ -26,7 +27,11 @@ export const evidenceSets = ['evidence4', 'evidence6'] as const;
 export interface CompileOptions {
   /** present: rules record each new flow that they decide; room for this many flows */
   readonly evidenceFlows?: number;
+  /** rules count the connections that they decide, in counters by {@link counterOf} */
+  readonly counted?: boolean;
 }
+/** The counter of what a key (`ruleKey`) names, as nftables may call it: `NetworkPolicy/shop/web/ingress.0`. */
+export const counterOf = (key: string): string => bounded(key.replaceAll(' ', '/').replace(/\[(\d+)\]$/, '.$1'));
 export interface CompiledPolicies {
   readonly table: TableValue;
   /** `ruleKey` of what each recorded number means: number 1 is the first */
@@ -60,11 +65,13 @@ class Compiler {
   readonly #numbers = new Map<string, number>();
   readonly #elements = new Map<string, TableElement[]>();
   readonly #evidence: boolean;
+  readonly #counted: boolean;
 
-  constructor(world: World, evidence: boolean) {
+  constructor(world: World, evidence: boolean, counted: boolean) {
     this.#world = world;
     this.#selection = new Selection(world);
     this.#evidence = evidence;
+    this.#counted = counted;
   }
 
   compile(evidenceFlows: number): CompiledPolicies {
@@ -74,6 +81,7 @@ class Compiler {
     const table: TableValue = {
       name: tableName,
       comment: 'rkt network policies',
+      ...(this.#counted ? { counters: [...this.#numbers.keys()].map((key) => ({ name: counterOf(key), packets: 0n, bytes: 0n })) } : {}),
       sets: [...this.#groupSets(), ...this.#maps(), ...(this.#evidence ? evidence(evidenceFlows) : [])],
       chains: [
         ...this.#chains,
@@ -166,7 +174,11 @@ class Compiler {
     return (policies) => {
       const [first] = policies;
       const denies = first === undefined ? [] : this.#record({ expressions: [] }, first, direction, undefined, true);
-      return this.#chain(direction, 'class', [...policies.map((policy) => [jump(chainOf(policy))]), ...denies, [verdict('drop')]]);
+      return this.#chain(direction, 'class', [
+        ...policies.map((policy) => [jump(chainOf(policy))]),
+        ...denies,
+        [...(first === undefined ? [] : this.#count(first, direction, undefined)), verdict('drop')],
+      ]);
     };
   }
 
@@ -186,14 +198,21 @@ class Compiler {
         return this.#accept(line, policy, direction, rule);
       case 'Deny':
         // Apart from the record, which a packet too short for ports would end before it is dropped.
-        return [...this.#record(line, policy, direction, rule, true), [...line.expressions, verdict('drop')]];
+        return [
+          ...this.#record(line, policy, direction, rule, true),
+          [...line.expressions, ...this.#count(policy, direction, rule), verdict('drop')],
+        ];
       case 'Pass':
         return [[...line.expressions, verdict('return')]];
     }
   }
 
   #accept(line: Line, policy: Policy, direction: Direction, rule: Rule): Expression[][] {
-    return [...this.#record(line, policy, direction, rule, false), [...line.expressions, verdict('accept')]];
+    return [...this.#record(line, policy, direction, rule, false), [...line.expressions, ...this.#count(policy, direction, rule), verdict('accept')]];
+  }
+
+  #count(policy: Policy, direction: Direction, rule: Rule | undefined): Expression[] {
+    return this.#counted ? [{ op: 'count', counter: counterOf(ruleKey(policy, direction, rule)) }] : [];
   }
 
   /** Notes which rule decided this flow. */
@@ -279,6 +298,6 @@ const evidence = (flows: number): TableSet[] =>
   });
 
 /** The table that enforces the policies of `world` on traffic that is forwarded. */
-export function compilePolicies(world: World, { evidenceFlows }: CompileOptions = {}): CompiledPolicies {
-  return new Compiler(world, evidenceFlows !== undefined).compile(evidenceFlows ?? 0);
+export function compilePolicies(world: World, { evidenceFlows, counted = false }: CompileOptions = {}): CompiledPolicies {
+  return new Compiler(world, evidenceFlows !== undefined, counted).compile(evidenceFlows ?? 0);
 }

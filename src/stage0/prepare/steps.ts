@@ -2,6 +2,7 @@
 import type { Step, StepOf } from '../../effects/steps.ts';
 import type { NetPlan } from '../../model/plan.ts';
 import type { PodManifest } from '../../model/pod.ts';
+import type { PolicyMember } from '../../model/policy-member.ts';
 
 /** Where a pod's network namespace is held. */
 export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
@@ -10,12 +11,13 @@ export const netnsPath = (id: string): string => `/run/netns/rkt-${id}`;
 export const netnsOf = (id: string, plan: NetPlan): string | undefined => (plan.mode === 'host' ? undefined : (plan.netns ?? netnsPath(id)));
 
 /** What every joined network needs: nothing of it depends on a result of another. */
-export function networkSteps(id: string, plan: NetPlan, names: readonly string[]): Step[] {
+export function networkSteps(id: string, plan: NetPlan, names: readonly string[], member?: PolicyMember): Step[] {
   if (plan.mode === 'host' || plan.mode === 'ns') return [];
   const netns = netnsPath(id);
   return [
     { kind: 'netns.create', path: netns },
     ...plan.networks.map((network): StepOf<'network.attach'> => ({ kind: 'network.attach', network, containerId: id, netns, names })),
+    ...(member === undefined ? [] : [{ kind: 'policy.attach', containerId: id, member } as const]),
   ];
 }
 

@@ -46,6 +46,7 @@ function world(options: { failRun?: number; failUndo?: Set<string>; onRun?: () =
   const actions: Actions = {
     'netns.create': action(),
     'network.attach': action(),
+    'policy.attach': action(),
     'cgroup.create': action(),
     'app.prepare': action(),
     'rootfs.mount': action(),
