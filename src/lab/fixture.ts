@@ -116,6 +116,12 @@ export class Fixture {
     this.#plan.await(space, ownLink(network));
   }
 
+  /** A bridge carries packets later than its first port: until then what the router sends is lost, and TCP tries again after a second only. */
+  #awaitBridges(added: readonly Placed[]): void {
+    const networks = new Set(added.flatMap(({ interfaces }) => interfaces.map(({ network }) => network)));
+    for (const network of networks) this.#plan.await(router, bridgeLink(network));
+  }
+
   #addEndpoint(ip: Ip, space: number): void {
     this.#plan.endpoint(this.#nextEndpoint, space, ip);
     this.#endpoints.set(ip.text, this.#nextEndpoint++);
@@ -199,6 +205,7 @@ export class Fixture {
     }
     // All links first: they come up at the same time, and an IPv6 address waits for its own.
     for (const { space, interfaces } of added) for (const { network } of interfaces) this.#awaitLink(space, network);
+    if (this.#joining === 'bridge') this.#awaitBridges(added);
     for (const { space, interfaces } of added) for (const ip of interfaces.flatMap(({ ips }) => ips)) this.#addEndpoint(ip, space);
     if (this.#joining === 'routed') return;
     for (const network of this.#networks.keys()) {

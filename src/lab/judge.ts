@@ -1,20 +1,20 @@
 /** A stage's cells: what was predicted beside what was measured. Pure. */
-import { endpointName } from '../policy/decision/cells.ts';
+import { endpointName, isToItself } from '../policy/decision/cells.ts';
 import { Evaluator } from '../policy/decision/evaluate.ts';
 import type { World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
-import { podKey } from '../policy/model/values.ts';
 import type { Outcome } from './expectations.ts';
 import type { MeasuredFlow } from './measure.ts';
 import { cellJson } from './prediction.ts';
 import { type MeasuredCell, type ResultCell, verdictOf } from './results.ts';
 
 /** Why no packet can show a flow; undefined: one can. */
-export function whyUnmeasured({ from, to }: Flow, { switches }: World): ResultCell['unmeasured'] {
-  if (from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod)) return 'loopback';
+export function whyUnmeasured(flow: Flow, world: World): ResultCell['unmeasured'] {
+  if (isToItself(flow, world)) return 'loopback';
+  const { from, to } = flow;
   const shares = [from, to].some((end) => end.kind === 'pod' && end.pod.hostNetwork);
   // R36: nothing that a packet has tells such a pod from the host.
-  return from.ip.text === to.ip.text || (shares && switches.hostNetwork === 'pod') ? 'hostNetwork' : undefined;
+  return from.ip.text === to.ip.text || (shares && world.switches.hostNetwork === 'pod') ? 'hostNetwork' : undefined;
 }
 
 /** Packets meet egress first: where one was dropped there, nothing was recorded of ingress. */

@@ -3,6 +3,7 @@ import type { Experiment, World } from '../policy/model/experiment.ts';
 import type { Family } from '../model/cidr.ts';
 import type { Direction, Protocol, Source } from '../policy/model/values.ts';
 import { policyKey } from '../policy/model/policy.ts';
+import { isToItself } from '../policy/decision/cells.ts';
 import { worldsOf } from '../policy/decision/change.ts';
 import { decidedBy, decidingKey, predict, type PredictedCell } from '../policy/decision/predict.ts';
 import type { Decided, Reason, Verdict } from '../policy/decision/evaluate.ts';
@@ -106,18 +107,18 @@ export const stepJson = ({ name, cells, violations }: Pick<StepPrediction, 'name
 export const networkOf = ({ flow: { from, to } }: PredictedCell): string =>
   from.kind === 'pod' ? from.network : to.kind === 'pod' ? to.network : '';
 
-const markOf = (cell: PredictedCell): Mark => ({
+const markOf = (cell: PredictedCell, world: World): Mark => ({
   from: cell.from,
   to: cell.to,
   protocol: cell.flow.protocol,
   port: cell.flow.port,
   family: cell.flow.from.ip.family,
   network: networkOf(cell),
-  mark: cell.decision.loopback ? marks.loopback : marks[cell.decision.verdict],
+  mark: isToItself(cell.flow, world) ? marks.loopback : marks[cell.decision.verdict],
 });
 
 export function predictionText({ name, world, cells, violations }: StepPrediction): string {
-  const asked = cells.filter(({ decision }) => !decision.loopback);
+  const asked = cells.filter(({ flow }) => !isToItself(flow, world));
   const denied = asked.filter(({ decision }) => decision.verdict === 'deny').length;
   const ambiguous = asked.filter(({ decision }) => decision.egress.ambiguous !== undefined || decision.ingress.ambiguous !== undefined).length;
   const title = name === firstStep ? '' : `step ${name}\n`;
@@ -131,7 +132,10 @@ export function predictionText({ name, world, cells, violations }: StepPredictio
       : `\nnot as expected:\n${fewOf(lines, '--format=json')
           .map((line) => `  ${line}\n`)
           .join('')}`;
-  return `${title}${matrixText(cells.map(markOf), world.networks[0]?.id ?? '')}${count}${unmet}`;
+  return `${title}${matrixText(
+    cells.map((cell) => markOf(cell, world)),
+    world.networks[0]?.id ?? '',
+  )}${count}${unmet}`;
 }
 
 /** The legend of every matrix. */

@@ -15,7 +15,7 @@ export interface MeasuredCell {
   readonly rtt_us: number | null;
 }
 export interface ResultCell extends CellJson {
-  /** null: not measured, since packets to oneself never leave (`loopback`), or ends share one address (`hostNetwork`) */
+  /** null: not measured, since packets to oneself never leave (`loopback`), or the rules would have to tell ends apart that share one address (`hostNetwork`) */
   readonly measured: MeasuredCell | null;
   readonly unmeasured?: 'loopback' | 'hostNetwork';
 }

@@ -244,6 +244,43 @@ test('two ipBlocks in one rule: excepts that are pooled are found', () => {
   expect(exitStatus(summary)).toBe(1);
 });
 
+test('the host and what shares its network are one machine: run and predict show the same matrix', () => {
+  write(
+    'experiment.yaml',
+    JSON.stringify({
+      pods: [
+        { name: 'hn', hostNetwork: true, ports: [80] },
+        { name: 'hn2', hostNetwork: true, ports: [80] },
+        { name: 'shut', labels: { app: 'shut' }, ips: ['10.7.0.3', 'fd00:7::3'], ports: [80] },
+      ],
+      outside: [
+        { name: 'one', ips: ['203.0.113.1', '203.0.113.2', '2001:db8::1'] },
+        { name: 'two', ips: ['203.0.113.3'] },
+      ],
+      policies: [
+        {
+          apiVersion: 'networking.k8s.io/v1',
+          kind: 'NetworkPolicy',
+          metadata: { name: 'shut' },
+          spec: { podSelector: { matchLabels: { app: 'shut' } }, ingress: [{ from: [{ ipBlock: { cidr: '203.0.113.2/32' } }] }] },
+        },
+      ],
+      probes: { from: ['host', 'outside'] },
+    }),
+  );
+  const matrix = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('|'));
+  const { status, stdout } = run();
+  expect(status).toBe(0);
+  expect(matrix(stdout)).toContain(
+    '| default/hn              | #          | #           | .            | #    | .           | .                       | .           |',
+  );
+  expect(matrix(stdout)).toContain(
+    '| outside/one@203.0.113.2 | .          | .           | .            | -    | -           | -                       | -           |',
+  );
+  const predicted = spawnSync(rktPath, ['lab', 'predict', dir], { encoding: 'utf8' });
+  expect(matrix(predicted.stdout)).toEqual(matrix(stdout));
+});
+
 test('host and outside, both ways, in both families', () => {
   write(
     'experiment.yaml',

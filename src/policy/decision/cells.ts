@@ -5,8 +5,18 @@ import type { Endpoint, Flow } from '../model/flow.ts';
 import { podKey, type Node, type Pod } from '../model/values.ts';
 import { globMatches, namespaceLabels, selects } from './match.ts';
 
-/** How matrices, reports and expectations call an end: `x/a`, `host`, `node/n2`, `outside`, `outside/api`. */
+/**
+ * How matrices, reports and expectations call an end: `x/a`, `host`, `node/n2`, `outside`, `outside/api`. Who is no pod and has more
+ * than one address of a family is told by the further ones: `outside/api@203.0.113.2`.
+ */
 export function endpointName(endpoint: Endpoint): string {
+  const name = ownerName(endpoint);
+  if (endpoint.kind === 'pod') return name;
+  const { ips } = endpoint.kind === 'node' ? endpoint.node : endpoint.outside;
+  const first = ips.find(({ family }) => family === endpoint.ip.family);
+  return first === undefined || first.text === endpoint.ip.text ? name : `${name}@${endpoint.ip.text}`;
+}
+function ownerName(endpoint: Endpoint): string {
   if (endpoint.kind === 'pod') return podKey(endpoint.pod);
   if (endpoint.kind === 'node') return endpoint.node.local ? 'host' : `node/${endpoint.node.name}`;
   return endpoint.outside.name === 'outside' ? 'outside' : `outside/${endpoint.outside.name}`;
@@ -30,7 +40,7 @@ export function parties(world: World, probes: Pick<Probes, 'from'>): Party[] {
   ];
   return [...pods.map((pod) => podEndpoints(pod, local, clusterNetwork(world))), ...others]
     .filter((endpoints) => endpoints.length > 0)
-    .map((endpoints) => ({ name: endpoints[0] === undefined ? '' : endpointName(endpoints[0]), endpoints }));
+    .map((endpoints) => ({ name: endpoints[0] === undefined ? '' : ownerName(endpoints[0]), endpoints }));
 }
 
 /** A pod by each of its addresses; one that shares the node's network by the node's. */
@@ -116,14 +126,26 @@ export function isExpectedOf(pair: Pair, from: Endpoint, to: Endpoint, world: Wo
   return endpointMatches(pair.from, from, world) && endpointMatches(pair.to, to, world);
 }
 const isNameOf = (pattern: EndpointPattern, endpoint: Endpoint): boolean =>
-  pattern.kind === 'name' && (pattern.text === endpointName(endpoint) || pattern.text === endpoint.ip.text);
+  pattern.kind === 'name' && [ownerName(endpoint), endpointName(endpoint), endpoint.ip.text].includes(pattern.text);
+
+/**
+ * Whether a connection never leaves where it comes from: a pod's to itself, and what shares the node's network to the node, or to another
+ * that does. Under the switch `hostNetwork: pod` the latter are told apart, and policed.
+ */
+export const isToItself = ({ from, to }: Flow, { switches }: World): boolean =>
+  (from.kind === 'pod' && to.kind === 'pod' && podKey(from.pod) === podKey(to.pod)) ||
+  (from.ip.text === to.ip.text && switches.hostNetwork === 'node');
 
 /** Whether a pattern of an experiment means this end. `*` means all pods. */
 export function endpointMatches(pattern: EndpointPattern, endpoint: Endpoint, world: World): boolean {
   if (pattern.kind === 'name') {
-    const name = endpointName(endpoint);
     if (pattern.text === '*') return endpoint.kind === 'pod';
-    return globMatches(pattern.text, name) || (pattern.text === 'outside' && endpoint.kind === 'outside') || pattern.text === endpoint.ip.text;
+    return (
+      globMatches(pattern.text, ownerName(endpoint)) ||
+      pattern.text === endpointName(endpoint) ||
+      (pattern.text === 'outside' && endpoint.kind === 'outside') ||
+      pattern.text === endpoint.ip.text
+    );
   }
   if (endpoint.kind !== 'pod') return false;
   const { pod } = endpoint;

@@ -1,5 +1,5 @@
 /** Parts of experiment.yaml that stand for themselves: networks, nodes, probes, links, expectations, switches. */
-import type { Cidr } from '../../model/cidr.ts';
+import type { Cidr, Ip } from '../../model/cidr.ts';
 import { isNetworkName } from '../../model/ids.ts';
 import type { EndpointPattern, Expectation, Link, Network, Pair, Probes } from '../model/experiment.ts';
 import { defaultSwitches, type Node, type Outside, type Selector, type Switches } from '../model/values.ts';
@@ -55,26 +55,51 @@ function plain({ located }: Pick<Value, 'located'>): unknown {
   return Object.fromEntries([...located.entries].map(([key, { value }]) => [key, plain({ located: value })]));
 }
 
-export const readNodes = (value: Value): Node[] =>
-  value.each((item): Node | undefined => {
+/** Names and addresses that are there already: what packets show is told by them. */
+class Known {
+  readonly #owners = new Map<string, string>();
+  readonly #names = new Set<string>();
+  readonly #kind: string;
+  constructor(kind: string) {
+    this.#kind = kind;
+  }
+  add(item: Value, name: string, ips: readonly Ip[]): void {
+    if (this.#names.has(name)) item.fault(`is a second ${this.#kind} called ${JSON.stringify(name)}`);
+    this.#names.add(name);
+    for (const { text } of ips) {
+      const owner = this.#owners.get(text);
+      if (owner !== undefined) item.fault(`has the address ${text} ${owner === name ? 'twice' : `of ${owner}`}`);
+      this.#owners.set(text, name);
+    }
+  }
+}
+
+export function readNodes(value: Value): Node[] {
+  const known = new Known('node');
+  return value.each((item): Node | undefined => {
     const map = item.map();
     map?.refuseOthers(['name', 'labels', 'ip', 'ips', 'local']);
     const name = map?.required('name')?.text();
     if (map === undefined || name === undefined) return undefined;
     const ips = [...oneOrMore(map.get('ip')), ...oneOrMore(map.get('ips'))].flatMap((one) => readIp(one) ?? []);
+    known.add(item, name, ips);
     return { name, labels: readLabels(map.get('labels')), ips, local: map.get('local')?.boolean() ?? false };
   });
+}
 
-export const readOutside = (value: Value): Outside[] =>
-  value.each((item): Outside | undefined => {
+export function readOutside(value: Value): Outside[] {
+  const known = new Known('outside');
+  return value.each((item): Outside | undefined => {
     const map = item.map();
     map?.refuseOthers(['name', 'ip', 'ips', 'domains']);
     const name = map?.required('name')?.text();
     if (map === undefined || name === undefined) return undefined;
     const ips = [...oneOrMore(map.get('ip')), ...oneOrMore(map.get('ips'))].flatMap((one) => readIp(one) ?? []);
     if (ips.length === 0) map.required('ip');
+    known.add(item, name, ips);
     return { name, ips, domains: map.get('domains')?.each((domain) => domain.text()) ?? [] };
   });
+}
 
 export function readProbes(value: Value): Probes {
   const map = value.map();

@@ -3,7 +3,7 @@ import { parseIp } from '../../model/cidr.ts';
 import { endpointMatches, parties } from '../decision/cells.ts';
 import { changed } from '../decision/change.ts';
 import type { Change, Experiment, Expectation, Network, Probes, Step, World } from '../model/experiment.ts';
-import { defaultSwitches, type Node, type Outside, type Pod, type Protocol, type Source, type Switches } from '../model/values.ts';
+import { defaultSwitches, podKey, type Node, type Outside, type Pod, type Protocol, type Source, type Switches } from '../model/values.ts';
 import { defaultNetworkId, defaultSubnets, gatewaysOf, mostNetworks, withAddresses } from './addresses.ts';
 import { addNamespace, addPods, emptyDraft, readManifest, readManifests, type Context, type Draft } from './documents.ts';
 import { Faults } from './faults.ts';
@@ -68,6 +68,7 @@ export function readExperiment(folder: Folder): Experiment {
     outside: outside.length > 0 ? outside : defaultOutside,
     switches,
   };
+  refuseSharedAddresses(world, pods, experiment?.get('outside')?.source ?? { file: folder.name, line: 1 }, faults);
   const played = play(world, steps, pods, faults);
   for (const [at, expectations] of [[world, expect] as const, ...played.map(({ after, step }) => [after, step.expect] as const)])
     refuseIdleExpectations(expectations, at, faults);
@@ -202,6 +203,24 @@ function play(
     }
     return { step: { name: name ?? `step ${index + 1}`, changes, expect, source }, after: before };
   });
+}
+
+/** Ends are told apart by address, in policies and on the wire. */
+function refuseSharedAddresses({ nodes, outside }: World, pods: ReadonlyMap<DraftPod, Pod>, source: Source, faults: Faults): void {
+  const owners = new Map(nodes.flatMap(({ name, ips }) => ips.map(({ text }) => [text, `node ${name}`])));
+  for (const { name, ips } of outside) {
+    for (const { text } of ips) {
+      const owner = owners.get(text);
+      if (owner !== undefined) faults.add(source, 'outside', `${name} has the address ${text} of ${owner}`);
+      else owners.set(text, name);
+    }
+  }
+  for (const pod of pods.values()) {
+    for (const { text } of pod.interfaces.flatMap(({ ips }) => ips)) {
+      const owner = owners.get(text);
+      if (owner !== undefined) faults.add(pod.source, '', `pod ${podKey(pod)} has the address ${text} of ${owner}`);
+    }
+  }
 }
 
 /** An expectation that nothing can meet or violate is a mistake of who wrote it. */

@@ -231,6 +231,28 @@ describe('probes, expectations, links', () => {
     );
   });
 
+  test('who is no pod has names and addresses of his own; a second address of a family is an end of its own', () => {
+    const text = `pods: [{name: a, ip: 192.0.2.9}, {name: b, ip: 203.0.113.4}]
+nodes: [{name: n, ip: 192.0.2.9}]
+outside:
+- {name: o, ips: [203.0.113.1, 203.0.113.2, 203.0.113.2]}
+- {name: p, ip: 203.0.113.1}
+- {name: p, ip: 203.0.113.3}`;
+    expect(faultsOf(() => read(text))).toEqual([
+      'experiment.yaml:4: outside[0]: has the address 203.0.113.2 twice',
+      'experiment.yaml:5: outside[1]: has the address 203.0.113.1 of o',
+      'experiment.yaml:6: outside[2]: is a second outside called "p"',
+    ]);
+    expect(faultsOf(() => read('pods: [{name: a, ip: 192.0.2.9}]\nnodes: [{name: n, ip: 192.0.2.9}]\noutside: [{name: o, ip: 192.0.2.9}]'))).toEqual([
+      'experiment.yaml:1: pod default/a has the address 192.0.2.9 of node n',
+      'experiment.yaml:3: outside: o has the address 192.0.2.9 of node n',
+    ]);
+    expect(
+      names(`pods: [{name: a, ports: [1]}]
+outside: [{name: o, ips: [203.0.113.1, 203.0.113.2]}]
+probes: {pairs: [outside/o -> default/a], from: [outside]}`),
+    ).toEqual(['outside/o>default/a TCP/1', 'outside/o@203.0.113.2>default/a TCP/1']);
+  });
   test('host and outside on request, both ways; pairs by name and by label', () => {
     expect(names('pods: [{name: a, ports: [1]}]\nprobes: {from: [host, outside]}')).toEqual([
       'default/a>default/a TCP/1',
