@@ -21,7 +21,11 @@ export interface Batch {
   readonly answers: readonly Answer[];
   readonly probeMs: number;
 }
+/** What became of a connection that was open: its pod may be gone. */
+export type HeldState = 'kept' | 'cut' | 'gone';
 export interface ProberAnswers {
+  /** of connections that stay open: when they were made, then each time they were asked */
+  readonly held: readonly (readonly HeldState[])[];
   /** of each transaction, in order: how long the kernel took */
   readonly filterMs: readonly number[];
   readonly batches: readonly Batch[];
@@ -39,6 +43,8 @@ const meanings: Readonly<Record<string, readonly [MeasuredVerdict, Evidence]>> =
   '?': ['no-evidence', 'none'],
 };
 
+const heldStates: Readonly<Record<string, HeldState>> = { K: 'kept', C: 'cut', G: 'gone' };
+
 function answerOf(line: string): Answer {
   const [letter = '', egress, ingress, rtt] = line.split(' ');
   const [verdict, evidence] = meanings[letter] ?? ['no-evidence', 'none'];
@@ -50,10 +56,16 @@ export function readAnswers(text: string): ProberAnswers {
   const lines = text.split('\n');
   const filterMs: number[] = [];
   const batches: Batch[] = [];
+  const held: HeldState[][] = [];
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at] ?? '';
     const [word, first = '', second] = line.split(' ');
-    if (word === 'error') return { filterMs, batches, failure: line.slice(6) };
+    if (word === 'held') {
+      const count = Number(first);
+      held.push(lines.slice(at + 1, at + 1 + count).map((letter) => heldStates[letter] ?? 'cut'));
+      at += count;
+    }
+    if (word === 'error') return { filterMs, batches, held, failure: line.slice(6) };
     if (word === 'filter') filterMs.push(Number(first) / 1000);
     if (word === 'batch') {
       const count = Number(first);
@@ -61,5 +73,5 @@ export function readAnswers(text: string): ProberAnswers {
       at += count;
     }
   }
-  return { filterMs, batches };
+  return { filterMs, batches, held };
 }

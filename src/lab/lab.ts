@@ -8,6 +8,7 @@ import type { Experiment, Note, World } from '../policy/model/experiment.ts';
 import { policyKey, ruleKey, type Policy } from '../policy/model/policy.ts';
 import type { Joining } from './fixture.ts';
 import { violationsOf } from './expectations.ts';
+import { existingOf, openFlows } from './existing.ts';
 import { type JudgedFlow, judge, outcomesOf, whyUnmeasured } from './judge.ts';
 import { unsupportedOf } from './links.ts';
 import { defaultJoining, measure, type MeasureOptions } from './measure.ts';
@@ -18,6 +19,8 @@ declare const __VERSION__: string;
 export interface RunExperimentOptions extends MeasureOptions {
   /** what the kernel is given instead of a world's own policies; for tests that must find mismatches */
   readonly enforce?: (world: World) => World;
+  /** what becomes of open connections that a change of policies denies: they live on, or are cut */
+  readonly existing?: 'keep' | 'cut';
 }
 
 export { exitStatus } from './results.ts';
@@ -32,13 +35,14 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
   const joining = options.joining ?? joiningOf(world);
   const worlds = worldsOf(world, steps);
   const flows = worlds.map((at) => flowsOf(at, probes).map((flow): JudgedFlow => ({ flow, unmeasured: whyUnmeasured(flow, at) })));
+  const held = options.existing === undefined ? [] : openFlows(worlds, flows[0] ?? []);
   const measured = measure(
     worlds.map((at, index) => ({
       world: at,
       flows: (flows[index] ?? []).flatMap(({ flow, unmeasured }) => (unmeasured === undefined ? [flow] : [])),
       ...(options.enforce === undefined ? {} : { enforced: options.enforce(at) }),
     })),
-    { links: experiment.links, ...options, joining },
+    { links: experiment.links, ...options, joining, ...(options.existing === undefined ? {} : { held: { flows: held, mode: options.existing } }) },
   );
   const judged = worlds.map((at, index): ResultStep => {
     const step = index === 0 ? { name: firstStep, expect } : (steps[index - 1] ?? { name: '', expect: [] });
@@ -58,6 +62,7 @@ export function runExperiment(experiment: Experiment, options: RunExperimentOpti
   return {
     format: 'rkt-lab-result-1',
     name,
+    ...(options.existing === undefined ? {} : { existing: existingOf(options.existing, held, worlds, judged, measured) }),
     environment: {
       kernel: release(),
       node: process.version,

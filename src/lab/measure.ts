@@ -8,7 +8,7 @@ import { compilePolicies, evidenceSets, tableName } from '../policy/compile/comp
 import type { Link, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
 import type { Direction } from '../policy/model/values.ts';
-import { type Answer, readAnswers } from './answers.ts';
+import { type Answer, type HeldState, readAnswers } from './answers.ts';
 import { enforcerInput, observation } from './enforcer.ts';
 import { Fixture, type Joining } from './fixture.ts';
 import { lossOf } from './links.ts';
@@ -35,6 +35,8 @@ export interface MeasuredStage {
   /** the transaction alone */
   readonly applyMs: number;
   readonly probeMs: number;
+  /** of {@link MeasureOptions.held}, in order, once the stage's rules were in place */
+  readonly held?: readonly HeldState[];
 }
 
 export interface MeasureOptions {
@@ -44,6 +46,8 @@ export interface MeasureOptions {
   readonly patienceMs?: number;
   /** false: bridged packets go past the rules (bridge-nf-call off), which a test must notice */
   readonly filterBridged?: boolean;
+  /** connections that are made in the first stage and stay open; `cut`: conntrack forgets them whenever rules change */
+  readonly held?: { readonly flows: readonly Flow[]; readonly mode: 'keep' | 'cut' };
   /** what links are like; else they lose and delay nothing */
   readonly links?: readonly Link[];
   /** a shell command that enforces policies in place of rkt's own compiler; see enforcer.ts */
@@ -52,6 +56,8 @@ export interface MeasureOptions {
 
 const brNetfilter = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 const defaultPatienceMs = 3_000;
+/** Long enough for TCP to have sent again. */
+const heldPatienceMs = 700;
 /** TCP sends again after 1, 3, 7, 15 s. */
 const lossyPatienceMs = 20_000;
 /** Without records of what was dropped, not to arrive takes this long: ten rounds of sending, none of them heard. */
@@ -84,22 +90,32 @@ export function measure(stages: readonly Stage[], options: MeasureOptions = {}):
     if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput(index === 0 ? 'ADD' : 'UPDATE', enforced, fixture));
     const loss = lossOf(options.links ?? [], world);
     if (loss !== undefined) plan.quietFilter(encodeTable(loss));
+    if (options.held !== undefined && index > 0) {
+      if (options.held.mode === 'cut') plan.flush();
+      plan.tryHeld(heldPatienceMs);
+    }
     const { probes, places } = distinct(fixture.probes(flows));
     plan.probe(
       probes,
       options.patienceMs ?? (options.enforcer !== undefined ? foreignPatienceMs : loss === undefined ? defaultPatienceMs : lossyPatienceMs),
     );
+    if (options.held !== undefined && index === 0) plan.hold(fixture.probes(options.held.flows));
     return { keys: compiled.rules, places };
   });
   if (options.enforcer !== undefined) plan.enforce(options.enforcer, enforcerInput('DEL', stages.at(-1)?.world ?? first.world, fixture));
-  const { batches, filterMs } = run(plan, options.enforcer !== undefined);
+  const { batches, filterMs, held } = run(plan, options.enforcer !== undefined);
   return batches.map(({ answers, probeMs }, index) => {
     const { keys = [], places = [] } = rules[index] ?? {};
     const flows = answers.map(({ recorded, ...answer }): MeasuredFlow => ({
       ...answer,
       ...(options.enforcer === undefined ? { rules: rulesOf(recorded, keys) } : { rules: {}, unattributed: true }),
     }));
-    return { flows: places.flatMap((place) => flows[place] ?? []), applyMs: filterMs[index] ?? 0, probeMs };
+    return {
+      flows: places.flatMap((place) => flows[place] ?? []),
+      applyMs: filterMs[index] ?? 0,
+      probeMs,
+      ...(options.held === undefined ? {} : { held: held[index] ?? [] }),
+    };
   });
 }
 

@@ -75,6 +75,19 @@ export class ProberPlan {
     this.#parts.push(Buffer.from(lines.join('')));
   }
 
+  /** Connections that stay open, TCP and UDP. */
+  hold(flows: readonly ProbeLine[]): void {
+    this.#line(`hold ${flows.length}`);
+    this.#parts.push(Buffer.from(flows.map(({ from, to, protocol, port }) => `${from} ${to} ${protocol.toLowerCase()} ${port}\n`).join('')));
+  }
+  tryHeld(patienceMs: number): void {
+    this.#line(`held ${patienceMs}`);
+  }
+  /** Conntrack forgets every flow: each packet is a new connection's. */
+  flush(): void {
+    this.#line('flush');
+  }
+
   bytes(): Buffer {
     return Buffer.concat(this.#parts);
   }

@@ -37,7 +37,23 @@ export interface Summary {
   readonly otherRule: number;
   readonly violations: number;
 }
+/** Open connections over a change of rules (R29). */
+export interface ExistingStep {
+  readonly name: string;
+  readonly kept: number;
+  readonly cut: number;
+  /** a pod of theirs is */
+  readonly gone: number;
+  /** `x/a → x/b TCP/80 was cut`: not as the mode says */
+  readonly unexpected: readonly string[];
+}
+export interface Existing {
+  readonly mode: 'keep' | 'cut';
+  readonly steps: readonly ExistingStep[];
+}
 export interface LabResult {
+  /** with --existing */
+  readonly existing?: Existing;
   readonly format: 'rkt-lab-result-1';
   readonly name: string;
   readonly environment: Environment;

@@ -81,6 +81,10 @@ export function renderResult(result: LabResult, options: TextOptions): string {
     dim(legend, options.color),
     ...notes.map(({ text, cure, file, line }) => `note: ${file}:${line}: ${text}: ${cure}`),
     ...(passedOver.length > 0 ? [`passed over: ${passedOver.join(', ')}`] : []),
+    ...(result.existing?.steps ?? []).flatMap(({ name, kept, cut, gone, unexpected }) => [
+      `open connections at step ${name}: ${kept} kept, ${cut} cut, ${gone} gone with a pod`,
+      ...unexpected.map((text) => `  ${text}`),
+    ]),
     ...listOf('rules that no probe met:', rulesNeverHit, options),
     `${result.name}: ${summary.measured} cells measured, ${summary.mismatches} not as predicted, ${summary.noEvidence} without evidence${
       summary.violations > 0 ? `, ${unmetText(summary.violations)}` : ''

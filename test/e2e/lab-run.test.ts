@@ -211,6 +211,38 @@ test('links: what loses packets is slower and no other; what carries none gives 
   expect(cut.notes.map(({ text, line }) => [text, line])).toEqual([[expect.stringContaining('without the delay of this link'), 1]]);
 });
 
+test.each(['keep', 'cut'] as const)('open connections when a step denies them: %s', (mode) => {
+  shop();
+  const deny = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'deny', namespace: 'shop' },
+    spec: { podSelector: {}, policyTypes: ['Ingress'] },
+  };
+  write(
+    'experiment.yaml',
+    JSON.stringify({
+      steps: [
+        { name: 'deny', apply: deny },
+        { name: 'gone', deletePod: 'shop/other' },
+      ],
+    }),
+  );
+  const { status, stdout, stderr } = run('--format=json', `--existing=${mode}`);
+  expect(stderr).toBe('');
+  const result = JSON.parse(stdout) as LabResult;
+  expect(z.fromJSONSchema(schema).safeParse(result).error?.issues ?? []).toEqual([]);
+  expect(result.summary).toMatchObject({ mismatches: 0, noEvidence: 0 });
+  // Web reaches db by http; all reach web and other, on both ports: of nine connections one is allowed by a policy of its own.
+  const [open, closed] = mode === 'keep' ? [9, 0] : [1, 8];
+  expect(result.existing?.steps.map(({ kept, cut, gone, unexpected }) => [kept, cut, gone, unexpected.length])).toEqual([
+    [9, 0, 0, 0],
+    [open, closed, 0, 0],
+    mode === 'keep' ? [3, 0, 6, 0] : [1, 2, 6, 0],
+  ]);
+  expect(status).toBe(0);
+});
+
 test('bad input: every fault with its line, exit 2', () => {
   shop();
   write('bad.yaml', policy('x', { podSelectr: {}, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/99' } }] }] }));

@@ -81,6 +81,8 @@ static void perform(FILE *plan, const char *line) {
     free(copy);
   }
   else if (sscanf(line, "quiet %zu", &length) == 1) send_requests("filter", 0, NETLINK_NETFILTER, blob(plan, length), length);
+  else if (sscanf(line, "hold %zu", &length) == 1) hold_flows(plan, length);
+  else if (sscanf(line, "held %ld", &patience_ms) == 1) try_held(patience_ms);
   else if (sscanf(line, "await %u %u", &n, &m) == 2) await_link(n, m);
   else if (sscanf(line, "sysctl %u %255s %63s", &n, b, a) == 3) set_sysctl(n, b, a);
   else if (sscanf(line, "endpoint %u %u %63s", &n, &m, a) == 3) add_endpoint(n, m, a);

@@ -3,6 +3,7 @@
 #include "prober.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -147,6 +148,10 @@ static void take(const struct watch *watch) {
       int fd = accept4(watch->fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
       if (fd < 0 && errno == ECONNABORTED) continue;
       if (fd < 0) return;
+      if (port_of(&peer) == HELD_PORT && take_held(fd, &peer, watch->endpoint, watch->port)) {
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        continue;
+      }
       close(fd);
       if (port_of(&peer) == source_port) it = probe_between(&peer, watch->endpoint, TCP, watch->port);
       if (it != NULL) it->delivered = true;
@@ -157,8 +162,8 @@ static void take(const struct watch *watch) {
     if (got < 0) return;
     if (watch->source == UDP_TARGET) {
       if (port_of(&peer) == source_port) it = probe_between(&peer, watch->endpoint, UDP, watch->port);
-      if (it == NULL) continue;
-      it->delivered = true;
+      if (it == NULL && port_of(&peer) != HELD_PORT) continue;
+      if (it != NULL) it->delivered = true;
       sendto(watch->fd, packet, (size_t)got, 0, (struct sockaddr *)&peer, size);
     } else if (watch->source == UDP_SENDER) {
       size_t length;
@@ -177,8 +182,7 @@ static void take(const struct watch *watch) {
   }
 }
 
-/* Takes all that has arrived, waiting up to `wait_ms` for the first of it. */
-static void drain(int wait_ms) {
+void drain_arrivals(int wait_ms) {
   struct epoll_event events[256];
   for (int count; (count = epoll_wait(epoll_fd, events, 256, wait_ms)) > 0; wait_ms = 0)
     for (int i = 0; i < count; i++)
@@ -221,12 +225,12 @@ static void send_round(void) {
     open += probes[i].fd >= 0;
     if (++flying < AT_A_TIME) continue;
     flying = 0;
-    drain(0);
+    drain_arrivals(0);
     if (open < MOST_OPEN) continue;
     look_up_evidence();
     open = look_at_all();
   }
-  drain(0);
+  drain_arrivals(0);
 }
 
 static size_t open_probes(void) {
@@ -245,17 +249,17 @@ void run_batch(FILE *plan, size_t count, long patience_ms) {
   do source_port = source_port >= 60000 ? 20000 : source_port + 1;
   while (is_listened(source_port));
   /* Every allowed flow stays in the kernel's table for a while, and that is of limited size. */
-  if ((since_flush += (unsigned)count) > 20000) {
+  if ((since_flush += (unsigned)count) > 20000 && held_count() == 0) {
     flush_conntrack();
     since_flush = 0;
   }
   int64_t start = now_ns();
   /* What is lost is so in the first moments of a pod; later rounds are ever rarer. A machine that stood still does not end it. */
   for (int round = 0; round == 0 || (open_probes() > 0 && (round < LEAST_ROUNDS || now_ns() - start < patience_ms * 1000000LL)); round++) {
-    if (round > 0) drain(round < 4 ? 1 << round : 50);
+    if (round > 0) drain_arrivals(round < 4 ? 1 << round : 50);
     send_round();
     look_up_evidence();
-    drain(0);
+    drain_arrivals(0);
     look_at_all();
   }
   printf("batch %zu %lld\n", count, (long long)(now_ns() - start) / 1000);

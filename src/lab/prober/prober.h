@@ -92,6 +92,19 @@ struct probe *find_probe(uint32_t from, uint32_t to, enum protocol protocol, uin
 /* Reads `count` lines `FROM TO PROTOCOL PORT` and answers with as many. */
 void run_batch(FILE *plan, size_t count, long patience_ms);
 
+/* Takes all that has arrived, waiting up to `wait_ms` for the first of it. */
+void drain_arrivals(int wait_ms);
+
+/* ---- held.c: connections that stay open. Their source port is no batch's. */
+#define HELD_PORT 19000
+size_t held_count(void);
+/* Whether an accepted connection is one of them; it is theirs then. */
+bool take_held(int fd, const struct sockaddr_storage *peer, uint32_t to, uint16_t port);
+/* Reads `count` lines as run_batch() does, opens them, and answers as try_held() does. */
+void hold_flows(FILE *plan, size_t count);
+/* A byte there and back on each; answers with a letter for each: K kept, C cut, G gone with a pod. */
+void try_held(long patience_ms);
+
 /* ---- evidence.c: what the kernel recorded of each flow */
 void watch_evidence(const char *table, const char *set4, const char *set6);
 /* Notes rule and denial in the probes whose source port is `port`. */

@@ -114,7 +114,9 @@ test('exit statuses: mismatches and violations before missing evidence', () => {
 
 test('answers of the prober: letters, numbers, times, and where it stopped', () => {
   expect(
-    readAnswers('filter 1500\nbatch 4 2000\nH 3 4 25\nX 5 0 0\nI 0 0 0\n? 0 0 0\nfilter 700\nerror route 3 request 1: No such device\n'),
+    readAnswers(
+      'filter 1500\nbatch 5 2000\nH 3 4 25\nX 5 0 0\nI 0 0 0\n? 0 0 0\nS 0 0 0\nheld 3\nK\nC\nG\nfilter 700\nerror route 3 request 1: No such device\n',
+    ),
   ).toEqual({
     filterMs: [1.5, 0.7],
     batches: [
@@ -125,9 +127,11 @@ test('answers of the prober: letters, numbers, times, and where it stopped', () 
           { verdict: 'denied', evidence: 'drop-record', recorded: { egress: 5, ingress: 0 } },
           { verdict: 'allowed', evidence: 'delivered', recorded: { egress: 0, ingress: 0 } },
           { verdict: 'no-evidence', evidence: 'none', recorded: { egress: 0, ingress: 0 } },
+          { verdict: 'denied', evidence: 'not-delivered', recorded: { egress: 0, ingress: 0 } },
         ],
       },
     ],
+    held: [['kept', 'cut', 'gone']],
     failure: 'route 3 request 1: No such device',
   });
 });
