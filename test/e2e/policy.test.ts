@@ -51,9 +51,9 @@ const start = (name: string, labels: string[], ...flags: string[]): RunningPod =
 };
 
 /** Nobody listens, so who is let through is refused at once; who is not hears nothing. */
-function reach(from: RunningPod, targets: readonly string[], port: number): Promise<boolean[]> {
+function reach(from: RunningPod, targets: readonly string[], port: number, seconds = 0.8): Promise<boolean[]> {
   const one = (ip: string, index: number): string =>
-    `{ if timeout 0.6 bash -c '</dev/tcp/${ip}/${port}' 2>&1 | grep -q refused; then echo ${index}; fi; } &`;
+    `{ if timeout ${seconds} bash -c '</dev/tcp/${ip}/${port}' 2>&1 | grep -q refused; then echo ${index}; fi; } &`;
   const child = spawn('nsenter', [`--net=/run/netns/rkt-${from.uuid}`, 'bash', '-c', `${targets.map(one).join('\n')}\nwait`]);
   let said = '';
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -109,6 +109,13 @@ test('ten pods run by rkt: the matrix that the lab has for the same YAML', async
         for (const [j, ok] of (await reach(from, ips, port)).entries()) if (i !== j) found.set(`${nameOf(i)} ${nameOf(j)} ${port}`, ok);
       }),
     );
+  // On a busy machine a hundred shells take their time: who should have been heard is asked again, alone.
+  for (const [i, from] of running.entries())
+    for (const [j, to] of running.entries())
+      for (const port of [80, 8080]) {
+        const key = `${nameOf(i)} ${nameOf(j)} ${port}`;
+        if (found.get(key) === false && wanted.get(key) === true) found.set(key, (await reach(from, [to.ip], port, 5))[0] === true);
+      }
   expect(found.size).toBe(180);
   expect([...found].filter(([key, ok]) => ok !== wanted.get(key))).toEqual([]);
   expect([...found.values()].filter((ok) => !ok).length).toBeGreaterThan(40);
