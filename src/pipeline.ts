@@ -4,6 +4,7 @@
  */
 import { actionsFor } from './compose/actions.ts';
 import { cniServices, planServices } from './compose/cni.ts';
+import { chosenFlavor, fitOptions } from './compose/flavors.ts';
 import { holdImages } from './compose/images.ts';
 import { memberOf } from './compose/policy-member.ts';
 import { clearUnusedNetworks, sweepServices } from './compose/sweep.ts';
@@ -26,22 +27,22 @@ import { declaredPorts, podManifest, withImages } from './stage0/prepare/manifes
 import { chosenPorts } from './net/ports.ts';
 import { etcFiles } from './stage0/prepare/etc-files.ts';
 import { discardFailedPod, makePodDirectory, writeNetInfo, writeUuidFile } from './stage0/prepare/pod-directory.ts';
-import { graceMs, hostnameOf, stage1Pod } from './stage0/prepare/stage1-pod.ts';
+import { hostnameOf, stage1Pod } from './stage0/prepare/stage1-pod.ts';
 import { completeManifest, imageVolumes, recordVolumeImages } from './compose/volumes.ts';
 import { netnsOf, networkSteps, podNames, podSteps } from './stage0/prepare/steps.ts';
-import { ociFlavor } from './stage1/flavors/oci/flavor.ts';
 import { declaredVolumes } from './stage0/prepare/volumes.ts';
+import { fitOf } from './stage1/fit.ts';
 import { openStore } from './state/images/store.ts';
 import { sweepTemporary } from './state/images/staging.ts';
-import { appToEnter, manifestText, podInfo, requireRunning, waitForExit as waitForPodExit, type PodInfo } from './state/pod/info.ts';
-import { podFiles, visiblePhases } from './state/pod/layout.ts';
-import { findPod, listPods, refuseTakenName } from './state/pod/lifecycle.ts';
+import { podFiles } from './state/pod/layout.ts';
+import { findPod, refuseTakenName } from './state/pod/lifecycle.ts';
 
 export { fetchImages } from './compose/images.ts';
-export type { PodInfo };
 
 /** Runs a pod in place of this process: it returns only by throwing, and then nothing of the pod is left. */
-export async function runPod(settings: Settings, options: RunOptions): Promise<never> {
+export async function runPod(settings: Settings, asked: RunOptions): Promise<never> {
+  const flavor = await chosenFlavor(settings, asked.stage1);
+  const options = fitOptions(flavor, asked);
   checkFlags(options);
   if (options.podName !== undefined) refuseTakenName(settings.dataDir, options.podName);
   const id = newPodId();
@@ -53,13 +54,14 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
   const images = held.images.slice(0, options.apps.length);
   const { manifest, warnings } = completeManifest(podManifest(withImages(options.apps, images)), images, options);
   for (const warning of warnings) options.warn(warning);
+  for (const warning of fitOf(flavor).check(manifest)) options.warn(warning);
   const plan = planPodNetwork(settings, options, declaredPorts(manifest), planServices(settings));
   const member = await memberOf(options, id, manifest, plan);
   for (const warning of plan.warnings) options.warn(warning);
   for (const port of chosenPorts(options.ports, declaredPorts(manifest), plan)) options.note(port);
 
   trapSignals(SIGNAL.HUP, SIGNAL.INT, SIGNAL.TERM);
-  const pod = makePodDirectory(settings.dataDir, id, { manifest, images, plan, name: options.podName });
+  const pod = makePodDirectory(settings.dataDir, id, { manifest, images, plan, name: options.podName, flavor: flavor.name });
   recordVolumeImages(pod.dir, volumeImages, held.images.slice(images.length));
   held.release();
   const files = podFiles(pod.dir);
@@ -78,7 +80,7 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     dataDir: settings.dataDir,
     podDir: pod.dir,
     cni: cniServices(files.netCalls),
-    flavor: ociFlavor,
+    flavor,
     launching: {
       pod: () => stage1Pod({ ...facts, ...settings, etc: etc() }),
       lockFd: pod.lock.fd,
@@ -90,35 +92,13 @@ export async function runPod(settings: Settings, options: RunOptions): Promise<n
     applySteps(networkSteps(id, plan, podNames(manifest, options.podName), member), actions, journal, pendingSignal);
     orUndo(actions, journal, () => writeNetInfo(files.netInfo, attachedNetworks(journal.entries)));
     for (const warning of etc().warnings) options.warn(warning);
-    applySteps(podSteps(id, manifest, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }), actions, journal, pendingSignal);
+    const self = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' };
+    applySteps(podSteps(id, manifest, self, flavor.capabilities.isolators), actions, journal, pendingSignal);
   } catch (error) {
     discardFailedPod(pod, journal);
     throw error;
   }
   throw new RuntimeError('ERR_STAGE1_LAUNCH', 'the pod was launched and yet this process is still here');
-}
-
-export const listPodInfos = ({ dataDir }: Settings): PodInfo[] => listPods(dataDir, visiblePhases).map(podInfo);
-export const findPodInfo = ({ dataDir }: Settings, uuid: string): PodInfo => podInfo(findPod(dataDir, uuid));
-export const waitForExit = ({ dataDir }: Settings, uuid: string, timeoutMs: number): void => waitForPodExit(dataDir, uuid, timeoutMs);
-
-export const podManifestText = ({ dataDir }: Settings, uuid: string): string => manifestText(findPod(dataDir, uuid));
-
-/** @returns the line to print */
-export function stopPod({ dataDir }: Settings, uuid: string, force: boolean): string {
-  const pod = findPod(dataDir, uuid);
-  const ended = `pod "${pod.id}" is already exited`;
-  if (pod.state.startsWith('exited')) return ended;
-  requireRunning(pod);
-  return ociFlavor.stop(pod.dir, { force, graceMs }) === 'was not running' ? ended : `"${pod.id}"`;
-}
-
-/** Becomes a command in an app; never returns. */
-export function enterPod(settings: Settings, uuid: string, what: { readonly app: string | undefined; readonly command: readonly string[] }): never {
-  const pod = findPodInfo(settings, uuid);
-  requireRunning(pod);
-  const app = appToEnter(pod, what.app);
-  return ociFlavor.enter(pod.dir, pod.id, app, what.command.length === 0 ? ['/bin/sh'] : what.command);
 }
 
 /** What is undone by halves is in the journals. @throws ERR_INTERRUPTED */

@@ -4,11 +4,13 @@ import type { Flags, FlagValues } from './command.ts';
 import { pullFlags } from './pull-flags.ts';
 import { netFlags } from './net-flags.ts';
 import { volumeFlags } from './volume-flags.ts';
+import { stage1Flags } from './stage1-flags.ts';
 
 export const runFlags = {
   ...netFlags,
   ...pullFlags,
   ...volumeFlags,
+  ...stage1Flags,
   'pod-name': { type: 'string', value: 'NAME', help: "the pod's name, taken wherever a UUID is; unique until gc marks the pod" },
   'no-overlay': { type: 'boolean', help: 'copy the image instead of mounting an overlay' },
   'net-release': {

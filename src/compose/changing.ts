@@ -13,13 +13,13 @@ import type { ConnectedPod } from '../net/connect.ts';
 import { changedResolvConf, generated } from '../stage0/prepare/etc-files.ts';
 import { writeNetInfo } from '../stage0/prepare/pod-directory.ts';
 import { netnsPath, podNames } from '../stage0/prepare/steps.ts';
-import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
 import { manifestText } from '../state/pod/info.ts';
 import { holdRunningPod } from '../state/pod/changes.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { findPod, nameOf, type PodEntry } from '../state/pod/lifecycle.ts';
 import { actionsFor } from './actions.ts';
 import { cniServices } from './cni.ts';
+import { flavorOf } from './flavors.ts';
 
 export interface ChangingPod {
   readonly pod: PodEntry;
@@ -43,7 +43,8 @@ export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing
   using held = holdRunningPod(pod, patienceMs);
   void held;
   using journal = Journal.open(files.journal, bootId());
-  const actions = actionsFor({ dataDir, podDir: pod.dir, cni: cniServices(files.netCalls), flavor: ociFlavor, podStays: true });
+  const flavor = flavorOf(pod.dir);
+  const actions = actionsFor({ dataDir, podDir: pod.dir, cni: cniServices(files.netCalls), flavor, podStays: true });
   const kept = undoInterruptedChanges(pod, journal, actions);
   if (kept.length > 0)
     throw new RuntimeError('ERR_UNDO_INCOMPLETE', `an interrupted change of pod ${pod.id} cannot be undone`, {
@@ -64,7 +65,7 @@ export function changePod<T>({ dataDir }: Settings, uuid: string, act: (changing
       const networks = attachedNetworks(journal.entries);
       writeNetInfo(files.netInfo, networks);
       const { text, warnings } = changedResolvConf(planOf(files.netPlan), networks);
-      ociFlavor.replaceResolvConf(pod.dir, text, generated);
+      flavor.replaceResolvConf?.(pod.dir, text, generated);
       return warnings;
     },
   });

@@ -7,16 +7,16 @@ import { plannedSteps, leftOf } from './given-up.ts';
 import { messageOf } from '../model/errors.ts';
 import type { Settings } from '../model/settings.ts';
 import { gcList } from '../net/cni/list.ts';
-import { ociFlavor } from '../stage1/flavors/oci/flavor.ts';
 import { podFiles } from '../state/pod/layout.ts';
 import { actionsFor } from './actions.ts';
 import { cniServices } from './cni.ts';
+import { flavorOf } from './flavors.ts';
 import { ownersOf } from './owners.ts';
 import { settlePolicies } from './policy.ts';
 
 export function sweepServices({ dataDir }: Settings, report: (event: SweepEvent) => void): SweepServices {
   const actionsOf = (podDir: string, podStays = false) =>
-    actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: ociFlavor, podStays });
+    actionsFor({ dataDir, podDir, cni: cniServices(podFiles(podDir).netCalls), flavor: flavorOf(podDir), podStays });
   return { dataDir, actionsOf, stepsOf: plannedSteps, leftOf, boot: bootId(), nowMs: now().getTime(), interrupted: pendingSignal, report };
 }
 

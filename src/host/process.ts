@@ -1,5 +1,6 @@
 /** Other processes: named by pid *and* start time, because a pid alone may be somebody else's by the time it is used. */
-import { readText } from './files.ts';
+import { statSync } from 'node:fs';
+import { namesIn, readText } from './files.ts';
 import { close, endWith, isErrno, pidfdOpen, pidfdSendSignal, waitReadable } from './linux.ts';
 
 /** A process that a file or journal remembers. `startTime`: clock ticks since boot, as in /proc/PID/stat. */
@@ -62,4 +63,33 @@ export function holdProcess(wanted: ProcessId): HeldProcess | undefined {
     endWithIt: (text, lingerMs) => endWith(fd, text, lingerMs),
     [Symbol.dispose]: () => close(fd),
   };
+}
+
+/** Processes that have `path` open, found by looking at every descriptor there is: slow, and as of now. */
+export function openersOf(path: string): ProcessId[] {
+  const wanted = statSync(path);
+  const isOpenIn = (pid: number, fd: string): boolean => {
+    try {
+      const { dev, ino } = statSync(`/proc/${pid}/fd/${fd}`);
+      return dev === wanted.dev && ino === wanted.ino;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES')) return false; // closed, ended, or somebody else's
+      throw error;
+    }
+  };
+  return namesIn('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const pid = Number(name);
+    const startTime = startTimeOf(pid);
+    return startTime !== undefined && descriptorsOf(pid).some((fd) => isOpenIn(pid, fd)) ? [{ pid, startTime }] : [];
+  });
+}
+
+function descriptorsOf(pid: number): string[] {
+  try {
+    return namesIn(`/proc/${pid}/fd`);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES')) return [];
+    throw error;
+  }
 }

@@ -63,6 +63,8 @@ export const catalogue = {
   ERR_UNDO_INCOMPLETE: 'some effects could not be undone; the journal keeps them for the next gc',
   ERR_JOURNAL_CORRUPT: 'the journal of a pod cannot be read',
   ERR_STAGE1_LAUNCH: 'the pod could not be started',
+  ERR_STAGE1_UNKNOWN: 'the stage1 is not one of those that are built in',
+  ERR_STAGE1_LACKS: 'the flavor of the pod cannot do this',
   ERR_LAB_INPUT: 'an experiment, a policy or a manifest is not valid',
   ERR_APP_USER: 'the user or group of an app does not exist in its image',
   ERR_APP_NOT_FOUND: 'the pod has no such app',

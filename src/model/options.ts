@@ -84,8 +84,17 @@ export interface PolicyOptions {
   readonly namedPorts: readonly string[];
 }
 
+/** How a user can name a stage1 image. @see rkt.md 1.2 */
+export const stage1Kinds = ['name', 'path', 'url', 'hash', 'from-dir'] as const;
+export interface Stage1Choice {
+  readonly kind: (typeof stage1Kinds)[number];
+  readonly value: string;
+}
+
 export interface RunOptions extends NetOptions {
-  /** undefined: it takes no part */
+  /** what runs the pod; undefined: what the configuration says, else the default */
+  readonly stage1?: Stage1Choice | undefined;
+  /** undefined: it takes no part in policies */
   readonly policy?: PolicyOptions | undefined;
   readonly apps: readonly AppOptions[];
   /** `NAME,kind=KIND,…` */

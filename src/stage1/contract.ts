@@ -68,8 +68,8 @@ export interface Stage1Capabilities {
   readonly maxApps: number;
   /** apps have a network namespace of their own (false: host only) */
   readonly contained: boolean;
-  /** enter works */
-  readonly enter: boolean;
+  /** pods have control groups of their own, and isolators of apps are enforced */
+  readonly isolators: boolean;
 }
 
 /** How a pod was told to end, and whether it has. */
@@ -105,11 +105,11 @@ export interface Stage1 {
   kill(podDir: string, pid: number, startTime: string): void;
   /**
    * Other text for the /etc/resolv.conf that the apps of a running pod were given by {@link Stage1Pod}: seen at once. Nothing is done when they
-   * were given none, or the file does not begin with `beginning` any more. @throws ERR_POD_IO
+   * were given none, or the file does not begin with `beginning` any more. Absent: the flavor's pods are on the host's network. @throws ERR_POD_IO
    */
-  replaceResolvConf(podDir: string, text: string, beginning: string): void;
-  /** This process becomes `command` in an app of a running pod. @throws ERR_POD_STATE, ERR_APP_NOT_FOUND */
-  enter(podDir: string, podId: PodId, app: string, command: readonly string[]): never;
+  replaceResolvConf?(podDir: string, text: string, beginning: string): void;
+  /** This process becomes `command` in an app of a running pod; absent: the flavor cannot. @throws ERR_POD_STATE, ERR_APP_NOT_FOUND */
+  enter?(podDir: string, podId: PodId, app: string, command: readonly string[]): never;
   /** Ends a running pod, in order or (`force`) at once, and waits until it has. */
   stop(podDir: string, options: { readonly force: boolean; readonly graceMs: number }): StopOutcome;
 }

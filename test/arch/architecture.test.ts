@@ -19,11 +19,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/policy': ['src/model'],
   'src/lab': [...below, 'src/policy'],
   'src/pipeline.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/compose'],
+  'src/pods.ts': [...below, 'src/stage0', 'src/stage1', 'src/compose'],
   'src/workbench.ts': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/policy', 'src/compose'],
   'src/images.ts': [...below, 'src/compose'],
   'src/trust.ts': [...below, 'src/stage0', 'src/compose'],
   'src/compose': [...below, 'src/stage0', 'src/net', 'src/stage1', 'src/gc', 'src/policy', 'src/lab', 'cni-plugins/*'],
-  'src/cli': ['src/pipeline.ts', 'src/workbench.ts', 'src/images.ts', 'src/trust.ts', 'src/lab', 'src/model'],
+  'src/cli': ['src/pipeline.ts', 'src/pods.ts', 'src/workbench.ts', 'src/images.ts', 'src/trust.ts', 'src/lab', 'src/model'],
   'cni-plugins/skel': ['src/model', 'src/host'],
 };
 /** A plugin sees model, host and skel; its main.ts, the root of its executable, also the IPAM it answers for itself. */

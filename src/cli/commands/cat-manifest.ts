@@ -1,4 +1,4 @@
-import { podManifestText } from '../../pipeline.ts';
+import { podManifestText } from '../../pods.ts';
 import { defineCommand } from '../command.ts';
 import { out } from '../output.ts';
 import { podArgument, uuidFileFlag } from '../pod-argument.ts';

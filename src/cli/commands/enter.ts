@@ -1,4 +1,4 @@
-import { enterPod } from '../../pipeline.ts';
+import { enterPod } from '../../pods.ts';
 import { defineCommand } from '../command.ts';
 import { podArgument } from '../pod-argument.ts';
 import { settingsFrom } from '../settings.ts';

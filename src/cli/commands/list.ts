@@ -1,4 +1,4 @@
-import { listPodInfos } from '../../pipeline.ts';
+import { listPodInfos } from '../../pods.ts';
 import { defineCommand } from '../command.ts';
 import { formatFlag, out, outJson } from '../output.ts';
 import { ago, networksText, podJson, portsText } from '../render/pod.ts';

@@ -6,6 +6,7 @@ import { settingsFrom } from '../settings.ts';
 import { netOptions } from '../net-flags.ts';
 import { pullPolicyOf } from '../pull-flags.ts';
 import { policyOptions, runFlags } from '../run-flags.ts';
+import { stage1Choice } from '../stage1-flags.ts';
 import { runPod } from '../../pipeline.ts';
 
 export const command = defineCommand({
@@ -30,6 +31,7 @@ export const command = defineCommand({
       volumes: chosen.volume,
       mounts: chosen.mount,
       policy: policyOptions(chosen),
+      stage1: stage1Choice(chosen),
       podName: chosen['pod-name'],
       overlay: !chosen['no-overlay'],
       releaseAtExit: chosen['net-release'] !== 'gc',

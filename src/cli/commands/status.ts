@@ -1,4 +1,4 @@
-import { findPodInfo, waitForExit } from '../../pipeline.ts';
+import { findPodInfo, waitForExit } from '../../pods.ts';
 import { defineCommand } from '../command.ts';
 import { parseDurationMs } from '../duration.ts';
 import { podArgument, uuidFileFlag } from '../pod-argument.ts';

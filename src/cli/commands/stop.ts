@@ -1,4 +1,4 @@
-import { stopPod } from '../../pipeline.ts';
+import { stopPod } from '../../pods.ts';
 import { defineCommand } from '../command.ts';
 import { eachPod } from '../each-pod.ts';
 import { podArguments, uuidFileFlag } from '../pod-argument.ts';

@@ -1,7 +1,7 @@
 /** How a pod is shown. @see rkt.md 2.4 */
 import { portText } from '../../model/cni/types.ts';
 import { mountsJson } from '../../model/mounts.ts';
-import type { PodInfo } from '../../pipeline.ts';
+import type { PodInfo } from '../../pods.ts';
 
 /** `bridge:ip4=10.1.0.2,ip6=fd00::2` for each network. */
 export const networksText = (pod: PodInfo): string =>

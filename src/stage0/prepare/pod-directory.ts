@@ -1,5 +1,5 @@
 /** The pod's directory: what a pod is made of, on disk before anything outside it is touched. @see rkt.md 2.2 */
-import { rmSync } from 'node:fs';
+import { rmSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Journal } from '../../effects/journal.ts';
 import { makeDirectory, writeAtomic } from '../../host/files.ts';
@@ -28,13 +28,15 @@ export interface PodContent {
   readonly images: readonly StoredImage[];
   readonly plan: NetPlan;
   readonly name: string | undefined;
+  /** name of the flavor it is for */
+  readonly flavor: string;
 }
 
 /**
  * Makes the pod and moves it to `run`, locked. The journal's first sync puts all of it on the platter.
  * A failure in here leaves no directory. @throws ERR_POD_IO, ERR_POD_NAME when somebody was faster
  */
-export function makePodDirectory(dataDir: string, id: PodId, { manifest, images, plan, name }: PodContent): HeldPod {
+export function makePodDirectory(dataDir: string, id: PodId, { manifest, images, plan, name, flavor }: PodContent): HeldPod {
   if (name !== undefined) ensurePhases(dataDir);
   using naming = name === undefined ? undefined : lock(namesPath(dataDir), 'exclusive');
   void naming;
@@ -43,6 +45,7 @@ export function makePodDirectory(dataDir: string, id: PodId, { manifest, images,
   try {
     const files = podFiles(pod.dir);
     if (name !== undefined) writeAtomic(files.name, `${name}\n`);
+    symlinkSync(flavor, files.flavor);
     writeAtomic(files.manifest, JSON.stringify(manifest));
     for (const [i, app] of manifest.apps.entries()) {
       makeDirectory(dirname(files.image(app.name)));

@@ -27,11 +27,11 @@ export const podNames = (manifest: PodManifest, podName: string | undefined): st
   ...manifest.apps.map(({ name }) => name),
 ];
 
-/** Processes come last: until then everything can be undone without ending one. */
-export function podSteps(id: string, manifest: PodManifest, self: { readonly pid: number; readonly startTime: string }): Step[] {
+/** Processes come last: until then everything can be undone without ending one. `hasCgroups`: the flavor's pods have control groups. */
+export function podSteps(id: string, manifest: PodManifest, self: { readonly pid: number; readonly startTime: string }, hasCgroups: boolean): Step[] {
   const apps = manifest.apps.map((app) => app.name);
   return [
-    { kind: 'cgroup.create', path: `rkt/${id}` },
+    ...(hasCgroups ? [{ kind: 'cgroup.create', path: `rkt/${id}` } as const] : []),
     ...apps.map((app): StepOf<'app.prepare'> => ({ kind: 'app.prepare', app })),
     { kind: 'rootfs.mount', apps },
     { kind: 'pod.launch', ...self },

@@ -25,6 +25,10 @@ export const podFiles = (dir: string) => ({
   created: join(dir, 'pod-created'),
   /** the pod's name; absent: it has none */
   name: join(dir, 'name'),
+  /** symbolic link whose text is the name of the flavor */
+  flavor: join(dir, 'flavor'),
+  /** process group of the app, where the pod is no process tree of its own */
+  processGroup: join(dir, 'pgid'),
   /** write-ahead journal of everything outside the pod directory */
   journal: join(dir, 'journal'),
   /** the network plan as it was before anything was touched */

@@ -57,7 +57,7 @@ function main(): never {
 
 try {
   const [, , text = '', podDir = '', app = '', ...command] = process.argv;
-  if (text === 'enter') ociFlavor.enter(podDir, podDir.slice(podDir.lastIndexOf('/') + 1) as PodId, app, command);
+  if (text === 'enter') ociFlavor.enter?.(podDir, podDir.slice(podDir.lastIndexOf('/') + 1) as PodId, app, command);
   main();
 } catch (error) {
   ociFlavor.unmountRootfs();

@@ -149,7 +149,7 @@ const etcMount = ({ name, hostPath }: EtcMount, spec: PodApp): OciMount =>
   ]);
 
 /** rkt.md 2.5: defaults under the manifest's values; the app's name over everything; no HOSTNAME (it would outlive a change of the name). */
-function environmentOf(spec: PodApp, terminal: string | undefined): string[] {
+export function environmentOf(spec: PodApp, terminal: string | undefined): string[] {
   const environment = new Map<string, string>([
     ['PATH', '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
     ['SHELL', '/bin/sh'],

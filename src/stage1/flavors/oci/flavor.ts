@@ -11,7 +11,7 @@ import { stop } from './stop.ts';
 export const ociFlavor: Stage1 = {
   name: 'oci',
   version: stage1Version,
-  capabilities: { maxApps, contained: true, enter: true },
+  capabilities: { maxApps, contained: true, isolators: true },
   prepareApp,
   mountRootfs,
   unmountRootfs: leavePrivateMounts,

@@ -65,6 +65,15 @@ export class Rootfs implements Disposable {
     }
   }
 
+  /** Makes an empty file if nothing has its name. */
+  makeFile(path: string): void {
+    try {
+      closeSync(openat2(this.fd, path, O.WRONLY | O.CREAT | O.EXCL, 0o644, inRoot));
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make the file /${path} in the image`, { cause: error });
+    }
+  }
+
   /** Opened by its whole path, so that links are taken from the root; made beside its already resolved parent. */
   #openOrMake(parent: number, name: string, whole: string, mode: number): number {
     try {
