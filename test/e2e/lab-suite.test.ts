@@ -15,6 +15,8 @@ useHost();
 const file = join(import.meta.dirname, '../fixtures/netpol/cyclonus-subset.json.gz');
 const command = [rktPath, 'lab', 'suite', '--format=json', file];
 const clean = { cases: 67, steps: 77, cells: 37_776, measured: 33_600, mismatches: 0, noEvidence: 0, predictionMismatches: 0, otherRule: 0 };
+/** RKT_SOAK=1: 2000 random cases, and five faults of a compiler; else 50, and two. */
+const soak = process.env['RKT_SOAK'] !== undefined;
 const counts = (text: string): SuiteResult => JSON.parse(text) as SuiteResult;
 
 test('every cell of every case as root: packets, prediction and the rule that decided', () => {
@@ -70,18 +72,22 @@ describe('negative controls', () => {
 });
 
 describe('random cases', () => {
-  test('predictor and kernel agree on 50 of them', () => {
-    const { cases, cells, denied, finding } = fuzz({ seed: 5, count: 50 });
+  test('predictor and kernel agree', () => {
+    const count = soak ? 2000 : 50;
+    const { cases, cells, denied, finding } = fuzz({ seed: 5, count });
     expect(finding).toBeUndefined();
-    expect({ cases, many: cells > 10_000, share: Math.round((10 * denied) / cells) }).toEqual({ cases: 50, many: true, share: 2 });
+    expect({ cases, many: cells > 200 * count }).toEqual({ cases: count, many: true });
+    expect(denied / cells).toBeGreaterThan(0.15);
+    expect(denied / cells).toBeLessThan(0.85);
   });
-  test.each([
+  const faults = [
     ['pooled excepts', pooledExcepts],
+    ['Pass taken for Accept', passFinal],
     ['endPort ignored', endPortIgnored],
     ['SCTP taken for TCP', sctpAsTcp],
     ['namespaceSelector ignored', namespacesIgnored],
-    ['Pass taken for Accept', passFinal],
-  ] as const)('%s: found within 200 cases, and made small', (name, enforce) => {
+  ] as const;
+  test.each(soak ? faults : faults.slice(0, 2))('%s: found within 200 cases, and made small', (name, enforce) => {
     const { cases, mismatches, finding } = fuzz({ seed: 3, count: 200, enforce });
     console.log(`${name}: ${mismatches} mismatches within ${cases} cases, shown by ${finding?.case.policies.length} policies`);
     // Another rule than predicted is found, too, where it ends the same.
