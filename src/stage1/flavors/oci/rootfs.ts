@@ -1,7 +1,7 @@
 /** An app's mounted root, made ready: what rkt promises to be there, without ever following a link out of it. */
 import { closeSync, fchmodSync, fstatSync, openSync, readSync } from 'node:fs';
 import { O, RESOLVE, isErrno, mkdirat, openat2, symlinkat } from '../../../host/linux.ts';
-import { RuntimeError, messageOf } from '../../../model/errors.ts';
+import { RuntimeError, diskHint, messageOf } from '../../../model/errors.ts';
 
 const inRoot = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS;
 
@@ -70,7 +70,7 @@ export class Rootfs implements Disposable {
     try {
       closeSync(openat2(this.fd, path, O.WRONLY | O.CREAT | O.EXCL, 0o644, inRoot));
     } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make the file /${path} in the image`, { cause: error });
+      if (!isErrno(error, 'EEXIST')) throw cannotMake(`the file /${path}`, error);
     }
   }
 
@@ -92,7 +92,7 @@ export class Rootfs implements Disposable {
       }
     } catch (error) {
       // EEXIST: a link that leads nowhere. Nothing good can be made of it.
-      throw new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make directory /${whole} in the image`, { cause: error });
+      throw cannotMake(`directory /${whole}`, error);
     }
     return openat2(this.fd, whole, O.PATH | O.DIRECTORY, 0, inRoot);
   }
@@ -114,7 +114,10 @@ export class Rootfs implements Disposable {
       if (isDirectory || !fstatSync(fd).isDirectory()) return fd;
       closeSync(fd);
     } catch (cause) {
-      throw new RuntimeError('ERR_STAGE1_LAUNCH', `nothing can be mounted at ${path} in the image: ${messageOf(cause)}`, { cause });
+      throw new RuntimeError('ERR_STAGE1_LAUNCH', `nothing can be mounted at ${path} in the image: ${messageOf(cause)}`, {
+        cause,
+        ...diskHint(cause),
+      });
     }
     throw new RuntimeError('ERR_STAGE1_LAUNCH', `${path} is a directory in the image, the volume is a file`);
   }
@@ -141,6 +144,9 @@ export class Rootfs implements Disposable {
     closeSync(this.fd);
   }
 }
+
+const cannotMake = (what: string, cause: unknown): RuntimeError =>
+  new RuntimeError('ERR_STAGE1_LAUNCH', `cannot make ${what} in the image: ${messageOf(cause)}`, { cause, ...diskHint(cause) });
 
 /**
  * rkt.md 2.7, as far as the runtime does not make it itself. The working directory is made because images
