@@ -10,6 +10,7 @@ const bin = (name: string): string => join(root, 'node_modules/.bin', name);
 
 const statics: readonly (readonly [string, string, readonly string[]])[] = [
   ['types', 'tsc', ['-p', '.']],
+  ['types of the page', 'tsc', ['-p', 'src/lab/report/page']],
   ['lint', 'oxlint', ['-c', 'test/oxlint.json', '--type-aware', '--deny-warnings', 'src', 'cni-plugins', 'test']],
   ['format', 'oxfmt', ['-c', 'test/oxfmt.json', '--check', 'src', 'cni-plugins', 'test']],
   ['dead code', 'knip', []],

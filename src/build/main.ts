@@ -240,6 +240,25 @@ function native(): void {
   );
 }
 
+/** What a report's page is made of besides its data (src/lab/report): one program, one style. */
+async function reportPage(): Promise<void> {
+  const page = join(root, 'src/lab/report/page');
+  await build({
+    entryPoints: { report: join(page, 'main.ts') },
+    outdir: join(dist, 'lab'),
+    bundle: true,
+    minify: true,
+    platform: 'browser',
+    format: 'iife',
+    target: 'es2024',
+    legalComments: 'none',
+    charset: 'ascii',
+    logLevel: 'warning',
+  });
+  const { outputFiles } = await build({ entryPoints: [join(page, 'page.css')], minify: true, write: false, logLevel: 'warning' });
+  writeFileSync(join(dist, 'lab/report.css'), outputFiles[0]?.contents ?? '');
+}
+
 async function main(): Promise<void> {
   mkdirSync(dist, { recursive: true });
   native();
@@ -249,6 +268,7 @@ async function main(): Promise<void> {
   if (!isFresh(join(image, 'index.json'), '/bin/busybox', join(import.meta.dirname, 'busybox-image.ts'), join(import.meta.dirname, 'tar-writer.ts')))
     makeBusyboxImage(image);
   pluginFiles();
+  await reportPage();
   await library();
 }
 

@@ -1,5 +1,6 @@
 /** What an experiment expects, held against what came out. Pure. */
 import { isExpectedOf } from '../policy/decision/cells.ts';
+import { expectationText } from '../policy/decision/describe.ts';
 import type { Verdict } from '../policy/decision/evaluate.ts';
 import type { Expectation, World } from '../policy/model/experiment.ts';
 import type { Flow } from '../policy/model/flow.ts';
@@ -13,6 +14,8 @@ export interface Outcome<Cell> {
 export interface Violation<Cell> {
   readonly step: string;
   readonly expected: Verdict;
+  /** the expectation in words, {@link expectationText} */
+  readonly expectation: string;
   readonly file: string;
   readonly line: number;
   /** cells that are not as expected; none: nothing matched the expectation */
@@ -26,7 +29,8 @@ export function violationsOf<Cell>(
   world: World,
   outcomes: readonly Outcome<Cell>[],
 ): Violation<Cell>[] {
-  return expectations.flatMap(({ verdict, from, to, protocol, port, source }): Violation<Cell>[] => {
+  return expectations.flatMap((expectation): Violation<Cell>[] => {
+    const { verdict, from, to, protocol, port, source } = expectation;
     const isMeant = ({ flow }: Outcome<Cell>): boolean =>
       (protocol === undefined || flow.protocol === protocol) &&
       (port === undefined || flow.port === port) &&
@@ -34,6 +38,15 @@ export function violationsOf<Cell>(
     const meant = outcomes.filter(isMeant);
     const wrong = meant.filter((outcome) => outcome.verdict !== verdict);
     if (meant.length > 0 && wrong.length === 0) return [];
-    return [{ step, expected: verdict, file: source.file, line: source.line, cells: wrong.map(({ cell }) => cell) }];
+    return [
+      {
+        step,
+        expected: verdict,
+        expectation: expectationText(expectation),
+        file: source.file,
+        line: source.line,
+        cells: wrong.map(({ cell }) => cell),
+      },
+    ];
   });
 }

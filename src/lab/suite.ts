@@ -102,9 +102,31 @@ export interface SuiteResult {
   readonly findings: readonly string[];
 }
 
+/** One step of a case, cell by cell. */
+export interface SuiteOutcome {
+  readonly title: string;
+  readonly cells: readonly ResultCell[];
+  /** predicted or measured otherwise than expected; each cell once */
+  readonly wrong: readonly ExpectedCell[];
+  readonly unknown: readonly ExpectedCell[];
+  readonly durationMs: number;
+}
+interface ExpectedCell {
+  readonly expected: string;
+  readonly cell: ResultCell;
+}
+/** A suite's result with all its cells: for reports. */
+export interface SuiteRun {
+  readonly name: string;
+  readonly result: SuiteResult;
+  readonly stages: readonly SuiteOutcome[];
+}
+
 export interface SuiteOptions extends MeasureOptions {
   /** what the kernel is given instead of a world's own policies; for tests that must find mismatches */
   readonly enforce?: (world: World) => World;
+  /** told of every step, in order */
+  readonly onStage?: (outcome: SuiteOutcome) => void;
 }
 
 const letterOf = (verdict: string): string => (verdict === 'allow' ? '.' : 'X');
@@ -127,19 +149,31 @@ export function runSuite({ cases, stages }: Suite, options: SuiteOptions = {}): 
     if (findings.length < mostFindings) findings.push(`${stage.title}: expected ${expected}: ${cellText(cell)}`);
   };
   for (const [index, stage] of stages.entries()) {
-    for (const cell of judge(stage.world, stage.flows, measured[index]?.flows ?? [])) {
+    const { flows = [], probeMs = 0, applyMs = 0 } = measured[index] ?? {};
+    const cells = judge(stage.world, stage.flows, flows);
+    const wrong: ExpectedCell[] = [];
+    const unknown: ExpectedCell[] = [];
+    for (const cell of cells) {
       const expected = stage.expected[cell.from]?.[cell.to]?.[`${cell.protocol}/${cell.port}`];
       if (expected === undefined) continue;
       count.cells++;
       const { predicted } = cell;
       const said = [predicted.ingress, predicted.egress, predicted.verdict].map(letterOf).join('');
-      if (said !== expected) find('predictionMismatches', stage, cell, expected);
+      if (said !== expected) {
+        find('predictionMismatches', stage, cell, expected);
+        wrong.push({ expected, cell });
+      }
       if (cell.measured === null) continue;
       count.measured++;
-      if (cell.measured.verdict === 'no-evidence') find('noEvidence', stage, cell, expected);
-      else if (letterOf(cell.measured.verdict) !== expected[2]) find('mismatches', stage, cell, expected);
-      else if (isOtherRule(cell)) find('otherRule', stage, cell, expected);
+      if (cell.measured.verdict === 'no-evidence') {
+        find('noEvidence', stage, cell, expected);
+        unknown.push({ expected, cell });
+      } else if (letterOf(cell.measured.verdict) !== expected[2]) {
+        find('mismatches', stage, cell, expected);
+        if (said === expected) wrong.push({ expected, cell });
+      } else if (isOtherRule(cell)) find('otherRule', stage, cell, expected);
     }
+    options.onStage?.({ title: stage.title, cells, wrong, unknown, durationMs: probeMs + applyMs });
   }
   const sum = (of: 'applyMs' | 'probeMs'): number => measured.reduce((total, stage) => total + stage[of], 0);
   return { cases, steps: stages.length, ...count, probe_ms: sum('probeMs'), apply_ms: sum('applyMs'), findings };

@@ -1,7 +1,9 @@
-import { legend, lintExperiment, openExperiment, predictExperiment, predictionText, stepJson } from '../../lab/offline.ts';
+import { legend, lintExperiment, openWithSources, predictExperiment, predictionText, stepJson } from '../../lab/offline.ts';
+import { findingsOfPrediction } from '../../lab/report/report.ts';
 import { defineCommand } from '../command.ts';
 import { folderOf, tellFindings, tellSkipped } from '../lab-folder.ts';
-import { formatFlag, out, outJson } from '../output.ts';
+import { labFormatFlag, reportFlag, reportsOf, tell, writeReports } from '../lab-report.ts';
+import { out } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab predict',
@@ -12,20 +14,21 @@ export const command = defineCommand({
     ['kubectl get pods,ns,netpol -A -o yaml | rkt lab predict -', 'of a cluster, by what it prints'],
     ['rkt lab predict --format=json shop', 'every connection with the rule that decides'],
   ],
-  flags: { format: formatFlag },
+  flags: { format: labFormatFlag, report: reportFlag },
   maxOperands: 1,
   run({ flags, operands }) {
     const folder = folderOf('predict', operands);
-    const experiment = openExperiment(folder);
+    const reports = reportsOf(flags.report);
+    const opened = openWithSources(folder);
+    const { experiment } = opened;
     const steps = predictExperiment(experiment);
-    if (flags.format === undefined) {
+    const findings = findingsOfPrediction(opened, steps.map(stepJson));
+    writeReports(reports, findings);
+    tell(flags.format, findings, () => {
       out(`${steps.map(predictionText).join('\n')}${legend}`);
       tellSkipped(experiment);
       tellFindings(lintExperiment(experiment).length, folder);
-    } else {
-      const { name, skipped } = experiment;
-      outJson({ format: 'rkt-lab-prediction-1', name, skipped, steps: steps.map(stepJson) }, flags.format);
-    }
+    });
     return steps.every(({ violations }) => violations.length === 0) ? 0 : 1;
   },
 });

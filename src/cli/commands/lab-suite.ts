@@ -1,8 +1,11 @@
+import { basename } from 'node:path';
+import { findingsOfSuite } from '../../lab/report/report.ts';
+import { openSuite, runSuite, type SuiteOutcome } from '../../lab/suite.ts';
 import { RuntimeError } from '../../model/errors.ts';
-import { openSuite, runSuite } from '../../lab/suite.ts';
 import { defineCommand } from '../command.ts';
 import { backendFlag, backendOf, enforcerFlag } from '../lab-folder.ts';
-import { formatFlag, out, outJson } from '../output.ts';
+import { labFormatFlag, reportFlag, reportsOf, tell, writeReports } from '../lab-report.ts';
+import { out } from '../output.ts';
 
 export const command = defineCommand({
   name: 'lab suite',
@@ -12,14 +15,22 @@ export const command = defineCommand({
   flags: {
     backend: backendFlag,
     enforcer: enforcerFlag,
-    format: formatFlag,
+    format: labFormatFlag,
+    report: reportFlag,
   },
   maxOperands: 1,
   run({ flags, operands: [path] }) {
     if (path === undefined) throw new RuntimeError('ERR_CLI_USAGE', 'which suite?', { hint: 'rkt lab suite FILE' });
-    const result = runSuite(openSuite(path), { ...backendOf(flags.backend), ...(flags.enforcer === undefined ? {} : { enforcer: flags.enforcer }) });
-    if (flags.format !== undefined) outJson(result, flags.format);
-    else out(textOf(result));
+    const reports = reportsOf(flags.report, ['junit', 'csv', 'tap', 'json']);
+    const stages: SuiteOutcome[] = [];
+    const result = runSuite(openSuite(path), {
+      ...backendOf(flags.backend),
+      ...(flags.enforcer === undefined ? {} : { enforcer: flags.enforcer }),
+      onStage: (outcome) => void stages.push(outcome),
+    });
+    const findings = findingsOfSuite({ name: basename(path), result, stages });
+    writeReports(reports, findings);
+    tell(flags.format, findings, () => out(textOf(result)));
     return result.mismatches + result.predictionMismatches > 0 ? 1 : result.noEvidence > 0 ? 3 : 0;
   },
 });

@@ -1,7 +1,8 @@
 /** Parts of policies, as people read them. */
 import { cidrText } from '../../model/cidr.ts';
-import type { Peer, PodMatch, PortMatch } from '../model/policy.ts';
-import type { Labels, Requirement, Selector, Source } from '../model/values.ts';
+import { type Change, type EndpointPattern, type Expectation, portKey } from '../model/experiment.ts';
+import { type Peer, type PodMatch, type PortMatch, type Rule, policyKey } from '../model/policy.ts';
+import { type Direction, type Labels, type Requirement, type Selector, type Source, podKey } from '../model/values.ts';
 
 export const placeText = ({ file, line }: Source): string => `${file}:${line}`;
 
@@ -57,3 +58,47 @@ export const labelsText = (labels: Labels): string =>
   Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(', ') || 'no labels';
+
+const patternText = (pattern: EndpointPattern): string => (pattern.kind === 'name' ? pattern.text : podsText(pattern));
+
+/** `allow shop/web → shop/db TCP/80`; * are all pods. */
+export function expectationText({ verdict, from, to, protocol, port }: Expectation): string {
+  const what =
+    port !== undefined && protocol !== undefined ? portKey({ protocol, port }) : `${protocol ?? ''}${port === undefined ? '' : `port ${port}`}`;
+  return `${verdict} ${patternText(from)} → ${patternText(to)}${what === '' ? '' : ` ${what}`}`;
+}
+
+/** `allows TCP/80 from pods with app=web of namespace shop` */
+export function ruleText({ action, peers, ports }: Rule, direction: Direction): string {
+  const verb = { Accept: 'allows', Deny: 'denies', Pass: 'passes on' }[action];
+  const what = ports === undefined ? 'everything' : ports.map(portText).join(', ');
+  const who = peers === undefined ? (direction === 'ingress' ? 'everybody' : 'everywhere') : peers.map(peerText).join(', or ');
+  return `${verb} ${what} ${direction === 'ingress' ? 'from' : 'to'} ${who === '' ? 'nobody' : who}`;
+}
+
+const labelChanges = (labels: Readonly<Record<string, string | null>>): string =>
+  Object.entries(labels)
+    .map(([key, value]) => (value === null ? `without ${key}` : `${key}=${value}`))
+    .join(', ') || 'no labels';
+
+/** What a step does to its world, in words. */
+export function changeText(change: Change): string {
+  switch (change.kind) {
+    case 'apply':
+      return `apply ${policyKey(change.policy)}`;
+    case 'delete':
+      return `delete ${change.key}`;
+    case 'labelPod':
+      return `label pod ${change.pod}: ${labelChanges(change.labels)}${change.replace ? ', and no others' : ''}`;
+    case 'labelNamespace':
+      return `label namespace ${change.namespace}: ${labelChanges(change.labels)}${change.replace ? ', and no others' : ''}`;
+    case 'createPod':
+      return `create pod ${podKey(change.pod)} with ${labelsText(change.pod.labels)}`;
+    case 'deletePod':
+      return `delete pod ${change.pod}`;
+    case 'createNamespace':
+      return `create namespace ${change.namespace.name} with ${labelsText(change.namespace.labels)}`;
+    case 'deleteNamespace':
+      return `delete namespace ${change.namespace}`;
+  }
+}
